@@ -1,0 +1,25 @@
+# Every package the project uses, found once and wrapped as bitloop::dep_*. scripts/packages lists their Debian names.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(nlohmann_json 3.11 CONFIG REQUIRED)
+find_package(CLI11 CONFIG REQUIRED)
+find_package(fmt CONFIG REQUIRED)
+find_package(spdlog CONFIG REQUIRED)
+pkg_check_modules(libgit2 REQUIRED IMPORTED_TARGET libgit2)
+pkg_check_modules(libseccomp REQUIRED IMPORTED_TARGET libseccomp)
+pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)
+
+add_library(bitloop::dep_json ALIAS nlohmann_json::nlohmann_json)
+add_library(bitloop::dep_cli ALIAS CLI11::CLI11)
+add_library(bitloop::dep_fmt ALIAS fmt::fmt)
+add_library(bitloop::dep_log ALIAS spdlog::spdlog)
+add_library(bitloop::dep_git ALIAS PkgConfig::libgit2)
+add_library(bitloop::dep_seccomp ALIAS PkgConfig::libseccomp)
+add_library(bitloop::dep_http ALIAS PkgConfig::httplib)
+
+if(BITLOOP_TRAINER)
+  find_package(LibTorch REQUIRED)
+  # The C++ build of Lua: its errors are exceptions, so destructors run. The C build's longjmp skips them.
+  pkg_check_modules(lua REQUIRED IMPORTED_TARGET lua5.4-c++)
+  add_library(bitloop::dep_lua ALIAS PkgConfig::lua)
+endif()

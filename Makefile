@@ -1,0 +1,44 @@
+# The commands of bitloop's users and developers; `make` lists them. CMakePresets.json has the builds behind them.
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test test-fast bench asan tsan format clean
+MAKEFLAGS += --no-print-directory
+
+# As many compilers as there are cores, but no more than memory allows: one that reads LibTorch's headers takes 2 GB.
+JOBS ?= $(shell awk -v cores=$$(nproc) '/^MemAvailable/ {fit = int($$2 / 2e6)} END {print fit < 1 ? 1 : fit < cores ? fit : cores}' /proc/meminfo)
+# Passed to the programs: DEMO_FLAGS=--allow-degraded, BENCH_FLAGS="--steps 200".
+DEMO_FLAGS ?=
+BENCH_FLAGS ?=
+
+help:  ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+setup:  ## install the Debian packages, fetch and unpack LibTorch and the data
+	@scripts/setup
+
+build: setup  ## set up, then build; the programs are in build/bin/
+	@mkdir -p build
+	@cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	@cmake --build --preset release --parallel $(JOBS)
+
+demo: build  ## set up, build and play one agent's session: edits, a check, two tests, a submission
+	@build/bin/bitloop demo $(DEMO_FLAGS)
+
+test: build  ## set up, build and run all tests
+	@ctest --preset release
+
+test-fast: build  ## only the tests that take seconds
+	@ctest --preset fast
+
+bench: build  ## measure bitloop beside PyTorch, print ratios (BENCH_FLAGS="--help" tells more)
+	@bench/run.py $(BENCH_FLAGS)
+
+asan tsan: setup  ## build and test with the address and undefined-behaviour sanitizers, or the thread sanitizer
+	@cmake --preset $@
+	@cmake --build --preset $@ --parallel $(JOBS)
+	@ctest --preset $@
+
+format:  ## run clang-format over the C++ files
+	@git ls-files '*.cpp' '*.h' | xargs clang-format -i
+
+clean:  ## remove what was built (.deps/ and the cache of downloads stay)
+	@rm -rf build

@@ -1,0 +1,1 @@
+#include "harness/editor/view.h"

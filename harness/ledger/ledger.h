@@ -1,0 +1,56 @@
+// results.tsv: a header, then a line for each finished test. Written by one process (the owner of
+// the workspace's lock); a copy of what the journal holds, so it can be rebuilt at any time.
+//
+// A new line is one write and one fsync; a submission replaces the whole file by rename. So a
+// reader, and the next open, sees whole lines only, but for a last line cut short by a crash, which
+// open() removes (the caller rebuilds it from the journal). All functions may be called from any
+// thread.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "harness/ledger/row.h"
+
+namespace bitloop::ledger {
+
+class Ledger {
+ public:
+  // Opens `path` (a file with only the header is made if there is none) and repairs a cut last
+  // line. Errors: "ledger_header" (not ours: nothing is touched), "ledger_malformed" (line and
+  // column in the message), "io_error", "disk_full". After the first two: rebuild with
+  // replace_with().
+  static Result<std::unique_ptr<Ledger>> open(std::filesystem::path path);
+  // Replaces whatever is at `path` by these rows, and opens it.
+  static Result<std::unique_ptr<Ledger>> replace_with(std::filesystem::path path,
+                                                      std::vector<Row> rows);
+  // For other processes than the owner: the rows, a cut last line ignored, nothing written; no
+  // file, no rows. Errors: "ledger_header", "ledger_malformed", "io_error".
+  static Result<std::vector<Row>> read(const std::filesystem::path& path);
+
+  // Adds a line; when it returns, the line is on disk. After an error the file is as before.
+  // Errors: "io_error", "disk_full".
+  Status append(const Row& row);
+  // Marks the row of a session's test as submitted (and no other row of that session), rewriting
+  // the file. Errors: "unknown_row", "io_error", "disk_full".
+  Status submit(std::string_view session, int64_t test);
+  // Replaces all rows, rewriting the file only if that changes it. Errors: "io_error", "disk_full".
+  Status rebuild(std::vector<Row> rows);
+
+  std::vector<Row> rows() const;  // a copy, in the order of the file
+  std::string text() const;       // the file's content
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  explicit Ledger(std::filesystem::path path) : path_(std::move(path)) {}
+  Status rewrite(std::vector<Row> rows);  // Requires: mutex_ held
+
+  std::filesystem::path path_;
+  mutable std::mutex mutex_;
+  std::vector<Row> rows_;
+};
+
+}  // namespace bitloop::ledger

@@ -1,0 +1,1 @@
+#include "harness/ledger/row.h"

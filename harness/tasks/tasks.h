@@ -1,0 +1,50 @@
+// Tasks: what is optimised. A task names a preset (model, data, schedule) and adds a budget and
+// rules. Plain data in <share>/tasks/*.json, one task a file, read at start-up and checked in full.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "harness/base/result.h"
+
+namespace bitloop::tasks {
+
+// Both ends belong to the interval.
+struct Bounds {
+  double low = 0;
+  double high = 0;
+};
+
+struct Rules {
+  bool quantize_head = false;  // the tied head is a BitLinear layer too
+  bool paper_compat =
+      false;  // activation scales across rows are allowed; such rows carry the flag `leaks`
+  std::optional<int64_t> seed;  // of the training run; absent: the preset's train.seed
+};
+
+struct Task {
+  std::string name;
+  std::string preset;
+  std::string description;
+  Rules rules;
+  int tests = 3;                                 // budget of a session
+  std::map<std::string, Bounds> allowed_config;  // what Q.config may set, and within which bounds
+  nlohmann::json baselines = nlohmann::json::array();  // [{name, val_loss, source}]: what to beat
+};
+
+// The API's document of a task: the members of the file, `budget` = {tests}.
+nlohmann::json to_json(const Task& task);
+// The `rules` member of job.json: quantize_head, paper_compat, allowed_config.
+nlohmann::json job_rules(const Task& task);
+
+// All tasks, sorted by name; every preset they name is loaded and checked too.
+// Errors: "bad_task", "bad_preset" (file and key in the message), "file_not_found", "io_error".
+Result<std::vector<Task>> load_tasks(const std::filesystem::path& share_dir);
+
+}  // namespace bitloop::tasks

@@ -36,23 +36,56 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
   return text;
 }
 
+namespace {
+
+// Length of the valid UTF-8 sequence that `text` begins with, 0 when it begins with none. Requires: !text.empty().
+size_t utf8_length(std::string_view text) {
+  const auto lead = static_cast<uint8_t>(text[0]);
+  if (lead < 0x80) return 1;
+  const size_t length = (lead >> 5) == 6 ? 2 : (lead >> 4) == 14 ? 3 : (lead >> 3) == 30 ? 4 : 0;
+  if (length == 0 || length > text.size()) return 0;
+  uint32_t point = lead & (0x7fu >> length);
+  for (size_t k = 1; k < length; ++k) {
+    const auto byte = static_cast<uint8_t>(text[k]);
+    if ((byte & 0xc0) != 0x80) return 0;
+    point = (point << 6) | (byte & 0x3f);
+  }
+  constexpr uint32_t kSmallest[] = {0x80, 0x800, 0x10000};  // shorter forms exist below these
+  const bool surrogate = point >= 0xd800 && point < 0xe000;
+  return point < kSmallest[length - 2] || point > 0x10ffff || surrogate ? 0 : length;
+}
+
+}  // namespace
+
 bool is_valid_utf8(std::string_view text) {
-  size_t i = 0;
-  while (i < text.size()) {
-    const auto lead = static_cast<uint8_t>(text[i]);
-    const int extra = lead < 0x80 ? 0 : (lead >> 5) == 6 ? 1 : (lead >> 4) == 14 ? 2 : (lead >> 3) == 30 ? 3 : -1;
-    if (extra < 0 || i + static_cast<size_t>(extra) >= text.size()) return false;
-    uint32_t point = extra == 0 ? lead : lead & (0x3fu >> extra);
-    for (int k = 1; k <= extra; ++k) {
-      const auto byte = static_cast<uint8_t>(text[i + static_cast<size_t>(k)]);
-      if ((byte & 0xc0) != 0x80) return false;
-      point = (point << 6) | (byte & 0x3f);
-    }
-    constexpr uint32_t kSmallest[] = {0, 0x80, 0x800, 0x10000};  // shorter forms exist below these
-    if (point < kSmallest[extra] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) return false;
-    i += static_cast<size_t>(extra) + 1;
+  while (!text.empty()) {
+    const size_t length = utf8_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
   }
   return true;
+}
+
+std::string single_line(std::string_view text) {
+  std::string line;
+  while (!text.empty()) {
+    const size_t length = utf8_length(text);
+    const std::string_view symbol = text.substr(0, length);
+    const auto lead = static_cast<uint8_t>(text[0]);
+    const bool c1 = length == 2 && lead == 0xc2 && static_cast<uint8_t>(text[1]) < 0xa0;
+    const bool separator = symbol == "\u2028" || symbol == "\u2029";
+    if (length == 0) {
+      line += "\ufffd";
+    } else if (lead < 0x20 || lead == 0x7f || c1 || separator) {
+      line += ' ';
+    } else {
+      line += symbol;
+    }
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  const size_t first = line.find_first_not_of(' ');
+  if (first == std::string::npos) return "";
+  return line.substr(first, line.find_last_not_of(' ') - first + 1);
 }
 
 std::string format_number(double value) {

@@ -1,1 +1,321 @@
 #include "harness/journal/journal.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <functional>
+#include <mutex>
+
+#include "harness/base/text.h"
+#include "harness/journal/git.h"
+
+namespace bitloop::journal {
+namespace {
+
+constexpr std::string_view kBranchPrefix = "refs/heads/sessions/";
+constexpr const char* kAuthor = "bitloop";
+constexpr const char* kEmail = "bitloop@localhost";
+constexpr const char* kCandidateFile = "candidate.lua";
+constexpr const char* kSessionFile = "session.json";
+constexpr size_t kSmallestPrefix = 4;
+
+Result<std::string> branch_of(std::string_view session) {
+  const bool good = !session.empty() && session.size() <= 64 && session.front() != '-' &&
+                    session.back() != '-' && std::ranges::all_of(session, [](char c) {
+                      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+                    });
+  if (!good)
+    return fail("bad_session_id",
+                fmt::format("'{}' cannot be a session's id: use a-z, 0-9 and '-', 64 at most",
+                            single_line(session.substr(0, 100))));
+  return std::string(kBranchPrefix) + std::string(session);
+}
+
+std::unexpected<Error> unknown_session(std::string_view session) {
+  return fail("unknown_session", fmt::format("there is no session {} in the journal", session));
+}
+
+std::unexpected<Error> unknown_commit(std::string_view commit) {
+  return fail("unknown_commit", fmt::format("the journal has no commit '{}' here: name one of the "
+                                            "session's history",
+                                            single_line(commit.substr(0, 100))));
+}
+
+// The branch's commit, read from disk.
+Result<git_oid> read_head(git_repository* repository, std::string_view session) {
+  BITLOOP_ASSIGN(branch, branch_of(session));
+  git_oid id;
+  const int code = git_reference_name_to_id(&id, repository, branch.c_str());
+  if (code == GIT_ENOTFOUND) return unknown_session(session);
+  if (code < 0) return std::unexpected(git_error(code, "reading " + branch));
+  return id;
+}
+
+Result<GitCommit> lookup_commit(git_repository* repository, const git_oid& id) {
+  git_commit* raw = nullptr;
+  if (const int code = git_commit_lookup(&raw, repository, &id); code < 0)
+    return std::unexpected(git_error(code, "reading commit " + to_hex(id), "unknown_commit"));
+  return GitCommit(raw);
+}
+
+Commit describe(const git_commit* commit) {
+  Commit event = parse_message(git_commit_message(commit));
+  event.id = to_hex(*git_commit_id(commit));
+  if (git_commit_parentcount(commit) > 0) event.parent = to_hex(*git_commit_parent_id(commit, 0));
+  event.time_s = git_commit_time(commit);
+  return event;
+}
+
+Result<GitTree> write_tree(git_repository* repository, const Event& event) {
+  git_treebuilder* raw_builder = nullptr;
+  if (const int code = git_treebuilder_new(&raw_builder, repository, nullptr); code < 0)
+    return std::unexpected(git_error(code, "making a tree"));
+  GitTreeBuilder builder(raw_builder);
+  const std::pair<const char*, const std::string&> files[] = {{kCandidateFile, event.candidate},
+                                                              {kSessionFile, event.session_json}};
+  for (const auto& [name, content] : files) {
+    git_oid blob;
+    int code = git_blob_create_from_buffer(&blob, repository, content.data(), content.size());
+    if (code == 0)
+      code = git_treebuilder_insert(nullptr, builder.get(), name, &blob, GIT_FILEMODE_BLOB);
+    if (code < 0) return std::unexpected(git_error(code, fmt::format("writing {}", name)));
+  }
+  git_oid id;
+  if (const int code = git_treebuilder_write(&id, builder.get()); code < 0)
+    return std::unexpected(git_error(code, "writing a tree"));
+  git_tree* raw_tree = nullptr;
+  if (const int code = git_tree_lookup(&raw_tree, repository, &id); code < 0)
+    return std::unexpected(git_error(code, "reading the tree back"));
+  return GitTree(raw_tree);
+}
+
+// Writes the commit's objects; no branch points to them yet.
+Result<git_oid> write_commit(git_repository* repository, const Event& event,
+                             const git_commit* parent) {
+  BITLOOP_ASSIGN(message, render_message(event));
+  BITLOOP_ASSIGN(tree, write_tree(repository, event));
+  // A clock that was set back must not make a child older than its parent.
+  git_time_t now = std::time(nullptr);
+  if (parent) now = std::max(now, git_commit_time(parent));
+  git_signature* raw = nullptr;
+  if (const int code = git_signature_new(&raw, kAuthor, kEmail, now, 0); code < 0)
+    return std::unexpected(git_error(code, "making a signature"));
+  GitSignature signature(raw);
+  const git_commit* parents[] = {parent};
+  git_oid id;
+  const int code = git_commit_create(&id, repository, nullptr, signature.get(), signature.get(),
+                                     nullptr, message.c_str(), tree.get(), parent ? 1 : 0, parents);
+  if (code < 0) return std::unexpected(git_error(code, "writing a commit"));
+  return id;
+}
+
+Result<std::string> read_blob(git_repository* repository, const git_tree* tree, const char* name) {
+  const git_tree_entry* entry = git_tree_entry_byname(tree, name);
+  if (!entry) return fail("unknown_commit", fmt::format("the commit has no file {}", name));
+  git_blob* raw = nullptr;
+  if (const int code = git_blob_lookup(&raw, repository, git_tree_entry_id(entry)); code < 0)
+    return std::unexpected(git_error(code, fmt::format("reading {}", name)));
+  GitBlob blob(raw);
+  return std::string(static_cast<const char*>(git_blob_rawcontent(raw)),
+                     static_cast<size_t>(git_blob_rawsize(raw)));
+}
+
+}  // namespace
+
+struct Journal::Impl {
+  // A repository handle of libgit2 belongs to one thread at a time; this one goes back to the
+  // shelf.
+  class Lease {
+   public:
+    Lease(Impl& owner, Repository repository)
+        : owner_(&owner), repository_(std::move(repository)) {}
+    Lease(Lease&&) = default;
+    Lease& operator=(Lease&&) = delete;
+    ~Lease() {
+      if (!repository_) return;
+      const std::lock_guard lock(owner_->shelf_mutex);
+      owner_->shelf.push_back(std::move(repository_));
+    }
+    git_repository* get() const { return repository_.get(); }
+
+   private:
+    Impl* owner_;
+    Repository repository_;
+  };
+
+  Result<Lease> lease() {
+    {
+      const std::lock_guard lock(shelf_mutex);
+      if (!shelf.empty()) {
+        Repository repository = std::move(shelf.back());
+        shelf.pop_back();
+        return Lease(*this, std::move(repository));
+      }
+    }
+    BITLOOP_ASSIGN(repository, open_repository(path));
+    return Lease(*this, std::move(repository));
+  }
+
+  std::mutex& mutex_of(std::string_view session) {
+    return session_mutexes[std::hash<std::string_view>{}(session) % session_mutexes.size()];
+  }
+
+  std::filesystem::path path;
+  bool read_only = false;
+  std::mutex shelf_mutex;
+  std::vector<Repository> shelf;
+  std::mutex head_mutex;  // HEAD is one for all sessions
+  std::array<std::mutex, 64> session_mutexes;
+};
+
+Journal::Journal(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Journal::~Journal() = default;
+
+Result<std::unique_ptr<Journal>> Journal::open_or_create(const WorkspaceLock& lock) {
+  start_git();
+  auto impl = std::make_unique<Impl>();
+  impl->path = lock.workspace() / "journal.git";
+  if (!std::filesystem::exists(impl->path)) BITLOOP_TRY(create_repository(impl->path));
+  BITLOOP_TRY(impl->lease());  // is it a repository? before anything in it is touched
+  BITLOOP_TRY(remove_leftovers(impl->path));
+  return std::unique_ptr<Journal>(new Journal(std::move(impl)));
+}
+
+Result<std::unique_ptr<Journal>> Journal::open_read_only(const std::filesystem::path& workspace) {
+  start_git();
+  auto impl = std::make_unique<Impl>();
+  impl->path = workspace / "journal.git";
+  impl->read_only = true;
+  if (!std::filesystem::exists(impl->path))
+    return fail("file_not_found", fmt::format("there is no journal at {}: is {} a workspace?",
+                                              impl->path.string(), workspace.string()));
+  BITLOOP_TRY(impl->lease());
+  return std::unique_ptr<Journal>(new Journal(std::move(impl)));
+}
+
+Result<std::string> Journal::create_session(std::string_view id, const Event& event) {
+  if (impl_->read_only) return fail("journal_read_only", "this journal was opened to be read");
+  BITLOOP_ASSIGN(branch, branch_of(id));
+  BITLOOP_ASSIGN(repository, impl_->lease());
+  const std::lock_guard lock(impl_->mutex_of(id));
+  BITLOOP_ASSIGN(commit, write_commit(repository.get(), event, nullptr));
+  git_reference* raw = nullptr;
+  const int code =
+      git_reference_create(&raw, repository.get(), branch.c_str(), &commit, 0, nullptr);
+  const GitReference reference(raw);
+  if (code == GIT_EEXISTS)
+    return fail("session_exists", fmt::format("there is a session {} already", id));
+  if (code < 0) return std::unexpected(git_error(code, "making " + branch));
+
+  // A convenience for people with git; the session exists whether or not this succeeds.
+  const std::lock_guard head_lock(impl_->head_mutex);
+  git_repository_set_head(repository.get(), branch.c_str());
+  return to_hex(commit);
+}
+
+Result<std::string> Journal::append(std::string_view session, const Event& event,
+                                    std::string_view expected_head) {
+  if (impl_->read_only) return fail("journal_read_only", "this journal was opened to be read");
+  BITLOOP_ASSIGN(branch, branch_of(session));
+  BITLOOP_ASSIGN(repository, impl_->lease());
+  const std::lock_guard lock(impl_->mutex_of(session));
+  BITLOOP_ASSIGN(head, read_head(repository.get(), session));
+  auto conflict = [&] {
+    return fail("journal_conflict", fmt::format("session {} was changed meanwhile: read it again "
+                                                "and repeat the request",
+                                                session));
+  };
+  if (!expected_head.empty() && to_hex(head) != expected_head) return conflict();
+  BITLOOP_ASSIGN(parent, lookup_commit(repository.get(), head));
+  BITLOOP_ASSIGN(commit, write_commit(repository.get(), event, parent.get()));
+  git_reference* raw = nullptr;
+  const int code = git_reference_create_matching(&raw, repository.get(), branch.c_str(), &commit, 1,
+                                                 &head, nullptr);
+  const GitReference reference(raw);
+  if (code == GIT_EMODIFIED || code == GIT_ELOCKED) return conflict();
+  if (code < 0) return std::unexpected(git_error(code, "moving " + branch));
+  return to_hex(commit);
+}
+
+Result<std::string> Journal::head(std::string_view session) const {
+  BITLOOP_ASSIGN(repository, impl_->lease());
+  BITLOOP_ASSIGN(id, read_head(repository.get(), session));
+  return to_hex(id);
+}
+
+Result<std::vector<std::string>> Journal::sessions() const {
+  BITLOOP_ASSIGN(repository, impl_->lease());
+  git_reference_iterator* raw = nullptr;
+  const std::string pattern = std::string(kBranchPrefix) + "*";
+  if (const int code = git_reference_iterator_glob_new(&raw, repository.get(), pattern.c_str());
+      code < 0)
+    return std::unexpected(git_error(code, "listing the sessions"));
+  GitReferenceIterator iterator(raw);
+  std::vector<std::string> names;
+  const char* name = nullptr;
+  int code = 0;
+  while ((code = git_reference_next_name(&name, raw)) == 0) {
+    std::string id(std::string_view(name).substr(kBranchPrefix.size()));
+    if (branch_of(id)) names.push_back(std::move(id));
+  }
+  if (code != GIT_ITEROVER) return std::unexpected(git_error(code, "listing the sessions"));
+  std::ranges::sort(names);
+  return names;
+}
+
+Result<std::vector<Commit>> Journal::history(std::string_view session) const {
+  BITLOOP_ASSIGN(repository, impl_->lease());
+  BITLOOP_ASSIGN(id, read_head(repository.get(), session));
+  std::vector<Commit> events;
+  while (true) {
+    BITLOOP_ASSIGN(commit, lookup_commit(repository.get(), id));
+    events.push_back(describe(commit.get()));
+    if (git_commit_parentcount(commit.get()) == 0) break;
+    id = *git_commit_parent_id(commit.get(), 0);
+  }
+  std::ranges::reverse(events);
+  return events;
+}
+
+Result<Snapshot> Journal::read(std::string_view commit) const {
+  git_oid id;
+  if (!from_hex(commit, id)) return unknown_commit(commit);
+  BITLOOP_ASSIGN(repository, impl_->lease());
+  git_commit* raw_commit = nullptr;
+  const int code = git_commit_lookup(&raw_commit, repository.get(), &id);
+  const GitCommit owner(raw_commit);
+  if (code == GIT_ENOTFOUND) return unknown_commit(commit);
+  if (code < 0) return std::unexpected(git_error(code, "reading a commit"));
+  git_tree* raw_tree = nullptr;
+  if (const int failed = git_commit_tree(&raw_tree, raw_commit); failed < 0)
+    return std::unexpected(git_error(failed, "reading a tree"));
+  const GitTree tree(raw_tree);
+  BITLOOP_ASSIGN(candidate, read_blob(repository.get(), raw_tree, kCandidateFile));
+  BITLOOP_ASSIGN(session_json, read_blob(repository.get(), raw_tree, kSessionFile));
+  return Snapshot{std::move(candidate), std::move(session_json)};
+}
+
+Result<Commit> Journal::find(std::string_view session, std::string_view id) const {
+  BITLOOP_ASSIGN(events, history(session));
+  if (id.size() < kSmallestPrefix) return unknown_commit(id);
+  std::string wanted(id);
+  for (char& c : wanted)
+    if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
+  const Commit* found = nullptr;
+  for (const Commit& event : events) {
+    if (!event.id.starts_with(wanted)) continue;
+    if (found)
+      return fail("ambiguous_commit",
+                  fmt::format("several commits of {} begin with {}: give more digits", session,
+                              single_line(id)));
+    found = &event;
+  }
+  if (!found) return unknown_commit(id);
+  return *found;
+}
+
+const std::filesystem::path& Journal::path() const { return impl_->path; }
+
+}  // namespace bitloop::journal

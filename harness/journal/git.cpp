@@ -1,0 +1,126 @@
+#include "harness/journal/git.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <mutex>
+#include <vector>
+
+#include "harness/base/fd.h"
+
+namespace bitloop::journal {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kFirstHead = "main";  // until the first session; no such branch is ever made
+
+Status sync_file(const fs::path& path) {
+  BITLOOP_ASSIGN(fd, open_file(path, O_RDONLY));
+  if (::fsync(fd.get()) != 0) return std::unexpected(errno_error(path.string(), errno));
+  return {};
+}
+
+// Everything below `folder`, and the folder itself.
+Status sync_tree(const fs::path& folder) {
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.is_directory()) {
+      BITLOOP_TRY(sync_tree(entry.path()));
+    } else {
+      BITLOOP_TRY(sync_file(entry.path()));
+    }
+  }
+  return sync_folder(folder);
+}
+
+Status fill_repository(const fs::path& path) {
+  git_repository_init_options options = GIT_REPOSITORY_INIT_OPTIONS_INIT;
+  options.flags = GIT_REPOSITORY_INIT_BARE | GIT_REPOSITORY_INIT_MKDIR |
+                  GIT_REPOSITORY_INIT_MKPATH | GIT_REPOSITORY_INIT_NO_REINIT;
+  options.initial_head = kFirstHead;
+  git_repository* raw = nullptr;
+  if (const int code = git_repository_init_ext(&raw, path.c_str(), &options); code < 0)
+    return std::unexpected(git_error(code, fmt::format("making {}", path.string())));
+  Repository owner(raw);
+  BITLOOP_TRY(sync_tree(path));
+  // libgit2 makes these folders when it needs them, but does not fsync their parent then. They are
+  // made before the last fsync here, so that later only files appear, in folders that are on disk.
+  for (int i = 0; i < 256; ++i) fs::create_directory(path / "objects" / fmt::format("{:02x}", i));
+  fs::create_directories(path / "refs" / "heads" / "sessions");
+  BITLOOP_TRY(sync_folder(path / "refs" / "heads"));
+  return sync_folder(path / "objects");
+}
+
+}  // namespace
+
+void start_git() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    git_libgit2_init();
+    git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
+    // A workspace on a mounted volume may belong to another user. Nothing in the repository's
+    // configuration is run by us.
+    git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
+    for (const int level : {GIT_CONFIG_LEVEL_PROGRAMDATA, GIT_CONFIG_LEVEL_SYSTEM,
+                            GIT_CONFIG_LEVEL_XDG, GIT_CONFIG_LEVEL_GLOBAL})
+      git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, level, "");
+  });
+}
+
+Error git_error(int code, std::string_view what, std::string_view otherwise) {
+  const ::git_error* last = git_error_last();
+  const std::string_view words = last && last->message ? last->message : "no reason given";
+  const bool full = words.find("No space left") != std::string_view::npos ||
+                    words.find("quota exceeded") != std::string_view::npos;
+  return Error{full ? "disk_full" : std::string(otherwise),
+               fmt::format("{}: {} (libgit2 error {})", what, words, code)};
+}
+
+std::string to_hex(const git_oid& id) {
+  char text[GIT_OID_HEXSZ + 1];
+  return git_oid_tostr(text, sizeof text, &id);
+}
+
+bool from_hex(std::string_view text, git_oid& id) {
+  return text.size() == GIT_OID_HEXSZ && git_oid_fromstrn(&id, text.data(), text.size()) == 0;
+}
+
+Status create_repository(const fs::path& path) {
+  const fs::path temporary = path.string() + ".new";
+  try {
+    fs::remove_all(temporary);  // of a process killed while it made one
+    BITLOOP_TRY(fill_repository(temporary));
+    fs::rename(temporary, path);
+  } catch (const fs::filesystem_error& error) {
+    return std::unexpected(errno_error(error.what(), error.code().value()));
+  }
+  return sync_folder(path.parent_path());
+}
+
+Status remove_leftovers(const fs::path& repository) {
+  try {
+    std::vector<fs::path> stale;
+    for (const auto& entry : fs::directory_iterator(repository))
+      if (entry.path().extension() == ".lock") stale.push_back(entry.path());
+    for (const auto& entry : fs::recursive_directory_iterator(repository / "refs"))
+      if (entry.path().extension() == ".lock") stale.push_back(entry.path());
+    for (const auto& entry : fs::directory_iterator(repository / "objects"))
+      if (entry.is_regular_file()) stale.push_back(entry.path());
+    for (const fs::path& path : stale) fs::remove(path);
+    fs::create_directories(repository / "refs" / "heads" / "sessions");  // git removes empty ones
+  } catch (const fs::filesystem_error& error) {
+    return std::unexpected(errno_error(error.what(), error.code().value()));
+  }
+  return {};
+}
+
+Result<Repository> open_repository(const fs::path& path) {
+  git_repository* raw = nullptr;
+  if (const int code = git_repository_open_bare(&raw, path.c_str()); code < 0)
+    return std::unexpected(git_error(code, fmt::format("opening the journal {}", path.string()),
+                                     "journal_unreadable"));
+  return Repository(raw);
+}
+
+}  // namespace bitloop::journal

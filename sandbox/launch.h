@@ -1,0 +1,48 @@
+// The start of a jail: everything is prepared, then a first process is cloned into the namespaces.
+// It becomes the jail's init (process 1): it builds the file system, starts the program as its only
+// child, and reports how that ended.
+//
+//   supervisor ──clone──▶ init: user, mounts, host name ──fork──▶ program: limits, no rights,
+//   Landlock, descriptors, filter, exec
+//
+// The init is killed when the supervisor dies, and the kernel kills a process namespace with its
+// init.
+#pragma once
+
+#include <sys/types.h>
+
+#include <expected>
+#include <optional>
+
+#include "harness/base/fd.h"
+#include "harness/base/result.h"
+#include "sandbox/layers.h"
+#include "sandbox/mounts.h"
+#include "sandbox/policy.h"
+
+namespace bitloop::sandbox {
+
+struct Launched {
+  pid_t init = -1;     // not reaped: the caller does
+  UniqueFd init_fd;    // pidfd
+  UniqueFd status_fd;  // read end: the program's wait status (an int), from the init
+};
+
+// What went wrong in one attempt: a layer of the kernel's, or (no layer) the program can't be
+// executed.
+struct LaunchFailure {
+  std::optional<Layer> layer;
+  int error = 0;
+};
+
+class ControlGroup;
+
+// One attempt with the given layers. `group` may be null.
+std::expected<Launched, LaunchFailure> launch(const Policy& policy, const LayerSet& layers,
+                                              MountPlan& plan, const ControlGroup* group);
+
+// Whether this machine lets the caller make the namespaces of `layers`; the ones refused are lost
+// from it. Fast (a few processes that end at once); leaves nothing behind.
+void probe_namespaces(LayerSet& layers);
+
+}  // namespace bitloop::sandbox

@@ -1,0 +1,49 @@
+// What one jailed program may do. Every default denies: a Policy that only names a program gives it
+// no file beside its libraries, no descriptor, no environment, no writable folder, no memory worth
+// having and no time.
+//
+// Inside the jail files appear under their own absolute names, read-only; beside them there are
+// only
+//   output/   the one writable folder (the working folder is its parent, so "output/x" is right in
+//   any jail) /tmp      a small memory file system /dev/null, /dev/zero, /dev/urandom, and copies
+//   of /proc/cpuinfo and of the processor lists of /sys (no procfs, no sysfs)
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace bitloop::sandbox {
+
+// A descriptor of the caller and the number it gets in the jail.
+struct FdMapping {
+  int source;  // stays open in the caller
+  int target;  // 0..31, distinct
+};
+
+struct Policy {
+  std::filesystem::path program;       // absolute; its ELF header names the library folders to show
+  std::vector<std::string> arguments;  // argv[1], …
+  std::vector<std::string> environment;  // "NAME=value"; nothing is inherited
+  std::vector<FdMapping>
+      descriptors;  // what is not named is closed; 0, 1 and 2 are /dev/null unless named
+  std::vector<std::filesystem::path>
+      read_only;                     // absolute files and folders, shown without execute permission
+  std::filesystem::path output;      // absolute folder named "output"; empty: there is none
+  bool output_writable = false;      // false: output is shown read-only
+  uint64_t tmp_bytes = 0;            // size of /tmp; 0: no /tmp
+  uint64_t memory_bytes = 0;         // resident memory at which the program is killed
+  uint64_t file_bytes = 0;           // RLIMIT_FSIZE: size of the largest file it may write
+  unsigned threads = 1;              // how many may live at once; a process more is never allowed
+  unsigned open_files = 32;          // RLIMIT_NOFILE
+  std::chrono::seconds cpu_time{0};  // RLIMIT_CPU, all threads together
+  std::chrono::milliseconds deadline{0};  // wall-clock time from start to kill
+  bool allow_degraded = false;            // start although a required layer can't be had
+  std::set<std::string>
+      disable_for_test;  // layers (names of layers.h) that behave as if the kernel refused them
+};
+
+}  // namespace bitloop::sandbox

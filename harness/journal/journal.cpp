@@ -30,7 +30,7 @@ Result<std::string> branch_of(std::string_view session) {
     return fail("bad_session_id",
                 fmt::format("'{}' cannot be a session's id: use a-z, 0-9 and '-', 64 at most",
                             single_line(session.substr(0, 100))));
-  return std::string(kBranchPrefix) + std::string(session);
+  return fmt::format("{}{}", kBranchPrefix, session);
 }
 
 std::unexpected<Error> unknown_session(std::string_view session) {

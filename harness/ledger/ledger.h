@@ -46,7 +46,8 @@ class Ledger {
 
  private:
   explicit Ledger(std::filesystem::path path) : path_(std::move(path)) {}
-  Status rewrite(std::vector<Row> rows);  // Requires: mutex_ held
+  // Replaces the file if that changes it. Requires: mutex_ held.
+  Status rewrite(std::vector<Row> rows);
 
   std::filesystem::path path_;
   mutable std::mutex mutex_;

@@ -1,0 +1,68 @@
+// kill -9 at any moment: no acknowledged row is lost, and after an open there is never half a line.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <random>
+#include <set>
+
+#include "tests/harness/ledger/fixture.h"
+
+namespace bitloop::ledger {
+namespace {
+
+constexpr int kKills = 50;
+
+// The child: appends rows (every tenth is submitted too, which rewrites the file) until it is
+// killed.
+[[noreturn]] void append_forever(const std::filesystem::path& path, int acknowledged, int round) {
+  auto ledger = Ledger::open(path);
+  if (!ledger) ::_exit(10);
+  const std::string session = fmt::format("s{}", round);
+  for (int i = 1;; ++i) {
+    if (!(*ledger)->append(make_row(session, i))) ::_exit(11);
+    if (i % 10 == 0 && !(*ledger)->submit(session, i)) ::_exit(12);
+    if (!write_all(acknowledged, session + " " + std::to_string(i) + "\n")) ::_exit(13);
+  }
+}
+
+TEST(LedgerCrash, NothingAcknowledgedIsLost) {
+  Folder folder;
+  std::mt19937 random(11);
+  std::set<std::string> acknowledged;
+  for (int round = 0; round < kKills; ++round) {
+    auto pipe = make_pipe();
+    ASSERT_TRUE(pipe);
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) append_forever(folder.file(), pipe->write.get(), round);
+    pipe->write.reset();
+    ::usleep(std::uniform_int_distribution<useconds_t>(0, 20'000)(random));
+    ::kill(child, SIGKILL);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status)) << "the child ended by itself with " << WEXITSTATUS(status);
+    std::string text = read_all(pipe->read.get()).value();
+    text.erase(text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1);
+    for (const std::string& line : split_lines(text)) acknowledged.insert(line);
+
+    auto ledger = Ledger::open(folder.file());
+    ASSERT_TRUE(ledger) << ledger.error().message;
+    ASSERT_EQ(folder.content(), (*ledger)->text());
+    ASSERT_TRUE(folder.content().ends_with("\n"));
+    ASSERT_EQ(folder.files(), 1) << "a half-written file was left";
+    std::set<std::string> found;
+    const std::vector<Row> rows = (*ledger)->rows();
+    for (const Row& row : rows)
+      found.insert(row.session + " " + std::to_string(row.test.value_or(0)));
+    ASSERT_EQ(found.size(), rows.size());
+    for (const std::string& line : acknowledged)
+      ASSERT_TRUE(found.contains(line)) << "lost " << line;
+  }
+  EXPECT_GT(acknowledged.size(), 100u);
+}
+
+}  // namespace
+}  // namespace bitloop::ledger

@@ -71,6 +71,15 @@ std::vector<LayerState> LayerSet::states() const {
   return states;
 }
 
+bool is_degraded(const std::vector<LayerState>& states) {
+  for (const LayerState& state : states)
+    for (int i = 0; i < kLayerCount; ++i)
+      if (state.layer == kInfo[i].name && layer_required(static_cast<Layer>(i)) &&
+          state.state != "active")
+        return true;
+  return false;
+}
+
 std::string LayerSet::refusal() const {
   std::vector<std::string> named, given_up;
   for (const auto& [layer, reason] : missing_) {

@@ -39,6 +39,9 @@ struct LayerState {
   std::string state;  // "active" or "missing: <reason>"
 };
 
+// Whether a required layer is missing among these.
+bool is_degraded(const std::vector<LayerState>& states);
+
 // Which layers are missing, and why.
 class LayerSet {
  public:

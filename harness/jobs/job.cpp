@@ -1,0 +1,68 @@
+#include "harness/jobs/job.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "harness/base/fd.h"
+
+namespace bitloop::jobs {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::chrono::seconds kCheckDeadline{20};  // someone waits for a check
+constexpr size_t kMaxJobBytes = size_t{64} << 20;
+
+std::unexpected<Error> bad(const std::string& what) { return fail("bad_job", "job.json: " + what); }
+
+// A whole number from 1 to `most` of `object`.
+Result<uint64_t> positive(const Json& object, const char* name, uint64_t most) {
+  const Json value = object.is_object() ? object.value(name, Json()) : Json();
+  if (!value.is_number_integer() || value.get<int64_t>() < 1 || value.get<uint64_t>() > most)
+    return bad(fmt::format("preset.limits.{} must be a whole number from 1 to {}", name, most));
+  return value.get<uint64_t>();
+}
+
+}  // namespace
+
+Result<Job> read_job(const std::filesystem::path& path) {
+  BITLOOP_ASSIGN(text, read_file(path, kMaxJobBytes));
+  Job job;
+  job.document = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const Json& document = job.document;
+  if (!document.is_object()) return bad("not a JSON object");
+  if (document.value("schema_version", Json()) != 1) return bad("schema_version must be 1");
+  const Json kind = document.value("kind", Json());
+  if (kind != "train" && kind != "check" && kind != "verify")
+    return bad("kind must be train, check or verify");
+  job.kind = kind.get<std::string>();
+
+  const Json preset = document.value("preset", Json());
+  const Json limits = preset.is_object() ? preset.value("limits", Json()) : Json();
+  BITLOOP_ASSIGN(deadline_s, positive(limits, "deadline_s", 365 * 86400));
+  BITLOOP_ASSIGN(memory_mb, positive(limits, "memory_mb", uint64_t{1} << 30));
+  BITLOOP_ASSIGN(threads, positive(limits, "threads", 4096));
+  BITLOOP_ASSIGN(output_mb, positive(limits, "output_mb", uint64_t{1} << 30));
+  job.limits = {std::chrono::seconds(deadline_s), memory_mb << 20, static_cast<unsigned>(threads),
+                output_mb << 20};
+  if (job.kind == "check") job.limits.deadline = std::min(job.limits.deadline, kCheckDeadline);
+
+  const Json data_dir = document.value("data_dir", Json());
+  if (!data_dir.is_string() || !data_dir.get<std::string>().starts_with('/'))
+    return bad("data_dir must be an absolute path");
+  job.data.emplace_back(data_dir.get<std::string>());
+  // A preset may name data of its own, outside the folder.
+  const Json data = preset.value("data", Json());
+  for (const char* name : {"path", "train", "validation"}) {
+    const Json own = data.is_object() ? data.value(name, Json()) : Json();
+    if (own.is_string() && own.get<std::string>().starts_with('/'))
+      job.data.emplace_back(own.get<std::string>());
+  }
+  const Json degraded = document.value("allow_degraded", Json(false));
+  if (!degraded.is_boolean()) return bad("allow_degraded must be true or false");
+  job.allow_degraded = degraded.get<bool>();
+  return job;
+}
+
+}  // namespace bitloop::jobs

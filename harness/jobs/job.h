@@ -1,0 +1,34 @@
+// job.json, as far as the supervisor needs to understand it; the trainer reads the rest.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "harness/base/result.h"
+
+namespace bitloop::jobs {
+
+struct Limits {
+  std::chrono::seconds deadline{0};  // train and verify together
+  uint64_t memory_bytes = 0;
+  unsigned threads = 0;
+  uint64_t output_bytes = 0;
+};
+
+struct Job {
+  nlohmann::ordered_json document;
+  std::string kind;                         // "train", "check" or "verify"
+  std::vector<std::filesystem::path> data;  // what the trainer may read
+  Limits limits;
+  bool allow_degraded = false;
+};
+
+// Reads and checks RUN_DIR/job.json. Errors: those of read_file; "bad_job" naming the member that
+// is wrong.
+Result<Job> read_job(const std::filesystem::path& path);
+
+}  // namespace bitloop::jobs

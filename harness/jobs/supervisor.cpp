@@ -1,0 +1,253 @@
+#include "harness/jobs/supervisor.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+
+#include "harness/base/fd.h"
+#include "harness/base/paths.h"
+#include "harness/base/text.h"
+#include "harness/jobs/event_stream.h"
+#include "harness/jobs/job.h"
+#include "harness/jobs/log_table.h"
+#include "harness/jobs/outcome.h"
+#include "harness/jobs/output_tail.h"
+#include "sandbox/jail.h"
+
+namespace bitloop::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+
+constexpr size_t kOutputTailBytes = 64 << 10;
+constexpr uint64_t kTmpBytes = uint64_t{16} << 20;
+constexpr int kJobFd = 3;
+constexpr int kEventFd = 4;
+constexpr const char* kWeightsFile = "weights.safetensors";
+
+// What two jails of one run share.
+struct Run {
+  fs::path folder;
+  Job job;
+  int cancel_fd = -1;
+  OutputTail output{kOutputTailBytes};
+};
+
+using RecordSink = std::function<void(const Json&)>;
+
+fs::path trainer_program() {
+  const char* hook = std::getenv("BITLOOP_TRAINER");
+  return hook && *hook ? fs::absolute(hook) : program_path("bitloop-trainer");
+}
+
+// A sealed memory file: the trainer can read the job, and nobody can change it.
+Result<UniqueFd> job_descriptor(const Json& document) {
+  UniqueFd fd(::memfd_create("job", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd.valid()) return std::unexpected(errno_error("memfd_create", errno));
+  BITLOOP_TRY(write_all(fd.get(), document.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  if (::lseek(fd.get(), 0, SEEK_SET) != 0 ||
+      ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
+    return std::unexpected(errno_error("the job's memory file", errno));
+  return fd;
+}
+
+sandbox::Policy make_policy(const Run& run, milliseconds time_left, bool output_writable) {
+  const Limits& limits = run.job.limits;
+  sandbox::Policy policy;
+  policy.program = trainer_program();
+  policy.arguments = {"--job-fd", std::to_string(kJobFd), "--event-fd", std::to_string(kEventFd)};
+  policy.environment = {fmt::format("OMP_NUM_THREADS={}", limits.threads),
+                        fmt::format("MKL_NUM_THREADS={}", limits.threads), "LC_ALL=C", "HOME=/",
+                        "TMPDIR=/tmp"};
+  policy.read_only = run.job.data;
+  policy.output = run.folder / "output";
+  policy.output_writable = output_writable;
+  policy.tmp_bytes = kTmpBytes;
+  policy.memory_bytes = limits.memory_bytes;
+  policy.file_bytes = limits.output_bytes;
+  policy.threads = 2 * limits.threads + 4;  // two pools, and the helpers of LibTorch
+  policy.cpu_time = limits.deadline * (limits.threads + 1);
+  policy.deadline = time_left;
+  policy.allow_degraded = run.job.allow_degraded;
+  if (const char* hook = std::getenv("BITLOOP_DISABLE_LAYERS"))
+    for (const std::string& layer : split(hook, ',')) policy.disable_for_test.insert(layer);
+  return policy;
+}
+
+// One jail from start to end.
+Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool output_writable,
+                 const RecordSink& on_record) {
+  Json with_nonce = document;
+  const std::string nonce = random_hex(16);
+  with_nonce["nonce"] = nonce;
+  auto job_fd = job_descriptor(with_nonce);
+  auto events = make_pipe();
+  auto output = make_pipe();
+  if (!job_fd || !events || !output) return not_run("no descriptors are left on this machine", {});
+
+  sandbox::Policy policy = make_policy(run, time_left, output_writable);
+  policy.descriptors = {{output->write.get(), STDOUT_FILENO},
+                        {output->write.get(), STDERR_FILENO},
+                        {job_fd->get(), kJobFd},
+                        {events->write.get(), kEventFd}};
+  std::vector<sandbox::LayerState> layers;
+  auto jail = sandbox::Jail::start(policy, &layers);
+  if (!jail) return not_run(jail.error().message, std::move(layers));
+  job_fd->reset();
+  events->write.reset();
+  output->write.reset();
+
+  Reported reported;
+  EventStream stream(nonce, [&](const Json& record) {
+    const Json& type = record["type"];
+    if (type == "stage" && record.value("name", Json()) == "candidate_loaded")
+      reported.candidate_loaded = true;
+    if (type == "result") reported.result = record;
+    on_record(record);
+  });
+  const auto on_events = [&](std::string_view data) -> std::optional<sandbox::KilledBy> {
+    if (stream.feed(data)) return std::nullopt;
+    return sandbox::KilledBy::kEvents;
+  };
+  const auto on_output = [&](std::string_view data) -> std::optional<sandbox::KilledBy> {
+    run.output.append(data);
+    return std::nullopt;
+  };
+  const sandbox::Stream streams[] = {{events->read.get(), on_events},
+                                     {output->read.get(), on_output}};
+  sandbox::Verdict verdict = jail->wait(streams, run.cancel_fd);
+  reported.violation = stream.violation();
+  const Limits& limits = run.job.limits;
+  Outcome outcome =
+      judge(std::move(verdict), std::move(reported),
+            {limits.deadline.count(), limits.memory_bytes >> 20, limits.output_bytes >> 20});
+  outcome.degraded = sandbox::is_degraded(outcome.jail.layers);
+  return outcome;
+}
+
+// events.jsonl and log.tsv. A write that fails (a full disk) is remembered: the run goes on, its
+// verdict says so.
+class RunFiles {
+ public:
+  static Result<RunFiles> open(const fs::path& folder) {
+    BITLOOP_ASSIGN(events, open_file(folder / "events.jsonl", O_WRONLY | O_CREAT | O_APPEND));
+    BITLOOP_ASSIGN(log, open_file(folder / "log.tsv", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND));
+    RunFiles files;
+    files.events_ = std::move(events);
+    files.log_ = std::move(log);
+    files.write(files.log_, LogTable::kHeader);
+    return files;
+  }
+  void take(const Json& record) {
+    write(events_, record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+    write(log_, table_.take(record));
+  }
+  Status finish() {
+    write(log_, table_.finish());
+    if (status_ && (::fsync(events_.get()) != 0 || ::fsync(log_.get()) != 0))
+      status_ = std::unexpected(errno_error("events.jsonl", errno));
+    return status_;
+  }
+
+ private:
+  void write(const UniqueFd& fd, const std::string& line) {
+    if (line.empty() || !status_) return;
+    status_ = write_all(fd.get(), line);
+  }
+  UniqueFd events_, log_;
+  LogTable table_;
+  Status status_;
+};
+
+// The run itself; everything that can go wrong is in the outcome.
+Outcome run_job(Run& run) {
+  std::error_code error;
+  if (fs::exists(run.folder / "events.jsonl", error))
+    return not_run("the supervisor of this run was killed, and the run with it", {});
+  auto job = read_job(run.folder / "job.json");
+  if (!job) return not_run(job.error().message, {});
+  run.job = std::move(*job);
+  fs::create_directories(run.folder / "output", error);
+  if (error) return not_run(fmt::format("output/ can't be made: {}", error.message()), {});
+  auto files = RunFiles::open(run.folder);
+  if (!files) return not_run(files.error().message, {});
+
+  const auto start = std::chrono::steady_clock::now();
+  const milliseconds total = run.job.limits.deadline;
+  const bool trains = run.job.kind == "train";
+  Outcome outcome = run_jail(run, run.job.document, total, run.job.kind != "verify",
+                             [&](const Json& record) { files->take(record); });
+  if (auto kept = files->finish(); !kept && outcome.status == "ok") {
+    outcome.status = "infrastructure";
+    outcome.message = "the run's records could not be kept: " + kept.error().message;
+  }
+  if (!trains || outcome.status != "ok") return outcome;
+
+  if (!fs::is_regular_file(fs::symlink_status(run.folder / "output" / kWeightsFile, error))) {
+    outcome.status = "infrastructure";
+    outcome.message = fmt::format("the trainer reported ok but left no output/{}", kWeightsFile);
+    return outcome;
+  }
+  Json repetition = run.job.document;
+  repetition["kind"] = "verify";
+  const auto spent =
+      std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - start);
+  const milliseconds left = std::max(total - spent, milliseconds(1));
+  compare_with_repetition(outcome, run_jail(run, repetition, left, false, [](const Json&) {}));
+  return outcome;
+}
+
+// The signals that cancel a run, as a descriptor. Those that would end the supervisor by accident
+// are ignored.
+UniqueFd prepare_signals() {
+  ::signal(SIGHUP, SIG_IGN);
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);
+  sigset_t cancel;
+  sigemptyset(&cancel);
+  sigaddset(&cancel, SIGTERM);
+  sigaddset(&cancel, SIGINT);
+  ::sigprocmask(SIG_BLOCK, &cancel, nullptr);
+  ::setsid();  // fails for a process that leads a group already, which will do as well
+  return UniqueFd(::signalfd(-1, &cancel, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+}  // namespace
+
+int supervise(const std::filesystem::path& run_dir) {
+  const auto complain = [](const std::string& sentence, int code) {
+    fmt::print(stderr, "bitloop supervise: {}\n", sentence);
+    return code;
+  };
+  std::error_code error;
+  Run run;
+  run.folder = fs::canonical(run_dir, error);
+  if (error) return complain(fmt::format("{}: {}", run_dir.string(), error.message()), 3);
+  const UniqueFd cancel = prepare_signals();
+  run.cancel_fd = cancel.get();
+  auto lock = open_file(run.folder / "supervisor.lock", O_RDWR | O_CREAT);
+  if (!lock) return complain(lock.error().message, 3);
+  if (::flock(lock->get(), LOCK_EX | LOCK_NB) != 0)
+    return complain(fmt::format("{}: another supervisor has this run", run.folder.string()), 1);
+  if (fs::exists(run.folder / "verdict.json", error)) return 0;
+
+  const Outcome outcome = run_job(run);
+  // Text for people; without it the verdict still stands.
+  (void)write_file_atomic(run.folder / "output.txt", run.output.text());
+  const std::string document =
+      verdict_document(outcome).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  if (auto written = write_file_atomic(run.folder / "verdict.json", document); !written)
+    return complain(written.error().message, 3);
+  return 0;
+}
+
+}  // namespace bitloop::jobs

@@ -159,6 +159,7 @@ def parse_arguments():
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--warmup-steps", type=int, default=20, help="steps before the clock starts")
     parser.add_argument("--block", type=int, default=10, help="steps a measurement")
+    parser.add_argument("--threads", type=int, default=0, help="0: PyTorch's own choice")
     parser.add_argument("--eval-batches", type=int, default=20)
     parser.add_argument("--data", type=pathlib.Path, default=REPOSITORY / ".deps/data/shakespeare")
     arguments = parser.parse_args()
@@ -169,6 +170,8 @@ def parse_arguments():
 
 def main():
     options = parse_arguments()
+    if options.threads:
+        torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     train_text, validation_text = load_text(options.data)
     generator = torch.Generator().manual_seed(options.seed)

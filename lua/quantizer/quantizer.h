@@ -1,9 +1,11 @@
-// The quantizer contract in C++: one Lua state with one loaded quantizer file, and its functions as C++ calls.
-// What a file may say is in docs/lua.md; what its numbers are worth (shapes, levels, bits) is the trainer's audit.
+// The quantizer contract in C++: one Lua state with one loaded quantizer file, and its functions as
+// C++ calls. What a file may say is in docs/lua.md; what its numbers are worth (shapes, levels,
+// bits) is the trainer's audit.
 //
 // Legend: N output features, K input features, R rows (batch x tokens).
-// All tensors that come back are float32. Grad mode is the caller's: under autograd the graph leads from what a function
-// returned back to its tensors and parameters. Not thread-safe; a Quantizer must outlive the graphs made with it.
+// All tensors that come back are float32. Grad mode is the caller's: under autograd the graph leads
+// from what a function returned back to its tensors and parameters. Not thread-safe; a Quantizer
+// must outlive the graphs made with it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,46 +15,40 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "harness/base/result.h"
+#include "lua/runtime/limits.h"
+#include "lua/tensor/backward_error.h"
 
 namespace bitloop::lua {
 
-// Limits of one Lua state. Once one has fired nothing in the file can hold it back; the next call starts afresh.
-struct Limits {
-  size_t lua_bytes = 64u << 20;       // Lua's own allocations
-  size_t tensor_bytes = 1u << 30;     // live tensors that Lua made (tensors handed in are not counted)
-  double load_seconds = 2.0;          // wall time of loading the file
-  double call_seconds = 5.0;          // wall time of one call from C++
-  int64_t instructions = 50'000'000;  // Lua instructions of one call
-};
-
 // What a layer is: for ctx.layer and Q.init.
 struct Layer {
-  std::string name;                           // "h.0.attn.c_attn"
-  int64_t index = 0, count = 1;               // 0-based place among the quantised layers, and their number
-  std::string kind;                           // "attn_qkv" | "attn_proj" | "mlp_fc" | "mlp_proj" | "head"
+  std::string name;              // "h.0.attn.c_attn"
+  int64_t index = 0, count = 1;  // 0-based place among the quantised layers, and their number
+  std::string kind;              // "attn_qkv" | "attn_proj" | "mlp_fc" | "mlp_proj" | "head"
   int64_t in_features = 0, out_features = 0;  // K, N
 };
 
-// What a call sees beside its tensor. Params and state belong to the layer; tensors are shared, not copied.
-// Null pointers read as nil or as empty tables.
+// What a call sees beside its tensor. Params and state belong to the layer; tensors are shared, not
+// copied. Null pointers read as nil or as empty tables.
 struct Context {
   int64_t step = 0, total_steps = 1;  // progress = step / total_steps
   bool training = false;
   const Layer* layer = nullptr;
-  const std::map<std::string, at::Tensor>* params = nullptr;  // learnable, from Q.init; may require grad
-  const std::map<std::string, at::Tensor>* state = nullptr;   // persistent, read-only
+  const std::map<std::string, at::Tensor>* params =
+      nullptr;  // learnable, from Q.init; may require grad
+  const std::map<std::string, at::Tensor>* state = nullptr;  // persistent, read-only
 };
 
 // The declared number format: everything a file says that is not a function.
 struct Format {
   std::string name, doc;
-  std::vector<double> levels;  // ascending, distinct, finite; from levels or bits; empty: none declared
+  std::vector<double>
+      levels;  // ascending, distinct, finite; from levels or bits; empty: none declared
   int64_t codebook_entries = 0, codebook_block = 0;  // 0: no codebook
   int64_t group = 0;                                 // inputs that share a scale; 0: not grouped
   bool flat_groups = false;                          // groups run over the flattened tensor
@@ -64,13 +60,14 @@ struct Format {
   int64_t hadamard_block = 0;                                     // 0: no transform
 };
 
-// What a quantising function returned: types are checked, values and shapes are not. Undefined where absent; a plain Lua
-// number became a 0-d tensor.
+// What a quantising function returned: types are checked, values and shapes are not. Undefined
+// where absent; a plain Lua number became a 0-d tensor.
 struct Quantized {
   at::Tensor codes, scale, offset, codebook, surrogate;
 };
 
-// What Q.init returned: tensors of their own (detached copies). `weight` is undefined when the file does not set it.
+// What Q.init returned: tensors of their own (detached copies). `weight` is undefined when the file
+// does not set it.
 struct InitResult {
   struct Param {
     at::Tensor value;
@@ -81,24 +78,19 @@ struct InitResult {
   at::Tensor weight;
 };
 
-// Thrown out of backward() when the backward function of a bitloop.autograd fails: autograd has no other way out.
-struct BackwardError : std::runtime_error {
-  explicit BackwardError(Error what_failed)
-      : std::runtime_error(what_failed.message), error(std::move(what_failed)) {}
-  Error error;  // code and message as of every other call
-};
-
-// Calls return an Error whose code is the test's status: "script_error" (does not parse, raises, wrong type, missing
-// return), "timeout" or "out_of_memory"; its message begins with "candidate.lua:17: " wherever there is a line.
+// Calls return an Error whose code is the test's status: "script_error" (does not parse, raises,
+// wrong type, missing return), "timeout" or "out_of_memory"; its message begins with
+// "candidate.lua:17: " wherever there is a line.
 class Quantizer {
  public:
   // `file_name` is what messages call the file ("candidate.lua"); nothing is opened.
-  static Result<std::unique_ptr<Quantizer>> load(std::string_view source, std::string_view file_name,
-                                                 const Limits& limits);
+  static Result<std::unique_ptr<Quantizer>> load(std::string_view source,
+                                                 std::string_view file_name, const Limits& limits);
   ~Quantizer();  // runs no Lua code: frees the tensors, then drops the allocator's memory
 
   const Format& format() const;
-  // Q.config as JSON: an object of numbers, booleans, strings and nested tables; {} when absent. Bounds are the trainer's.
+  // Q.config as JSON: an object of numbers, booleans, strings and nested tables; {} when absent.
+  // Bounds are the trainer's.
   const nlohmann::json& config() const;
   // Whether the file defines this function of Q: "weight_quant", "lambda", …
   bool has(std::string_view function) const;
@@ -110,14 +102,17 @@ class Quantizer {
   // The following require has(their name).
   Result<InitResult> init(const Layer& layer, const at::Tensor& weight_NK);
   Result<double> lambda(const Context& context);  // 0..1
-  Result<at::Tensor> row_bias(const at::Tensor& w_NK, const at::Tensor& codes_NK, const Context& context);
+  Result<at::Tensor> row_bias(const at::Tensor& w_NK, const at::Tensor& codes_NK,
+                              const Context& context);
   Result<at::Tensor> input(const at::Tensor& x_RK, const Context& context);
-  Result<at::Tensor> regularizer(const at::Tensor& w_NK, const at::Tensor& value_NK, const Context& context);
+  Result<at::Tensor> regularizer(const at::Tensor& w_NK, const at::Tensor& value_NK,
+                                 const Context& context);
   // The state that replaces context.state: the same names.
-  Result<std::map<std::string, at::Tensor>> after_step(const Context& context, const at::Tensor& codes_NK);
+  Result<std::map<std::string, at::Tensor>> after_step(const Context& context,
+                                                       const at::Tensor& codes_NK);
 
-  // A digest of all that a call could have changed (upvalues, tables and tensors that Q's functions reach): equal before
-  // and after a pure call. Comparable within this Quantizer only.
+  // A digest of all that a call could have changed (upvalues, tables and tensors that Q's functions
+  // reach): equal before and after a pure call. Comparable within this Quantizer only.
   std::string state_digest() const;
 
  private:

@@ -1,0 +1,79 @@
+#include "lua/quantizer/context.h"
+
+#include "lua/runtime/protect.h"
+#include "lua/tensor/tensor_heap.h"
+
+namespace bitloop::lua {
+
+namespace {
+
+constexpr const char* kReadOnly = "ctx and layer are read-only; after_step returns the new state";
+
+void set_text(lua_State* L, const char* name, const std::string& value) {
+  lua_pushlstring(L, value.data(), value.size());
+  lua_setfield(L, -2, name);
+}
+void set_whole(lua_State* L, const char* name, int64_t value) {
+  lua_pushinteger(L, value);
+  lua_setfield(L, -2, name);
+}
+
+void push_layer_fields(lua_State* L, const Layer& layer) {
+  lua_createtable(L, 0, 8);
+  set_text(L, "name", layer.name);
+  set_text(L, "kind", layer.kind);
+  set_whole(L, "index", layer.index);
+  set_whole(L, "count", layer.count);
+  set_whole(L, "in_features", layer.in_features);
+  set_whole(L, "out_features", layer.out_features);
+}
+
+void push_tensors(lua_State* L, const std::map<std::string, at::Tensor>* tensors) {
+  lua_createtable(L, 0, tensors ? static_cast<int>(tensors->size()) : 0);
+  if (tensors) {
+    for (const auto& [name, value] : *tensors) {
+      lua_pushlstring(L, name.data(), name.size());
+      TensorHeap::of(L).push(L, value, true);
+      lua_rawset(L, -3);
+    }
+  }
+  protect(L, -1, kReadOnly);
+}
+
+}  // namespace
+
+void push_layer(lua_State* L, const Layer& layer, const char* tensor_name,
+                const at::Tensor& tensor) {
+  luaL_checkstack(L, 8, "layer");
+  push_layer_fields(L, layer);
+  if (tensor.defined()) {
+    TensorHeap::of(L).push(L, tensor, true);
+    lua_setfield(L, -2, tensor_name);
+  }
+  protect(L, -1, kReadOnly);
+}
+
+void push_context(lua_State* L, const Context& context) {
+  luaL_checkstack(L, 12, "ctx");
+  lua_createtable(L, 0, 8);
+  set_whole(L, "step", context.step);
+  set_whole(L, "total_steps", context.total_steps);
+  lua_pushnumber(L, context.total_steps > 0 ? static_cast<double>(context.step) /
+                                                  static_cast<double>(context.total_steps)
+                                            : 0.0);
+  lua_setfield(L, -2, "progress");
+  lua_pushboolean(L, context.training);
+  lua_setfield(L, -2, "training");
+  if (context.layer) {
+    push_layer_fields(L, *context.layer);
+    protect(L, -1, kReadOnly);
+    lua_setfield(L, -2, "layer");
+  }
+  push_tensors(L, context.params);
+  lua_setfield(L, -2, "params");
+  push_tensors(L, context.state);
+  lua_setfield(L, -2, "state");
+  protect(L, -1, kReadOnly);
+}
+
+}  // namespace bitloop::lua

@@ -1,0 +1,23 @@
+// What a candidate finds when it starts: an allow-list in one place. What is not on it does not
+// exist.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lua/runtime/lua_api.h"
+
+namespace bitloop::lua {
+
+// Pushes a new environment: our own and chosen standard functions, the library tables read-only.
+// torch and bitloop are not in it: tensor/ adds them. The standard libraries themselves are
+// dropped.
+void push_environment(lua_State* L);
+
+// The text of a value as tostring gives it: never an address. Pushes nothing.
+std::string display(lua_State* L, int index);
+
+// Why a name of standard Lua is absent, or what to use instead; "" for other names.
+std::string absent_hint(std::string_view name);
+
+}  // namespace bitloop::lua

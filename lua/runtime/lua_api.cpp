@@ -1,0 +1,86 @@
+#include "lua/runtime/lua_api.h"
+
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+#include <numeric>
+
+namespace bitloop::lua {
+
+std::string where(lua_State* L) {
+  lua_Debug frame;
+  for (int level = 0; lua_getstack(L, level, &frame); ++level) {
+    lua_getinfo(L, "Sl", &frame);
+    if (frame.currentline > 0) return fmt::format("{}:{}: ", frame.short_src, frame.currentline);
+  }
+  return "";
+}
+
+void raise(lua_State* L, const std::string& message) {
+  const std::string text = where(L) + message;
+  lua_pushlstring(L, text.data(), text.size());
+  lua_error(L);
+  __builtin_unreachable();
+}
+
+std::string explain(const std::exception& error) {
+  if (dynamic_cast<const std::bad_alloc*>(&error)) return "out of memory";
+  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+  std::string text = torch_error ? torch_error->what_without_backtrace() : error.what();
+  return text.substr(0, text.find('\n'));
+}
+
+std::string describe(lua_State* L, int index) {
+  switch (lua_type(L, index)) {
+    case LUA_TNONE:
+      return "nothing";
+    case LUA_TNIL:
+      return "nil";
+    case LUA_TBOOLEAN:
+      return lua_toboolean(L, index) ? "true" : "false";
+    case LUA_TNUMBER:
+      lua_pushvalue(L, index);  // lua_tolstring changes the value that it converts
+      {
+        std::string text = fmt::format("the number {}", lua_tostring(L, -1));
+        lua_pop(L, 1);
+        return text;
+      }
+    case LUA_TSTRING: {
+      size_t size = 0;
+      const char* text = lua_tolstring(L, index, &size);
+      return fmt::format("the string '{}'", std::string_view(text, std::min<size_t>(size, 40)));
+    }
+    case LUA_TUSERDATA:
+      return "a tensor";
+    default:
+      return fmt::format("a {}", luaL_typename(L, index));
+  }
+}
+
+std::string nearest(std::string_view name, const std::vector<std::string_view>& candidates) {
+  std::string_view best;
+  size_t best_distance = std::max<size_t>(1, name.size() / 3) + 1;
+  std::vector<size_t> row;
+  for (std::string_view candidate : candidates) {
+    row.resize(candidate.size() + 1);
+    std::iota(row.begin(), row.end(), size_t{0});
+    for (size_t i = 0; i < name.size(); ++i) {
+      size_t diagonal = row[0];
+      row[0] = i + 1;
+      for (size_t j = 0; j < candidate.size(); ++j) {
+        const size_t change = diagonal + (name[i] == candidate[j] ? 0 : 1);
+        diagonal = row[j + 1];
+        row[j + 1] = std::min({change, row[j] + 1, row[j + 1] + 1});
+      }
+    }
+    if (row.back() < best_distance) {
+      best_distance = row.back();
+      best = candidate;
+    }
+  }
+  return std::string(best);
+}
+
+}  // namespace bitloop::lua

@@ -1,0 +1,186 @@
+// Elementwise operations: arithmetic, functions, comparisons.
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "lua/tensor/operation.h"
+
+namespace bitloop::lua {
+
+namespace {
+
+// A function of one tensor.
+template <at::Tensor (*kFunction)(const at::Tensor&)>
+int unary(Call& c) {
+  return c.push(kFunction(c.numeric(0)));
+}
+// A function of two operands, each a tensor or a number.
+template <at::Tensor (*kFunction)(const at::Tensor&, const at::Tensor&)>
+int binary(Call& c) {
+  return c.push(kFunction(c.operand(0), c.operand(1)));
+}
+
+int add(Call& c) { return c.push(at::add(c.operand(0), c.operand(1), c.scalar(2))); }
+int sub(Call& c) { return c.push(at::sub(c.operand(0), c.operand(1), c.scalar(2))); }
+
+int div(Call& c) {
+  const std::optional<std::string_view> mode = c.optional_string(2);
+  if (mode && *mode != "floor" && *mode != "trunc") {
+    c.fail("rounding_mode must be \"floor\", \"trunc\" or nil");
+  }
+  return c.push(at::div(c.operand(0), c.operand(1), mode));
+}
+
+int clamp(Call& c) {
+  if (!c.has(1) && !c.has(2)) c.fail("needs min, max or both");
+  if (c.is_tensor(1) || c.is_tensor(2)) {
+    at::Tensor value = c.numeric(0);
+    if (c.has(1)) value = at::maximum(value, c.operand(1));
+    if (c.has(2)) value = at::minimum(value, c.operand(2));
+    return c.push(value);
+  }
+  return c.push(at::clamp(c.numeric(0), c.optional_scalar(1), c.optional_scalar(2)));
+}
+int clamp_min(Call& c) {
+  return c.push(c.is_tensor(1) ? at::maximum(c.numeric(0), c.operand(1))
+                               : at::clamp_min(c.numeric(0), c.scalar(1)));
+}
+int clamp_max(Call& c) {
+  return c.push(c.is_tensor(1) ? at::minimum(c.numeric(0), c.operand(1))
+                               : at::clamp_max(c.numeric(0), c.scalar(1)));
+}
+
+int round(Call& c) {
+  const int64_t decimals = c.integer(1);
+  return c.push(decimals == 0 ? at::round(c.numeric(0)) : at::round(c.floats(0), decimals));
+}
+
+int where(Call& c) {
+  const at::Tensor condition = c.tensor(0).to(at::kBool);
+  at::Tensor yes = c.operand(1), no = c.operand(2);
+  if (c.is_number(1)) yes = at::scalar_tensor(c.number(1), at::kFloat);
+  if (c.is_number(2)) no = at::scalar_tensor(c.number(2), at::kFloat);
+  return c.push(at::where(condition, yes, no));
+}
+
+int lerp(Call& c) {
+  return c.push(c.is_tensor(2) ? at::lerp(c.floats(0), c.floats(1), c.floats(2))
+                               : at::lerp(c.floats(0), c.floats(1), c.scalar(2)));
+}
+
+int gelu(Call& c) {
+  const std::string_view approximate = c.string(1);
+  if (approximate != "none" && approximate != "tanh")
+    c.fail("approximate must be \"none\" or \"tanh\"");
+  return c.push(at::gelu(c.floats(0), approximate));
+}
+
+int nan_to_num(Call& c) {
+  const auto number = [&](int i) { return c.has(i) ? std::optional(c.number(i)) : std::nullopt; };
+  return c.push(at::nan_to_num(c.numeric(0), number(1), number(2), number(3)));
+}
+
+constexpr Operation kArithmetic[] = {
+    {"add(x, other, alpha=1)", "x + alpha * other; also x + other", add},
+    {"sub(x, other, alpha=1)", "x - alpha * other; also x - other", sub},
+    {"mul(x, other)", "x * other", binary<at::mul>},
+    {"div(x, other, rounding_mode=nil)", "x / other; rounding_mode \"floor\" or \"trunc\"", div},
+    {"floor_divide(x, other)", "the quotient rounded down; also x // other",
+     [](Call& c) { return c.push(at::div(c.operand(0), c.operand(1), "floor")); }},
+    {"remainder(x, other)", "the remainder with other's sign; also x % other",
+     binary<at::remainder>},
+    {"fmod(x, other)", "the remainder with x's sign", binary<at::fmod>},
+    {"pow(x, exponent)", "x to the power of a number or tensor; also x ^ exponent",
+     binary<at::pow>},
+    {"neg(x)", "-x", unary<at::neg>},
+    {"reciprocal(x)", "1 / x", unary<at::reciprocal>},
+    {"maximum(x, other)", "the larger of two, element by element", binary<at::maximum>},
+    {"minimum(x, other)", "the smaller of two, element by element", binary<at::minimum>},
+    {"clamp(x, min=nil, max=nil)", "x limited to [min, max]; bounds may be tensors", clamp},
+    {"clamp_min(x, min)", "x, at least min", clamp_min},
+    {"clamp_max(x, max)", "x, at most max", clamp_max},
+    {"where(condition, x, y)", "x where the condition holds (is not 0), else y", where},
+    {"lerp(x, end, weight)", "x + weight * (end - x)", lerp},
+    {"addcmul(x, a, b, value=1)", "x + value * a * b",
+     [](Call& c) {
+       return c.push(at::addcmul(c.floats(0), c.floats(1), c.floats(2), c.scalar(3)));
+     }},
+    {"addcdiv(x, a, b, value=1)", "x + value * a / b",
+     [](Call& c) {
+       return c.push(at::addcdiv(c.floats(0), c.floats(1), c.floats(2), c.scalar(3)));
+     }},
+};
+
+constexpr Operation kMath[] = {
+    {"abs(x)", "absolute value", unary<at::abs>},
+    {"sign(x)", "-1, 0 or 1", unary<at::sign>},
+    {"sgn(x)", "the same as sign", unary<at::sgn>},
+    {"round(x, decimals=0)",
+     "to the nearest whole number, halves to even; no gradient: see bitloop.ste_round", round},
+    {"floor(x)", "rounded down", unary<at::floor>},
+    {"ceil(x)", "rounded up", unary<at::ceil>},
+    {"trunc(x)", "rounded towards 0", unary<at::trunc>},
+    {"frac(x)", "x - trunc(x)", unary<at::frac>},
+    {"square(x)", "x * x", unary<at::square>},
+    {"sqrt(x)", "square root", unary<at::sqrt>},
+    {"rsqrt(x)", "1 / sqrt(x)", unary<at::rsqrt>},
+    {"exp(x)", "e to the power of x", unary<at::exp>},
+    {"exp2(x)", "2 to the power of x", unary<at::exp2>},
+    {"expm1(x)", "exp(x) - 1", unary<at::expm1>},
+    {"log(x)", "natural logarithm", unary<at::log>},
+    {"log2(x)", "logarithm to base 2", unary<at::log2>},
+    {"log10(x)", "logarithm to base 10", unary<at::log10>},
+    {"log1p(x)", "log(1 + x)", unary<at::log1p>},
+    {"sin(x)", "sine", unary<at::sin>},
+    {"cos(x)", "cosine", unary<at::cos>},
+    {"tan(x)", "tangent", unary<at::tan>},
+    {"atan(x)", "inverse tangent", unary<at::atan>},
+    {"sinh(x)", "hyperbolic sine", unary<at::sinh>},
+    {"cosh(x)", "hyperbolic cosine", unary<at::cosh>},
+    {"tanh(x)", "hyperbolic tangent", unary<at::tanh>},
+    {"sigmoid(x)", "1 / (1 + exp(-x))", unary<at::sigmoid>},
+    {"relu(x)", "x where positive, else 0", unary<at::relu>},
+    {"silu(x)", "x * sigmoid(x)", unary<at::silu>},
+    {"gelu(x, approximate=\"none\")",
+     "x times the normal distribution's share below x; or \"tanh\"", gelu},
+    {"softplus(x, beta=1, threshold=20)", "log(1 + exp(beta x)) / beta",
+     [](Call& c) { return c.push(at::softplus(c.floats(0), c.scalar(1), c.scalar(2))); }},
+    {"erf(x)", "the error function", unary<at::erf>},
+    {"erfinv(x)", "its inverse", unary<at::erfinv>},
+    {"nan_to_num(x, nan=0, posinf=nil, neginf=nil)", "numbers in place of NaN and infinities",
+     nan_to_num},
+};
+
+constexpr Operation kComparisons[] = {
+    {"eq(x, other)", "x == other", binary<at::eq>},
+    {"ne(x, other)", "x ~= other", binary<at::ne>},
+    {"lt(x, other)", "x < other", binary<at::lt>},
+    {"le(x, other)", "x <= other", binary<at::le>},
+    {"gt(x, other)", "x > other", binary<at::gt>},
+    {"ge(x, other)", "x >= other", binary<at::ge>},
+    {"logical_and(x, other)", "both hold (are not 0)", binary<at::logical_and>},
+    {"logical_or(x, other)", "at least one holds", binary<at::logical_or>},
+    {"logical_xor(x, other)", "exactly one holds", binary<at::logical_xor>},
+    {"logical_not(x)", "x is 0", unary<at::logical_not>},
+    {"isnan(x)", "x is not a number", unary<at::isnan>},
+    {"isinf(x)", "x is infinite", unary<at::isinf>},
+    {"isfinite(x)", "x is neither", unary<at::isfinite>},
+    {"equal(x, other)", "true or false: same shape, same values",
+     [](Call& c) {
+       lua_pushboolean(c.lua(), at::equal(c.numeric(0), c.numeric(1)));
+       return 1;
+     }},
+    {"allclose(x, other, rtol=1e-05, atol=1e-08)",
+     "true or false: |x - other| <= atol + rtol |other| everywhere",
+     [](Call& c) {
+       lua_pushboolean(c.lua(), at::allclose(c.floats(0), c.floats(1), c.number(2), c.number(3)));
+       return 1;
+     }},
+};
+
+}  // namespace
+
+std::span<const Operation> arithmetic_operations() { return kArithmetic; }
+std::span<const Operation> math_operations() { return kMath; }
+std::span<const Operation> comparison_operations() { return kComparisons; }
+
+}  // namespace bitloop::lua

@@ -1,0 +1,339 @@
+#include "lua/tensor/operation.h"
+
+#include <ATen/ScalarOps.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace bitloop::lua {
+
+namespace {
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  return text;
+}
+
+// Whether the value is a table with at least one string key: named arguments, not a list.
+bool is_named_arguments(lua_State* L, int index) {
+  if (lua_type(L, index) != LUA_TTABLE) return false;
+  lua_pushnil(L);
+  while (lua_next(L, index)) {
+    lua_pop(L, 1);
+    if (lua_type(L, -1) == LUA_TSTRING) {
+      lua_pop(L, 1);
+      return true;
+    }
+  }
+  return false;
+}
+
+constexpr std::pair<std::string_view, std::string_view> kOtherParameterNames[] = {
+    {"axis", "dim"}, {"keepdims", "keepdim"}, {"a_min", "min"}, {"a_max", "max"}, {"shape", "size"},
+};
+
+}  // namespace
+
+BoundOperation bind(const Operation& operation) {
+  BoundOperation bound;
+  bound.operation = &operation;
+  const std::string_view text = operation.signature;
+  const size_t open = text.find('(');
+  bound.name = text.substr(0, open);
+  std::string_view rest = text.substr(open + 1, text.rfind(')') - open - 1);
+  while (!rest.empty()) {
+    const size_t comma = rest.find(',');
+    std::string_view part = trim(rest.substr(0, comma));
+    rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
+    Parameter parameter;
+    if (part.ends_with("...")) {
+      parameter.variadic = true;
+      part.remove_suffix(3);
+    }
+    const size_t equals = part.find('=');
+    parameter.name = part.substr(0, equals);
+    if (equals != std::string_view::npos) {
+      parameter.optional = true;
+      parameter.default_text = part.substr(equals + 1);
+    }
+    bound.parameters.push_back(parameter);
+  }
+  if (bound.parameters.size() > Call::kMaxParameters) throw std::logic_error("too many parameters");
+  return bound;
+}
+
+Call::Call(lua_State* L, const BoundOperation& bound) : L_(L), bound_(bound) {
+  int given = lua_gettop(L);
+  int named = 0;
+  if (given > 0 && is_named_arguments(L, given)) named = given--;
+  // A trailing empty table is an empty list of names, except where a list of sizes may be meant.
+  const auto parameters = static_cast<int>(bound.parameters.size());
+  if (!named && given > 0 && given > 1 && lua_type(L, given) == LUA_TTABLE &&
+      lua_rawlen(L, given) == 0 && !bound.parameters.empty() && !bound.parameters.back().variadic) {
+    --given;
+  }
+  const bool variadic = parameters > 0 && bound.parameters.back().variadic;
+  if (given > parameters && !variadic) {
+    fail(fmt::format("takes at most {} argument{}, got {}", parameters, parameters == 1 ? "" : "s",
+                     given));
+  }
+  for (int i = 0; i < std::min(given, parameters); ++i) {
+    if (!lua_isnil(L, i + 1)) slots_[static_cast<size_t>(i)] = i + 1;
+  }
+  if (variadic) last_variadic_ = std::max(given, parameters);
+  if (named) read_named(named);
+  for (int i = 0; i < parameters; ++i) {
+    const Parameter& parameter = bound.parameters[static_cast<size_t>(i)];
+    if (has(i) || parameter.optional || parameter.variadic) continue;
+    if (i == 0 && (bound.operation->forms & kMethod)) {
+      fail(fmt::format("{} must be a Tensor, got {} (call it as x:{}(…) or torch.{}(x, …))",
+                       parameter.name, given >= 1 ? "nil" : "nothing", bound.name, bound.name));
+    }
+    fail(fmt::format("needs an argument '{}': {}", parameter.name, bound.operation->signature));
+  }
+  reserve_broadcast();
+}
+
+void Call::read_named(int table) {
+  luaL_checkstack(L_, kMaxParameters + 4, "named arguments");
+  // A copy of the names first: the values are pushed while the table is walked.
+  std::vector<size_t> found;
+  lua_pushnil(L_);
+  while (lua_next(L_, table)) {
+    lua_pop(L_, 1);
+    if (lua_type(L_, -1) != LUA_TSTRING) {
+      fail("a table of named arguments can't hold a list too: write x:sum{dim = {0, 1}}");
+    }
+    const std::string_view name = lua_tostring(L_, -1);
+    size_t i = 0;
+    while (i < bound_.parameters.size() && bound_.parameters[i].name != name) ++i;
+    if (i == bound_.parameters.size()) {
+      std::vector<std::string_view> names;
+      for (const Parameter& parameter : bound_.parameters) names.push_back(parameter.name);
+      std::string best = nearest(name, names);
+      for (const auto& [other, ours] : kOtherParameterNames) {
+        if (other == name) best = std::string(ours);
+      }
+      fail(fmt::format("has no argument '{}'{}: {}", name,
+                       best.empty() ? "" : fmt::format(", did you mean '{}'?", best),
+                       bound_.operation->signature));
+    }
+    if (slots_[i]) fail(fmt::format("argument '{}' is given twice", name));
+    found.push_back(i);
+  }
+  for (size_t i : found) {
+    lua_pushlstring(L_, bound_.parameters[i].name.data(), bound_.parameters[i].name.size());
+    lua_rawget(L_, table);
+    slots_[i] = lua_gettop(L_);
+    if (bound_.parameters[i].variadic) last_variadic_ = slots_[i];
+  }
+}
+
+// Almost every result is no larger than its tensors broadcast together; the others reserve for
+// themselves.
+void Call::reserve_broadcast() {
+  const TensorHeap& heap = TensorHeap::of(L_);
+  std::array<int64_t, 16> shape{};
+  size_t rank = 0;
+  bool any = false;
+  for (size_t i = 0; i < bound_.parameters.size(); ++i) {
+    if (!slots_[i]) continue;
+    const at::Tensor* value = heap.find(L_, slots_[i]);
+    if (!value) continue;
+    any = true;
+    const at::IntArrayRef sizes = value->sizes();
+    if (sizes.size() > shape.size()) fail("tensors have at most 16 dimensions here");
+    for (; rank < sizes.size(); ++rank) shape[rank] = 1;
+    for (size_t d = 0; d < sizes.size(); ++d) {
+      shape[d] = std::max(shape[d], sizes[sizes.size() - 1 - d]);
+    }
+  }
+  if (any) reserve(at::IntArrayRef(shape.data(), rank));
+}
+
+void Call::reserve(at::IntArrayRef shape, double copies) {
+  double bytes = 4 * copies;
+  for (int64_t size : shape) bytes *= static_cast<double>(size);
+  TensorHeap::of(L_).reserve(L_, bytes);
+}
+
+void Call::fail(const std::string& message) {
+  raise(L_, fmt::format("{}: {}", bound_.name, message));
+}
+
+void Call::wrong_type(int i, std::string_view expected) {
+  fail(fmt::format("{} must be {}, got {}", bound_.parameters[static_cast<size_t>(i)].name,
+                   expected, has(i) ? describe(L_, slot(i)) : "nil"));
+}
+
+bool Call::is_tensor(int i) const {
+  return has(i) && TensorHeap::of(L_).find(L_, slot(i)) != nullptr;
+}
+bool Call::is_number(int i) const { return has(i) && lua_type(L_, slot(i)) == LUA_TNUMBER; }
+
+const at::Tensor& Call::tensor(int i) {
+  const at::Tensor* value = has(i) ? TensorHeap::of(L_).find(L_, slot(i)) : nullptr;
+  if (!value) wrong_type(i, "a Tensor");
+  return *value;
+}
+
+at::Tensor Call::numeric(int i) {
+  const at::Tensor& value = tensor(i);
+  return value.scalar_type() == at::kBool ? value.to(at::kFloat) : value;
+}
+
+at::Tensor Call::floats(int i) {
+  const at::Tensor& value = tensor(i);
+  return value.is_floating_point() ? value : value.to(at::kFloat);
+}
+
+at::Tensor Call::operand(int i) {
+  if (is_number(i)) return at::native::wrapped_scalar_tensor(scalar(i));
+  if (!is_tensor(i)) wrong_type(i, "a Tensor or a number");
+  return numeric(i);
+}
+
+at::Scalar Call::scalar(int i) {
+  if (!has(i)) return number(i);
+  if (lua_isinteger(L_, slot(i))) return static_cast<int64_t>(lua_tointeger(L_, slot(i)));
+  return number(i);
+}
+
+double Call::number(int i) {
+  if (!has(i)) {
+    const std::string_view text = bound_.parameters[static_cast<size_t>(i)].default_text;
+    double value = 0;
+    if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc()) {
+      wrong_type(i, "a number");
+    }
+    return value;
+  }
+  if (lua_type(L_, slot(i)) == LUA_TNUMBER) return lua_tonumber(L_, slot(i));
+  // A one-element tensor is a number wherever one is asked for, unless that would cut the graph.
+  if (const at::Tensor* value = TensorHeap::of(L_).find(L_, slot(i));
+      value && value->numel() == 1) {
+    if (value->requires_grad())
+      wrong_type(i, "a number (x:item() of a tensor with a gradient cuts it)");
+    return value->item<double>();
+  }
+  wrong_type(i, "a number");
+}
+
+int64_t Call::integer(int i) {
+  if (has(i) && lua_type(L_, slot(i)) == LUA_TNUMBER) {
+    int whole = 0;
+    const lua_Integer value = lua_tointegerx(L_, slot(i), &whole);
+    if (whole) return value;
+    wrong_type(i, "a whole number");
+  }
+  const double value = number(i);
+  if (value != std::floor(value) || std::abs(value) > 1e15) wrong_type(i, "a whole number");
+  return static_cast<int64_t>(value);
+}
+
+bool Call::boolean(int i) {
+  if (!has(i)) return bound_.parameters[static_cast<size_t>(i)].default_text == "true";
+  if (lua_type(L_, slot(i)) != LUA_TBOOLEAN) wrong_type(i, "true or false");
+  return lua_toboolean(L_, slot(i));
+}
+
+std::string_view Call::string(int i) {
+  if (!has(i)) {
+    std::string_view text = bound_.parameters[static_cast<size_t>(i)].default_text;
+    if (text.starts_with('"')) text = text.substr(1, text.size() - 2);
+    return text;
+  }
+  if (lua_type(L_, slot(i)) != LUA_TSTRING) wrong_type(i, "a string");
+  return lua_tostring(L_, slot(i));
+}
+
+std::optional<at::Scalar> Call::optional_scalar(int i) {
+  return has(i) ? std::optional(scalar(i)) : std::nullopt;
+}
+std::optional<int64_t> Call::optional_integer(int i) {
+  return has(i) ? std::optional(integer(i)) : std::nullopt;
+}
+std::optional<std::string_view> Call::optional_string(int i) {
+  return has(i) ? std::optional(string(i)) : std::nullopt;
+}
+
+std::vector<int64_t> Call::integers(int i) {
+  std::vector<int64_t> values;
+  if (!has(i)) return values;
+  const auto read = [&](int index) {
+    int whole = 0;
+    const lua_Integer value =
+        lua_type(L_, index) == LUA_TNUMBER ? lua_tointegerx(L_, index, &whole) : 0;
+    if (!whole) {
+      fail(fmt::format("{} must be whole numbers, got {}",
+                       bound_.parameters[static_cast<size_t>(i)].name, describe(L_, index)));
+    }
+    if (values.size() == 64) fail("more than 64 sizes or dimensions");
+    values.push_back(value);
+  };
+  if (lua_type(L_, slot(i)) == LUA_TTABLE) {
+    const lua_Integer count = luaL_len(L_, slot(i));
+    for (lua_Integer k = 1; k <= count; ++k) {
+      lua_geti(L_, slot(i), k);
+      read(lua_gettop(L_));
+      lua_pop(L_, 1);
+    }
+    return values;
+  }
+  const bool variadic = bound_.parameters[static_cast<size_t>(i)].variadic;
+  for (int index = slot(i); index <= (variadic ? last_variadic_ : slot(i)); ++index) read(index);
+  return values;
+}
+
+std::vector<int64_t> Call::sizes(int i) {
+  std::vector<int64_t> values = integers(i);
+  for (int64_t value : values) {
+    if (value < 0) fail(fmt::format("sizes can't be negative, got {}", value));
+  }
+  return values;
+}
+
+std::vector<at::Tensor> Call::tensors(int i) {
+  if (!has(i) || lua_type(L_, slot(i)) != LUA_TTABLE) wrong_type(i, "a list of Tensors");
+  std::vector<at::Tensor> values;
+  const lua_Integer count = luaL_len(L_, slot(i));
+  for (lua_Integer k = 1; k <= count; ++k) {
+    lua_geti(L_, slot(i), k);
+    const at::Tensor* value = TensorHeap::of(L_).find(L_, -1);
+    if (!value) fail(fmt::format("element {} must be a Tensor, got {}", k, describe(L_, -1)));
+    values.push_back(value->scalar_type() == at::kBool ? value->to(at::kFloat) : *value);
+    lua_pop(L_, 1);
+  }
+  if (values.empty()) fail("the list of Tensors is empty");
+  return values;
+}
+
+int Call::push(at::Tensor value) {
+  if (value.scalar_type() == at::kDouble) value = value.to(at::kFloat);
+  TensorHeap::of(L_).push(L_, std::move(value));
+  return 1;
+}
+
+int Call::push_all(const std::vector<at::Tensor>& values) {
+  luaL_checkstack(L_, static_cast<int>(values.size()) + 4, "too many results");
+  for (const at::Tensor& value : values) push(value);
+  return static_cast<int>(values.size());
+}
+
+int invoke(lua_State* L) {
+  const auto& bound = *static_cast<const BoundOperation*>(lua_touserdata(L, lua_upvalueindex(1)));
+  Guest::of(L).check(L);
+  std::string message;
+  try {
+    Call call(L, bound);
+    return bound.operation->function(call);
+  } catch (const std::exception& error) {
+    message = fmt::format("{}: {}", bound.name, explain(error));
+  }
+  raise(L, message);
+}
+
+}  // namespace bitloop::lua

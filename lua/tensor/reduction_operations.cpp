@@ -1,0 +1,162 @@
+// Reductions and sorting. dim counts from 0, or from the end when negative.
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "lua/tensor/operation.h"
+
+namespace bitloop::lua {
+
+namespace {
+
+using Dims = at::OptionalIntArrayRef;
+
+int sum(Call& c) {
+  const std::vector<int64_t> dims = c.integers(1);
+  return c.push(at::sum(c.numeric(0), c.has(1) ? Dims(dims) : std::nullopt, c.boolean(2)));
+}
+int mean(Call& c) {
+  const std::vector<int64_t> dims = c.integers(1);
+  return c.push(at::mean(c.floats(0), c.has(1) ? Dims(dims) : std::nullopt, c.boolean(2)));
+}
+int amax(Call& c) { return c.push(at::amax(c.numeric(0), c.integers(1), c.boolean(2))); }
+int amin(Call& c) { return c.push(at::amin(c.numeric(0), c.integers(1), c.boolean(2))); }
+
+// max and min: of all elements; of two tensors; along a dimension, with the places.
+template <bool kMax>
+int extreme(Call& c) {
+  const at::Tensor x = c.numeric(0);
+  if (c.is_tensor(1)) {
+    const at::Tensor other = c.numeric(1);
+    return c.push(kMax ? at::maximum(x, other) : at::minimum(x, other));
+  }
+  if (!c.has(1)) return c.push(kMax ? at::max(x) : at::min(x));
+  const auto [values, places] =
+      kMax ? at::max(x, c.integer(1), c.boolean(2)) : at::min(x, c.integer(1), c.boolean(2));
+  return c.push_all({values, places});
+}
+
+int argmax(Call& c) {
+  return c.push(at::argmax(c.numeric(0), c.optional_integer(1), c.boolean(2)));
+}
+int argmin(Call& c) {
+  return c.push(at::argmin(c.numeric(0), c.optional_integer(1), c.boolean(2)));
+}
+
+template <bool kRoot>
+int spread(Call& c) {
+  const std::vector<int64_t> dims = c.integers(1);
+  const Dims where = c.has(1) ? Dims(dims) : std::nullopt;
+  const at::Scalar correction = c.scalar(2);
+  const at::Tensor x = c.floats(0);
+  return c.push(kRoot ? at::std(x, where, correction, c.boolean(3))
+                      : at::var(x, where, correction, c.boolean(3)));
+}
+
+int norm(Call& c) {
+  const std::vector<int64_t> dims = c.integers(2);
+  return c.push(at::norm(c.floats(0), c.scalar(1), dims, c.boolean(3)));
+}
+
+int prod(Call& c) {
+  if (!c.has(1)) return c.push(at::prod(c.numeric(0)));
+  return c.push(at::prod(c.numeric(0), c.integer(1), c.boolean(2)));
+}
+template <bool kAll>
+int quantified(Call& c) {
+  const at::Tensor x = c.numeric(0);
+  if (!c.has(1)) return c.push(kAll ? at::all(x) : at::any(x));
+  return c.push(kAll ? at::all(x, c.integer(1), c.boolean(2))
+                     : at::any(x, c.integer(1), c.boolean(2)));
+}
+
+int median(Call& c) {
+  if (!c.has(1)) return c.push(at::median(c.numeric(0)));
+  const auto [values, places] = at::median(c.numeric(0), c.integer(1), c.boolean(2));
+  return c.push_all({values, places});
+}
+
+int quantile(Call& c) {
+  const at::Tensor x = c.floats(0);
+  if (c.is_tensor(1))
+    return c.push(at::quantile(x, c.floats(1), c.optional_integer(2), c.boolean(3)));
+  const double q = c.number(1);
+  if (!(q >= 0 && q <= 1)) c.fail(fmt::format("q must be from 0 to 1, got {}", q));
+  return c.push(at::quantile(x, q, c.optional_integer(2), c.boolean(3)));
+}
+
+int logsumexp(Call& c) { return c.push(at::logsumexp(c.floats(0), c.integers(1), c.boolean(2))); }
+
+int count_nonzero(Call& c) {
+  if (!c.has(1)) return c.push(at::count_nonzero(c.tensor(0)));
+  return c.push(at::count_nonzero(c.tensor(0), c.integers(1)));
+}
+
+int sort(Call& c) {
+  const auto [values, places] = at::sort(c.numeric(0), true, c.integer(1), c.boolean(2));
+  return c.push_all({values, places});
+}
+int topk(Call& c) {
+  const auto [values, places] = at::topk(c.numeric(0), c.integer(1), c.integer(2), c.boolean(3));
+  return c.push_all({values, places});
+}
+int kthvalue(Call& c) {
+  const auto [values, places] =
+      at::kthvalue(c.numeric(0), c.integer(1), c.integer(2), c.boolean(3));
+  return c.push_all({values, places});
+}
+
+constexpr Operation kReductions[] = {
+    {"sum(x, dim=nil, keepdim=false)", "sum of all elements, or along dim (a number or a list)",
+     sum},
+    {"mean(x, dim=nil, keepdim=false)", "mean of all elements, or along dim", mean},
+    {"amax(x, dim=nil, keepdim=false)", "largest element, or along dim", amax},
+    {"amin(x, dim=nil, keepdim=false)", "smallest element, or along dim", amin},
+    {"max(x, dim=nil, keepdim=false)",
+     "largest element; along dim: values, places; of two tensors: maximum", extreme<true>},
+    {"min(x, dim=nil, keepdim=false)",
+     "smallest element; along dim: values, places; of two tensors: minimum", extreme<false>},
+    {"argmax(x, dim=nil, keepdim=false)", "place of the largest element", argmax},
+    {"argmin(x, dim=nil, keepdim=false)", "place of the smallest element", argmin},
+    {"std(x, dim=nil, correction=1, keepdim=false)", "standard deviation", spread<true>},
+    {"var(x, dim=nil, correction=1, keepdim=false)", "variance", spread<false>},
+    {"norm(x, p=2, dim=nil, keepdim=false)", "the p-norm of all elements, or along dim", norm},
+    {"prod(x, dim=nil, keepdim=false)", "product", prod},
+    {"all(x, dim=nil, keepdim=false)", "every element holds (is not 0)", quantified<true>},
+    {"any(x, dim=nil, keepdim=false)", "at least one holds", quantified<false>},
+    {"median(x, dim=nil, keepdim=false)", "the lower median; along dim: values, places", median},
+    {"quantile(x, q, dim=nil, keepdim=false)",
+     "the q-quantile, interpolated; q a number or a 1-d tensor", quantile},
+    {"logsumexp(x, dim=nil, keepdim=false)", "log of the sum of exponentials along dim (needed)",
+     [](Call& c) {
+       if (!c.has(1)) c.fail("needs dim");
+       return logsumexp(c);
+     }},
+    {"count_nonzero(x, dim=nil)", "how many elements are not 0", count_nonzero},
+    {"cumsum(x, dim)", "running sum along dim",
+     [](Call& c) { return c.push(at::cumsum(c.numeric(0), c.integer(1))); }},
+    {"cumprod(x, dim)", "running product along dim",
+     [](Call& c) { return c.push(at::cumprod(c.numeric(0), c.integer(1))); }},
+    {"softmax(x, dim)", "exp(x) / sum of exp(x) along dim",
+     [](Call& c) { return c.push(at::softmax(c.floats(0), c.integer(1))); }},
+    {"log_softmax(x, dim)", "its logarithm",
+     [](Call& c) { return c.push(at::log_softmax(c.floats(0), c.integer(1))); }},
+};
+
+constexpr Operation kSorting[] = {
+    {"sort(x, dim=-1, descending=false)", "sorted along dim, stable: values, places", sort},
+    {"argsort(x, dim=-1, descending=false)", "the places that sort x, stable",
+     [](Call& c) {
+       return c.push(std::get<1>(at::sort(c.numeric(0), true, c.integer(1), c.boolean(2))));
+     }},
+    {"topk(x, k, dim=-1, largest=true)",
+     "the k largest (or smallest) along dim, sorted: values, places", topk},
+    {"kthvalue(x, k, dim=-1, keepdim=false)",
+     "the k-th smallest along dim, k from 1: values, places", kthvalue},
+};
+
+}  // namespace
+
+std::span<const Operation> reduction_operations() { return kReductions; }
+std::span<const Operation> sorting_operations() { return kSorting; }
+
+}  // namespace bitloop::lua

@@ -76,9 +76,8 @@ TEST_P(Forgery, StaysInItsField) {
   EXPECT_EQ(commit.trailer("Bitloop-Test"), "2");
   const auto kinds = workspace.git("log -1 --format='%(trailers:key=Bitloop-Event,valueonly)'");
   EXPECT_EQ(single_line(kinds.text), "edit") << kinds.text;
-  const auto parsed = workspace.git(
-      "cat-file commit HEAD > ../raw && sed '1,/^$/d' ../raw > ../message && git "
-      "interpret-trailers --parse ../message");
+  const auto parsed =
+      workspace.git("cat-file commit HEAD | sed '1,/^$/d' | git interpret-trailers --parse");
   int events = 0;
   for (const std::string& line : split_lines(parsed.text)) {
     if (line.starts_with("Bitloop-Event:")) ++events;

@@ -22,6 +22,7 @@ TEST(Git, TranslatesAFullDisk) {
 }
 
 TEST(Git, ReadsHexadecimalIdsOnly) {
+  start_git();
   git_oid id;
   EXPECT_TRUE(from_hex(std::string(40, 'a'), id));
   EXPECT_EQ(to_hex(id), std::string(40, 'a'));

@@ -1,0 +1,76 @@
+#include "harness/api/problem.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace bitloop::api {
+namespace {
+
+constexpr std::pair<std::string_view, int> kStatuses[] = {
+    {"invalid_json", 400},
+    {"invalid_request", 400},
+    {"body_incomplete", 400},
+    {"route_not_found", 404},
+    {"session_not_found", 404},
+    {"task_not_found", 404},
+    {"test_not_found", 404},
+    {"file_not_found", 404},
+    {"commit_not_found", 404},
+    {"method_not_allowed", 405},
+    {"test_running", 409},
+    {"session_closed", 409},
+    {"no_tests_left", 409},
+    {"test_failed", 409},
+    {"key_reused", 409},
+    {"commit_mismatch", 412},
+    {"body_too_large", 413},
+    {"unsupported_media_type", 415},
+    {"headers_too_large", 431},
+    {"io_error", 500},
+    {"git_error", 500},
+    {"internal", 500},
+    {"infrastructure", 503},
+    {"shutting_down", 503},
+    {"disk_full", 507},
+};
+
+constexpr std::pair<int, std::string_view> kTitles[] = {
+    {400, "Malformed request"},
+    {404, "Not found"},
+    {405, "Method not allowed"},
+    {409, "Not possible in the present state"},
+    {412, "Precondition failed"},
+    {413, "Too large"},
+    {415, "Unsupported media type"},
+    {422, "Refused"},
+    {431, "Header too large"},
+    {503, "Unavailable"},
+    {507, "Disk full"},
+};
+
+}  // namespace
+
+int status_of(std::string_view code) {
+  for (const auto& [known, status] : kStatuses)
+    if (known == code) return status;
+  return 422;
+}
+
+std::string title_of(int status) {
+  for (const auto& [known, title] : kTitles)
+    if (known == status) return std::string(title);
+  return status < 500 ? "Refused" : "Internal error";
+}
+
+std::string problem_document(const Error& error) {
+  const int status = status_of(error.code);
+  const nlohmann::ordered_json document = {
+      {"type", "urn:bitloop:problem:" + error.code}, {"title", title_of(status)},
+      {"status", status},                            {"detail", error.message},
+      {"code", error.code},
+  };
+  return document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace bitloop::api

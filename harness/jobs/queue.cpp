@@ -1,0 +1,122 @@
+#include "harness/jobs/queue.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <chrono>
+
+namespace bitloop::jobs {
+namespace {
+
+using namespace std::chrono_literals;
+
+// How often a living run is looked at: two system calls a look.
+constexpr auto kPollInterval = 20ms;
+constexpr auto kCheckPollInterval = 2ms;  // somebody waits for a check
+
+Verdict launch_failure(const Error& error) {
+  return infrastructure_verdict("The run could not be started: " + error.message);
+}
+
+void wait_for_exit(pid_t pid) {
+  while (!reap_supervisor(pid)) std::this_thread::sleep_for(1ms);
+}
+
+}  // namespace
+
+Queue::Queue(int slots) {
+  for (int i = 0; i < slots; ++i) workers_.emplace_back([this] { work(); });
+}
+
+Queue::~Queue() { stop(); }
+
+void Queue::submit(Run run) {
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back({std::move(run), false});
+  }
+  changed_.notify_one();
+}
+
+void Queue::adopt(Run run) {
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_front({std::move(run), true});
+  }
+  changed_.notify_one();
+}
+
+void Queue::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    waiting_.clear();
+  }
+  changed_.notify_all();
+  for (std::thread& worker : workers_)
+    if (worker.joinable()) worker.join();
+}
+
+void Queue::work() {
+  while (true) {
+    Entry entry;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+      if (stopping_) return;
+      entry = std::move(waiting_.front());
+      waiting_.pop_front();
+    }
+    perform(entry.run, entry.adopted);
+  }
+}
+
+void Queue::perform(Run& run, bool adopted) {
+  pid_t child = -1;
+  if (!adopted) {
+    if (const auto written = write_job(run.run_dir, run.job); !written)
+      return run.on_end(launch_failure(written.error()));
+    const auto launched = launch_supervisor(run.run_dir);
+    if (!launched) return run.on_end(launch_failure(launched.error()));
+    child = *launched;
+  }
+  if (wait_for_end(run.run_dir, child)) run.on_end(read_verdict(run.run_dir));
+}
+
+bool Queue::wait_for_end(const std::filesystem::path& run_dir, pid_t child) {
+  while (run_is_alive(run_dir)) {
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, kPollInterval, [this] { return stopping_; })) return false;
+  }
+  if (child > 0) wait_for_exit(child);
+  return true;
+}
+
+Verdict run_now(const std::filesystem::path& run_dir, const nlohmann::json& job, int timeout_ms) {
+  if (const auto written = write_job(run_dir, job); !written)
+    return launch_failure(written.error());
+  const auto launched = launch_supervisor(run_dir);
+  if (!launched) return launch_failure(launched.error());
+  const auto start = std::chrono::steady_clock::now();
+  bool asked = false;
+  while (run_is_alive(run_dir)) {
+    std::this_thread::sleep_for(kCheckPollInterval);
+    const auto elapsed = std::chrono::steady_clock::now() - start;
+    if (elapsed > std::chrono::milliseconds(timeout_ms) + 2s) {
+      ::kill(*launched, SIGKILL);
+    } else if (elapsed > std::chrono::milliseconds(timeout_ms) && !asked) {
+      ::kill(*launched, SIGTERM);
+      asked = true;
+    }
+  }
+  wait_for_exit(*launched);
+  if (asked) {
+    Verdict verdict = infrastructure_verdict(fmt::format(
+        "The run did not end within {} s and was stopped.", static_cast<double>(timeout_ms) / 1000));
+    verdict.status = "timeout";
+    return verdict;
+  }
+  return read_verdict(run_dir);
+}
+
+}  // namespace bitloop::jobs

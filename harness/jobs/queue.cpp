@@ -79,6 +79,8 @@ void Queue::perform(Run& run, bool adopted) {
     const auto launched = launch_supervisor(run.run_dir);
     if (!launched) return run.on_end(launch_failure(launched.error()));
     child = *launched;
+    const std::lock_guard lock(mutex_);
+    children_[run.run_dir] = child;
   }
   if (wait_for_end(run.run_dir, child)) run.on_end(read_verdict(run.run_dir));
 }
@@ -88,8 +90,20 @@ bool Queue::wait_for_end(const std::filesystem::path& run_dir, pid_t child) {
     std::unique_lock lock(mutex_);
     if (changed_.wait_for(lock, kPollInterval, [this] { return stopping_; })) return false;
   }
-  if (child > 0) wait_for_exit(child);
+  if (child > 0) {
+    {
+      const std::lock_guard lock(mutex_);
+      children_.erase(run_dir);  // before it is collected: a process id is sent signals only while it is ours
+    }
+    wait_for_exit(child);
+  }
   return true;
+}
+
+bool Queue::cancel(const std::filesystem::path& run_dir) {
+  const std::lock_guard lock(mutex_);
+  const auto child = children_.find(run_dir);
+  return child != children_.end() && ::kill(child->second, SIGTERM) == 0;
 }
 
 Verdict run_now(const std::filesystem::path& run_dir, const nlohmann::json& job, int timeout_ms) {

@@ -8,6 +8,7 @@
 #include <deque>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -38,6 +39,9 @@ class Queue {
   void submit(Run run);
   // Watches a run that an earlier process started. It occupies the machine, so submitted runs wait for it.
   void adopt(Run run);
+  // Asks the supervisor of a run that this queue started to end it (SIGTERM: the verdict is "cancelled"). False when the
+  // run is not alive or was adopted.
+  bool cancel(const std::filesystem::path& run_dir);
   // Stops watching and starting; living runs go on by themselves. Returns when no on_end is running any more.
   void stop();
 
@@ -54,6 +58,7 @@ class Queue {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Entry> waiting_;
+  std::map<std::filesystem::path, pid_t> children_;  // alive or not yet collected
   bool stopping_ = false;
   std::vector<std::thread> workers_;
 };

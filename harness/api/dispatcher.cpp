@@ -1,0 +1,114 @@
+#include "harness/api/dispatcher.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <set>
+
+#include "harness/api/problem.h"
+#include "harness/base/text.h"
+
+namespace bitloop::api {
+namespace {
+
+constexpr size_t kMaxAnswers = 4096;
+constexpr size_t kMaxKeyBytes = 255;
+
+std::string unquote(std::string_view tag) {
+  if (tag.starts_with("W/")) tag.remove_prefix(2);
+  if (tag.size() >= 2 && tag.front() == '"' && tag.back() == '"') tag = tag.substr(1, tag.size() - 2);
+  return std::string(tag);
+}
+
+// A body needs a type that says JSON: it also keeps web pages of other origins out, whose forms cannot send it.
+bool is_json_type(std::string_view content_type) {
+  const std::string_view type = content_type.substr(0, content_type.find(';'));
+  std::string lower(type.substr(0, type.find_last_not_of(' ') + 1));
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return lower == "application/json";
+}
+
+}  // namespace
+
+std::shared_ptr<AnswerCache::Entry> AnswerCache::entry(const std::string& key) {
+  const std::lock_guard guard(mutex_);
+  auto& slot = entries_[key];
+  if (slot) return slot;
+  slot = std::make_shared<Entry>();
+  auto made = slot;
+  order_.push_back(key);
+  if (order_.size() > kMaxAnswers) {
+    entries_.erase(order_.front());
+    order_.pop_front();
+  }
+  return made;
+}
+
+Response Dispatcher::dispatch(const RawRequest& raw) {
+  try {
+    const std::string method = raw.method == "HEAD" ? "GET" : raw.method;
+    std::set<std::string> allowed;
+    for (const Route& route : routes_) {
+      auto parameters = match_path(route.pattern, raw.path);
+      if (!parameters) continue;
+      if (route.method == method) return handle_once(route, raw, std::move(*parameters));
+      allowed.insert(route.method);
+    }
+    const std::string shown = raw.path.substr(0, 200);
+    if (allowed.empty())
+      return problem_response({"route_not_found", fmt::format("There is nothing at {}; GET /openapi.json lists "
+                                                              "the calls.", shown)});
+    if (allowed.contains("GET")) allowed.insert("HEAD");
+    const std::string list = join({allowed.begin(), allowed.end()}, ", ");
+    Response response = problem_response(
+        {"method_not_allowed", fmt::format("{} does not take {}; use {}.", shown, raw.method, list)});
+    response.headers.emplace_back("Allow", list);
+    return response;
+  } catch (const std::exception& error) {
+    spdlog::error("{} {}: {}", raw.method, raw.path, error.what());
+    return problem_response({"internal", "The server failed at this request; its log says why."});
+  }
+}
+
+Response Dispatcher::handle_once(const Route& route, const RawRequest& raw,
+                                 std::map<std::string, std::string> parameters) {
+  if (raw.idempotency_key.empty() || route.method == "GET") return handle(route, raw, std::move(parameters));
+  if (raw.idempotency_key.size() > kMaxKeyBytes)
+    return problem_response(
+        {"invalid_request", fmt::format("Idempotency-Key must be at most {} bytes.", kMaxKeyBytes)});
+  const auto entry = answers_.entry(raw.path + "\n" + raw.idempotency_key);
+  const std::lock_guard guard(entry->mutex);
+  if (entry->response && entry->body != raw.body)
+    return problem_response({"key_reused", "This Idempotency-Key was used with another body; take a new one."});
+  if (!entry->response) {
+    Response response = handle(route, raw, std::move(parameters));
+    if (response.status >= 500) return response;  // nothing was settled: the client may try again
+    entry->body = raw.body;
+    entry->response = std::move(response);
+  }
+  return *entry->response;
+}
+
+Response Dispatcher::handle(const Route& route, const RawRequest& raw,
+                            std::map<std::string, std::string> parameters) {
+  const auto answer = [&]() -> Result<Response> {
+    if (!raw.body.empty() && !is_json_type(raw.content_type))
+      return fail("unsupported_media_type", "Send the body with the header Content-Type: application/json.");
+    Request request;
+    request.method = raw.method;
+    request.path = raw.path;
+    request.parameters = std::move(parameters);
+    request.if_match = unquote(raw.if_match);
+    request.idempotency_key = raw.idempotency_key;
+    BITLOOP_ASSIGN(query, parse_query(raw.query, route.query));
+    request.query = std::move(query);
+    BITLOOP_ASSIGN(body, parse_body(raw.body, route.body));
+    request.body = std::move(body);
+    return route.handler(request);
+  }();
+  return answer ? *answer : problem_response(answer.error());
+}
+
+}  // namespace bitloop::api

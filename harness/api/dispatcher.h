@@ -1,0 +1,66 @@
+// From a raw request to an answer: finds the route, checks body and query, calls the handler, turns whatever goes wrong
+// into a problem document. Free of any HTTP library, so it is tested without sockets.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/api/route.h"
+
+namespace bitloop::api {
+
+constexpr size_t kMaxBodyBytes = size_t{1} << 20;
+
+struct RawRequest {
+  std::string method;
+  std::string path;  // decoded
+  std::multimap<std::string, std::string> query;
+  std::string content_type;
+  std::string if_match;
+  std::string idempotency_key;
+  std::string body;
+};
+
+// Remembers the first answer to each Idempotency-Key for as long as the process lives (the newest 4096). A repeat that
+// arrives while the first is being worked on waits for it.
+class AnswerCache {
+ public:
+  struct Entry {
+    std::mutex mutex;  // held while the first request is worked on
+    std::string body;
+    std::optional<Response> response;
+  };
+  std::shared_ptr<Entry> entry(const std::string& key);
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<Entry>> entries_;  // shared: an entry in use may be pushed out
+  std::deque<std::string> order_;
+};
+
+// Thread-safe.
+class Dispatcher {
+ public:
+  explicit Dispatcher(std::vector<Route> routes) : routes_(std::move(routes)) {}
+
+  // Never throws. Codes of its own: "route_not_found", "method_not_allowed" (with Allow), "unsupported_media_type",
+  // "key_reused" (an Idempotency-Key with another body), "internal", those of parse_body.
+  Response dispatch(const RawRequest& raw);
+  const std::vector<Route>& routes() const { return routes_; }
+
+ private:
+  Response handle(const Route& route, const RawRequest& raw,
+                  std::map<std::string, std::string> parameters);
+  Response handle_once(const Route& route, const RawRequest& raw,
+                       std::map<std::string, std::string> parameters);
+
+  std::vector<Route> routes_;
+  AnswerCache answers_;
+};
+
+}  // namespace bitloop::api

@@ -1,0 +1,116 @@
+#include <set>
+
+#include "harness/api/routes.h"
+#include "harness/base/text.h"
+#include "harness/base/version.h"
+
+namespace bitloop::api {
+namespace {
+
+using nlohmann::ordered_json;
+
+ordered_json field_schema(const Field& field) {
+  ordered_json schema = {{"type", field.type == FieldType::kString ? "string" : "integer"},
+                         {"description", field.description}};
+  if (field.type == FieldType::kInteger && field.min >= 0) schema["minimum"] = field.min;
+  return schema;
+}
+
+ordered_json path_parameter(const std::string& name) {
+  return {{"name", name}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}};
+}
+
+// "/v1/sessions/{id}/files/{path...}" to the form of OpenAPI; its parameters are added to `names`.
+std::string openapi_path(const std::string& pattern, std::vector<std::string>& names) {
+  std::vector<std::string> parts = split(pattern, '/');
+  for (std::string& part : parts) {
+    if (!part.starts_with('{')) continue;
+    std::string name = part.substr(1, part.size() - 2);
+    if (name.ends_with("...")) name.resize(name.size() - 3);
+    names.push_back(name);
+    part = "{" + name + "}";
+  }
+  return join(parts, "/");
+}
+
+ordered_json request_body(const std::vector<Field>& fields) {
+  ordered_json properties = ordered_json::object();
+  ordered_json required = ordered_json::array();
+  for (const Field& field : fields) {
+    properties[field.name] = field_schema(field);
+    if (!field.alias.empty()) {
+      properties[field.alias] = field_schema(field);
+      properties[field.alias]["description"] = "another name of " + field.name;
+    } else if (field.required) {
+      required.push_back(field.name);
+    }
+  }
+  ordered_json schema = {
+      {"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
+  if (!required.empty()) schema["required"] = required;
+  return {{"required", !required.empty()}, {"content", {{"application/json", {{"schema", schema}}}}}};
+}
+
+ordered_json operation(const Route& route, const std::vector<std::string>& path_names) {
+  ordered_json parameters = ordered_json::array();
+  for (const std::string& name : path_names) parameters.push_back(path_parameter(name));
+  for (const Field& field : route.query)
+    parameters.push_back({{"name", field.name},
+                          {"in", "query"},
+                          {"required", field.required},
+                          {"description", field.description},
+                          {"schema", field_schema(field)}});
+  if (route.method == "POST")
+    for (const char* name : {"Idempotency-Key", "If-Match"})
+      parameters.push_back(
+          {{"name", name}, {"in", "header"}, {"required", false}, {"schema", {{"type", "string"}}}});
+  const bool is_json = route.content_type == "application/json";
+  const ordered_json schema = {{"type", is_json ? "object" : "string"}};
+  ordered_json document = {
+      {"summary", route.summary},
+      {"parameters", parameters},
+      {"responses",
+       {{std::to_string(route.success),
+         {{"description", "done"}, {"content", {{route.content_type, {{"schema", schema}}}}}}},
+        {"default", {{"$ref", "#/components/responses/Problem"}}}}}};
+  if (!route.body.empty()) document["requestBody"] = request_body(route.body);
+  return document;
+}
+
+ordered_json problem_schema() {
+  ordered_json properties = ordered_json::object();
+  for (const char* name : {"type", "title", "detail", "code"}) properties[name] = {{"type", "string"}};
+  properties["status"] = {{"type", "integer"}};
+  return {{"type", "object"},
+          {"properties", properties},
+          {"required", ordered_json::array({"type", "title", "status", "detail", "code"})}};
+}
+
+}  // namespace
+
+ordered_json openapi_document(const std::vector<Route>& routes) {
+  ordered_json paths = ordered_json::object();
+  for (const Route& route : routes) {
+    std::vector<std::string> names;
+    const std::string path = openapi_path(route.pattern, names);
+    std::string method = route.method;
+    for (char& c : method) c = static_cast<char>(std::tolower(c));
+    paths[path][method] = operation(route, names);
+  }
+  const ordered_json problem_content = {
+      {"application/problem+json", {{"schema", {{"$ref", "#/components/schemas/Problem"}}}}}};
+  ordered_json document = {
+      {"openapi", "3.1.0"},
+      {"info",
+       {{"title", "bitloop"},
+        {"version", version()},
+        {"description", "Edit a Lua quantizer, train a GPT-2 with it in a jail, read the score."}}},
+      {"paths", paths}};
+  document["components"]["schemas"]["Problem"] = problem_schema();
+  document["components"]["responses"]["Problem"] = {
+      {"description", "an error: `code` is stable, `detail` says what to do"},
+      {"content", problem_content}};
+  return document;
+}
+
+}  // namespace bitloop::api

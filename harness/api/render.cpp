@@ -1,0 +1,56 @@
+#include "harness/api/render.h"
+
+namespace bitloop::api {
+
+using nlohmann::ordered_json;
+
+ordered_json render(const sessions::SessionView& session) {
+  ordered_json files = ordered_json::array();
+  for (const sessions::FileInfo& file : session.files)
+    files.push_back({{"path", file.path}, {"lines", file.lines}, {"editable", file.editable}});
+  ordered_json tests = ordered_json::array();
+  for (const sessions::TestView& test : session.tests) tests.push_back(render(test));
+  return {{"id", session.id},
+          {"task", session.task},
+          {"quantizer", session.quantizer},
+          {"agent", session.agent},
+          {"state", session.state},
+          {"created", session.created},
+          {"commit", session.commit},
+          {"tests_total", session.tests_total},
+          {"tests_left", session.tests_left},
+          {"submitted", session.submitted ? ordered_json(*session.submitted) : ordered_json()},
+          {"files", files},
+          {"tests", tests}};
+}
+
+ordered_json render(const sessions::HistoryItem& item) {
+  return {{"commit", item.commit},
+          {"time", item.time_s},
+          {"event", item.event},
+          {"message", item.message},
+          {"test", item.test ? ordered_json(*item.test) : ordered_json()}};
+}
+
+ordered_json render(const sessions::FileView& file) {
+  return {{"path", file.path},
+          {"content", file.content},
+          {"editable", file.editable},
+          {"view", file.view},
+          {"commit", file.commit}};
+}
+
+ordered_json render(const sessions::EditAnswer& answer) {
+  return {{"message", answer.message},
+          {"commit", answer.commit},
+          {"editable", answer.editable},
+          {"view", answer.view}};
+}
+
+ordered_json render(const sessions::TestView& test) {
+  return {{"test", test.test},       {"status", test.status}, {"message", test.message},
+          {"metrics", test.metrics}, {"commit", test.commit}, {"seed", test.seed},
+          {"tests_left", test.tests_left}};
+}
+
+}  // namespace bitloop::api

@@ -1,0 +1,16 @@
+// The service's values as JSON documents.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "harness/sessions/service.h"
+
+namespace bitloop::api {
+
+nlohmann::ordered_json render(const sessions::SessionView& session);
+nlohmann::ordered_json render(const sessions::HistoryItem& item);
+nlohmann::ordered_json render(const sessions::FileView& file);
+nlohmann::ordered_json render(const sessions::EditAnswer& answer);
+nlohmann::ordered_json render(const sessions::TestView& test);
+
+}  // namespace bitloop::api

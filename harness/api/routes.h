@@ -1,0 +1,27 @@
+// The table of routes: every call of the HTTP API.
+#pragma once
+
+#include <vector>
+
+#include "harness/api/route.h"
+#include "harness/sessions/service.h"
+
+namespace bitloop::api {
+
+// A layer of the jail as /healthz names it.
+struct LayerState {
+  std::string layer;
+  std::string state;  // "available", or "missing: why"
+};
+
+struct ApiOptions {
+  std::vector<LayerState> sandbox;
+};
+
+// Handlers refer to the service, which must outlive them.
+std::vector<Route> make_routes(sessions::Service& service, const ApiOptions& options);
+
+// OpenAPI 3.1 of a table of routes.
+nlohmann::ordered_json openapi_document(const std::vector<Route>& routes);
+
+}  // namespace bitloop::api

@@ -1,0 +1,184 @@
+#include "harness/api/server.h"
+
+#include <fmt/format.h>
+#include <httplib.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <chrono>
+
+#include "harness/api/problem.h"
+#include "harness/api/thread_pool.h"
+
+namespace bitloop::api {
+namespace {
+
+constexpr time_t kReadTimeoutS = 10;
+constexpr time_t kWriteTimeoutS = 10;
+constexpr size_t kKeepAliveRequests = 100'000;
+constexpr time_t kKeepAliveS = 5;
+constexpr int kBacklog = 1024;
+constexpr const char* kAnyPath = R"([\s\S]*)";
+
+// cpp-httplib listens with a backlog of 5; a burst of clients beyond it waits a second for TCP to try again.
+class ListeningServer : public httplib::Server {
+ public:
+  void widen_backlog() { ::listen(svr_sock_, kBacklog); }
+};
+
+class PoolQueue : public httplib::TaskQueue {
+ public:
+  explicit PoolQueue(size_t threads) : pool_(threads) {}
+  void enqueue(std::function<void()> task) override { pool_.enqueue(std::move(task)); }
+  void shutdown() override { pool_.shutdown(); }
+
+ private:
+  GrowingPool pool_;
+};
+
+void send(const Response& answer, httplib::Response& response) {
+  response.status = answer.status;
+  for (const auto& [name, value] : answer.headers) response.set_header(name, value);
+  response.set_header("Cache-Control", "no-store");
+  response.set_header("X-Content-Type-Options", "nosniff");
+  response.set_content(answer.body, answer.content_type);
+}
+
+RawRequest to_raw(const httplib::Request& request) {
+  RawRequest raw;
+  raw.method = request.method;
+  raw.path = request.path;
+  raw.query = request.params;
+  raw.content_type = request.get_header_value("Content-Type");
+  raw.if_match = request.get_header_value("If-Match");
+  raw.idempotency_key = request.get_header_value("Idempotency-Key");
+  return raw;
+}
+
+// Reads a body of at most kMaxBodyBytes, after decompression.
+Result<std::string> read_body(const httplib::Request& request, const httplib::ContentReader& reader,
+                              httplib::Response& response) {
+  // Without either header a request has no body (RFC 9112); the library would wait for the connection's end.
+  if (!request.has_header("Content-Length") && !request.has_header("Transfer-Encoding")) return std::string();
+  std::string body;
+  bool too_large = false;
+  const auto receive = [&](const char* data, size_t size) {
+    too_large = body.size() + size > kMaxBodyBytes;
+    if (!too_large) body.append(data, size);
+    return !too_large;
+  };
+  bool whole = false;
+  if (request.is_multipart_form_data()) {
+    whole = reader([](const httplib::MultipartFormData&) { return true; }, receive);
+  } else {
+    whole = reader(receive);
+  }
+  if (too_large || response.status == 413)
+    return fail("body_too_large", fmt::format("The body exceeds {} bytes; send less at a time.", kMaxBodyBytes));
+  if (!whole)
+    return fail("body_incomplete", "The body ended before the announced length; send the request again.");
+  // Form data with empty parts leaves nothing, but it was a body, and not of JSON.
+  if (request.is_multipart_form_data()) body += ' ';
+  return body;
+}
+
+// What the library refuses by itself: a broken request line, a path or a header that is too long.
+Error library_error(int status) {
+  if (status == 413) return {"body_too_large", fmt::format("The body exceeds {} bytes.", kMaxBodyBytes)};
+  if (status == 404) return {"route_not_found", "There is nothing here; GET /openapi.json lists the calls."};
+  if (status >= 500) return {"internal", "The server failed at this request; its log says why."};
+  return {"invalid_request", fmt::format("The request is not valid HTTP (status {}).", status)};
+}
+
+}  // namespace
+
+struct Server::Impl {
+  Impl(Dispatcher& used, const ServerOptions& given) : dispatcher(used), options(given) {}
+
+  void answer(const RawRequest& raw, httplib::Response& response) {
+    ++active;
+    send(dispatcher.dispatch(raw), response);
+    --active;
+  }
+
+  Dispatcher& dispatcher;
+  ServerOptions options;
+  std::atomic<int> active{0};
+  ListeningServer http;
+};
+
+Server::Server(Dispatcher& dispatcher, const ServerOptions& options)
+    : impl_(std::make_unique<Impl>(dispatcher, options)) {
+  Impl& impl = *impl_;
+  httplib::Server& http = impl.http;
+  http.new_task_queue = [threads = options.max_connections] { return new PoolQueue(threads); };
+  http.set_tcp_nodelay(true);
+  http.set_payload_max_length(kMaxBodyBytes);
+  http.set_read_timeout(kReadTimeoutS);
+  http.set_write_timeout(kWriteTimeoutS);
+  http.set_keep_alive_max_count(kKeepAliveRequests);
+  http.set_keep_alive_timeout(kKeepAliveS);
+
+  // Everything goes to the dispatcher: requests without a body here, before the library looks for routes of its own.
+  http.set_pre_routing_handler([&impl](const httplib::Request& request, httplib::Response& response) {
+    if (request.method == "POST" || request.method == "PUT" || request.method == "PATCH" ||
+        request.method == "DELETE")
+      return httplib::Server::HandlerResponse::Unhandled;
+    impl.answer(to_raw(request), response);
+    return httplib::Server::HandlerResponse::Handled;
+  });
+  const auto with_body = [&impl](const httplib::Request& request, httplib::Response& response,
+                                 const httplib::ContentReader& reader) {
+    auto body = read_body(request, reader, response);
+    if (!body) return send(problem_response(body.error()), response);
+    RawRequest raw = to_raw(request);
+    raw.body = std::move(*body);
+    impl.answer(raw, response);
+  };
+  http.Post(kAnyPath, with_body);
+  http.Put(kAnyPath, with_body);
+  http.Patch(kAnyPath, with_body);
+  http.Delete(kAnyPath, with_body);
+  http.Delete(kAnyPath, [&impl](const httplib::Request& request, httplib::Response& response) {
+    impl.answer(to_raw(request), response);
+  });
+  const auto fill_error = [](const httplib::Request&, httplib::Response& response) {
+    if (!response.body.empty()) return httplib::Server::HandlerResponse::Unhandled;
+    const int status = response.status;
+    send(problem_response(library_error(status)), response);
+    return httplib::Server::HandlerResponse::Handled;
+  };
+  http.set_error_handler(httplib::Server::HandlerWithResponse(fill_error));
+}
+
+Server::~Server() = default;
+
+Result<int> Server::bind() {
+  const ServerOptions& options = impl_->options;
+  int port = options.port;
+  if (port == 0) {
+    port = impl_->http.bind_to_any_port(options.host);
+  } else if (!impl_->http.bind_to_port(options.host, port)) {
+    port = -1;
+  }
+  if (port < 0)
+    return fail("port_in_use", fmt::format("Cannot listen on {}:{}; choose another port, or 0 for any free one.",
+                                           options.host, options.port));
+  impl_->http.widen_backlog();
+  return port;
+}
+
+void Server::run() { impl_->http.listen_after_bind(); }
+
+void Server::stop() { impl_->http.stop(); }
+
+bool Server::wait_idle(int timeout_ms) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
+  while (impl_->active > 0) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+}  // namespace bitloop::api

@@ -1,0 +1,38 @@
+// The HTTP server: sockets, limits and time-outs around a Dispatcher. cpp-httplib stays inside server.cpp.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "harness/api/dispatcher.h"
+
+namespace bitloop::api {
+
+struct ServerOptions {
+  std::string host = "127.0.0.1";
+  int port = 0;                    // 0: any free port
+  size_t max_connections = 512;    // each has a thread while it is open
+};
+
+class Server {
+ public:
+  // The dispatcher must outlive the server.
+  Server(Dispatcher& dispatcher, const ServerOptions& options);
+  ~Server();
+
+  // Binds and listens; connections are accepted from here on and answered once run() is called. Returns the port.
+  // Error: "port_in_use".
+  Result<int> bind();
+  // Serves until stop(). Returns when the last connection is closed.
+  void run();
+  // May be called from any thread: no new connections.
+  void stop();
+  // Waits until no request is being worked on, at most `timeout_ms`; false if some still are.
+  bool wait_idle(int timeout_ms);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bitloop::api

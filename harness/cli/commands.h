@@ -1,0 +1,16 @@
+// The commands of the program `bitloop`, one file each. Each function adds a subcommand; when that is chosen, its callback
+// does the work and sets the exit code.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace bitloop::cli {
+
+void add_serve(CLI::App& app, int& exit_code);
+void add_check(CLI::App& app, int& exit_code);
+void add_train(CLI::App& app, int& exit_code);
+void add_results(CLI::App& app, int& exit_code);
+void add_demo(CLI::App& app, int& exit_code);
+void add_supervise(CLI::App& app, int& exit_code);  // hidden: what the queue starts for each run
+
+}  // namespace bitloop::cli

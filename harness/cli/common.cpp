@@ -1,0 +1,84 @@
+#include "harness/cli/common.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <string_view>
+
+#include "harness/base/fd.h"
+#include "harness/base/paths.h"
+#include "harness/base/text.h"
+#include "harness/tasks/preset.h"
+#ifdef BITLOOP_HAS_SANDBOX
+#include "sandbox/probe.h"
+#endif
+
+namespace bitloop::cli {
+namespace {
+
+constexpr size_t kMaxCandidateBytes = size_t{1} << 20;
+
+}  // namespace
+
+const char* const kWorkspaceHelp =
+    "folder of journal, ledger and runs (default: $BITLOOP_WORKSPACE, else ./results where that exists, else "
+    "$XDG_DATA_HOME/bitloop)";
+const char* const kDegradedHelp =
+    "run although the machine lacks layers of the jail; their names stand in every verdict";
+
+int exit_code_of(const Error& error) {
+  constexpr std::array<std::string_view, 9> kUsage = {
+      "file_not_found", "unknown_preset", "unknown_key", "bad_override", "bad_value",
+      "bad_preset",     "invalid_text",   "too_large",   "wrong_usage"};
+  return std::find(kUsage.begin(), kUsage.end(), error.code) != kUsage.end() ? kWrongUsage : kMachineCannot;
+}
+
+int report(const Error& error) {
+  std::string line = error.message;
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  fmt::print(stderr, "bitloop: {}\n", line);
+  return exit_code_of(error);
+}
+
+std::filesystem::path default_workspace() {
+  if (const char* chosen = std::getenv("BITLOOP_WORKSPACE"); chosen != nullptr && *chosen != '\0') return chosen;
+  std::error_code ignored;
+  if (std::filesystem::is_directory("results", ignored)) return "results";
+  if (const char* data = std::getenv("XDG_DATA_HOME"); data != nullptr && *data == '/')
+    return std::filesystem::path(data) / "bitloop";
+  const char* home = std::getenv("HOME");
+  return std::filesystem::path(home != nullptr ? home : ".") / ".local" / "share" / "bitloop";
+}
+
+Result<std::vector<api::LayerState>> probe_sandbox([[maybe_unused]] bool allow_degraded) {
+  std::vector<api::LayerState> layers;
+#ifdef BITLOOP_HAS_SANDBOX
+  const sandbox::LayerSet found = sandbox::probe();
+  if (found.degraded() && !allow_degraded) return fail("sandbox_missing", found.refusal());
+  for (const sandbox::LayerState& layer : found.states()) layers.push_back({layer.layer, layer.state});
+#endif
+  return layers;
+}
+
+Result<Target> load_target(const std::filesystem::path& file, const std::string& preset) {
+  Target target;
+  BITLOOP_ASSIGN(candidate, read_file(file, kMaxCandidateBytes));
+  target.candidate = std::move(candidate);
+  target.name = file.stem().string();
+  BITLOOP_ASSIGN(tasks, tasks::load_tasks(share_dir()));
+  const auto named = std::find_if(tasks.begin(), tasks.end(),
+                                  [&](const tasks::Task& task) { return task.name == preset; });
+  if (named != tasks.end()) {
+    target.task = *named;
+  } else {
+    target.task.name = preset;
+    target.task.preset = preset;
+  }
+  BITLOOP_ASSIGN(loaded, tasks::load_preset(share_dir(), target.task.preset));
+  target.preset = std::move(loaded);
+  return target;
+}
+
+}  // namespace bitloop::cli

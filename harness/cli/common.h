@@ -1,0 +1,41 @@
+// What the commands share: exit codes, errors as one sentence, the default workspace, the preflight of the jail.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "harness/api/routes.h"
+#include "harness/base/result.h"
+#include "harness/tasks/tasks.h"
+
+namespace bitloop::cli {
+
+enum ExitCode : int { kDone = 0, kCandidateFailed = 1, kWrongUsage = 2, kMachineCannot = 3 };
+
+// Prints "bitloop: <message>" on stderr, as one line, and returns the exit code that fits the error's code.
+int report(const Error& error);
+int exit_code_of(const Error& error);
+
+// $BITLOOP_WORKSPACE; else ./results where that folder exists; else $XDG_DATA_HOME/bitloop (~/.local/share/bitloop).
+std::filesystem::path default_workspace();
+extern const char* const kWorkspaceHelp;
+extern const char* const kDegradedHelp;
+
+// Asks the sandbox which layers this machine can give. Error: "sandbox_missing" when one is missing that a jail needs and
+// `allow_degraded` is false: what is missing, and what --allow-degraded would give up.
+Result<std::vector<api::LayerState>> probe_sandbox(bool allow_degraded);
+
+// What FILE of check and train is trained on.
+struct Target {
+  std::string candidate;
+  std::string name;  // of the file, without .lua
+  tasks::Task task;
+  nlohmann::json preset;
+};
+// Reads the file and finds the preset: the name of a task ("quick-mls") brings its rules, too.
+// Errors: "file_not_found", "unknown_preset", those of load_tasks.
+Result<Target> load_target(const std::filesystem::path& file, const std::string& preset);
+
+}  // namespace bitloop::cli

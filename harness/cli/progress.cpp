@@ -1,0 +1,118 @@
+#include "harness/cli/progress.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "harness/base/text.h"
+
+namespace bitloop::cli {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kBarWidth = 24;
+constexpr int kPlainLines = 10;  // about so many lines a run where there is no terminal
+
+void take_number(const json& record, const char* name, std::optional<double>& into) {
+  const auto found = record.find(name);
+  if (found != record.end() && found->is_number()) into = found->get<double>();
+}
+
+std::string with_thousands(double value) {
+  std::string digits = fmt::format("{:.0f}", value);
+  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<size_t>(at), ",");
+  return digits;
+}
+
+// header.config.train.steps, where the trainer writes its configuration like that.
+int64_t steps_of_header(const json& record) {
+  const json steps = record.value(json::json_pointer("/config/train/steps"), json(0));
+  return steps.is_number_integer() ? steps.get<int64_t>() : 0;
+}
+
+}  // namespace
+
+std::string progress_text(const RunNumbers& numbers) {
+  std::vector<std::string> parts;
+  parts.push_back(numbers.total_steps > 0 ? fmt::format("step {}/{}", numbers.step, numbers.total_steps)
+                                          : fmt::format("step {}", numbers.step));
+  if (numbers.train_loss) parts.push_back(fmt::format("loss {:.4f}", *numbers.train_loss));
+  if (numbers.val_loss) parts.push_back(fmt::format("val {:.4f}", *numbers.val_loss));
+  if (numbers.tokens_per_s) parts.push_back(with_thousands(*numbers.tokens_per_s) + " tokens/s");
+  if (numbers.q_neg1 && numbers.q_zero && numbers.q_pos1)
+    parts.push_back(fmt::format("quant=[-1:{:.2f} 0:{:.2f} +1:{:.2f}]", *numbers.q_neg1, *numbers.q_zero,
+                                *numbers.q_pos1));
+  return join(parts, "  ");
+}
+
+std::string progress_bar(int64_t step, int64_t total_steps, int width) {
+  const int64_t filled =
+      total_steps > 0 ? std::clamp<int64_t>(step * width / total_steps, 0, width) : 0;
+  return "[" + std::string(static_cast<size_t>(filled), '#') +
+         std::string(static_cast<size_t>(width - filled), '-') + "]";
+}
+
+Progress::Progress(std::FILE* out, int64_t total_steps)
+    : out_(out), terminal_(::isatty(::fileno(out)) == 1) {
+  const char* no_color = std::getenv("NO_COLOR");
+  color_ = terminal_ && (no_color == nullptr || *no_color == '\0');
+  numbers_.total_steps = total_steps;
+}
+
+void Progress::update(std::string_view events) {
+  bool changed = false;
+  while (read_ < events.size()) {
+    const size_t end = events.find('\n', read_);
+    if (end == std::string_view::npos) break;
+    take_record(events.substr(read_, end - read_));
+    read_ = end + 1;
+    changed = true;
+  }
+  if (changed) draw();
+}
+
+void Progress::take_record(std::string_view line) {
+  const json record = json::parse(line, nullptr, false);
+  if (!record.is_object() || !record.contains("type") || !record["type"].is_string()) return;
+  const std::string type = record["type"];
+  if (type == "header" && numbers_.total_steps == 0) numbers_.total_steps = steps_of_header(record);
+  if (type == "stage" && record.contains("name") && record["name"].is_string()) numbers_.stage = record["name"];
+  if (type == "val") take_number(record, "val_loss", numbers_.val_loss);
+  if (type != "step") return;
+  if (const auto step = record.find("step"); step != record.end() && step->is_number_integer())
+    numbers_.step = step->get<int64_t>();
+  take_number(record, "train_loss", numbers_.train_loss);
+  take_number(record, "tokens_per_s", numbers_.tokens_per_s);
+  take_number(record, "q_neg1", numbers_.q_neg1);
+  take_number(record, "q_zero", numbers_.q_zero);
+  take_number(record, "q_pos1", numbers_.q_pos1);
+}
+
+void Progress::draw() {
+  const std::string text = progress_text(numbers_);
+  if (terminal_) {
+    const std::string bar = progress_bar(numbers_.step, numbers_.total_steps, kBarWidth);
+    fmt::print(out_, "\r\x1b[K{}{}{} {}", color_ ? "\x1b[32m" : "", bar, color_ ? "\x1b[0m" : "", text);
+    std::fflush(out_);
+    drawn_ = true;
+    return;
+  }
+  const int64_t interval = std::max<int64_t>(1, numbers_.total_steps / kPlainLines);
+  const bool last = numbers_.step == numbers_.total_steps;
+  if (numbers_.step == 0 || numbers_.step == printed_step_) return;
+  if (!last && printed_step_ >= 0 && numbers_.step < printed_step_ + interval) return;
+  printed_step_ = numbers_.step;
+  fmt::print(out_, "{}\n", text);
+  std::fflush(out_);
+}
+
+void Progress::finish() {
+  if (drawn_) fmt::print(out_, "\n");
+  drawn_ = false;
+}
+
+}  // namespace bitloop::cli

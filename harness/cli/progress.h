@@ -1,0 +1,50 @@
+// A run's progress for people, from its records: a bar that is drawn over on a terminal, plain lines elsewhere.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace bitloop::cli {
+
+// The last known numbers of a run.
+struct RunNumbers {
+  int64_t step = 0;
+  int64_t total_steps = 0;  // 0: not known
+  std::optional<double> train_loss, val_loss, tokens_per_s, q_neg1, q_zero, q_pos1;
+  std::string stage;
+};
+
+// "step 230/400  loss 2.4123  val 2.5120  26,912 tokens/s  quant=[-1:0.31 0:0.38 +1:0.31]"; unknown parts are left out.
+std::string progress_text(const RunNumbers& numbers);
+// "[##########----------]", `width` cells between the brackets.
+std::string progress_bar(int64_t step, int64_t total_steps, int width);
+
+class Progress {
+ public:
+  // `total_steps` 0: taken from the run's header when it is there.
+  Progress(std::FILE* out, int64_t total_steps);
+
+  // Takes the whole of events.jsonl as it is now; only what is new is read. A last line without its newline waits.
+  void update(std::string_view events);
+  // Leaves the bar's line, so that what is printed next starts on its own.
+  void finish();
+
+  const RunNumbers& numbers() const { return numbers_; }
+
+ private:
+  void take_record(std::string_view line);
+  void draw();
+
+  std::FILE* out_;
+  bool terminal_;
+  bool color_;
+  bool drawn_ = false;
+  size_t read_ = 0;           // bytes of events.jsonl taken so far
+  int64_t printed_step_ = -1;
+  RunNumbers numbers_;
+};
+
+}  // namespace bitloop::cli

@@ -1,0 +1,71 @@
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+#include <thread>
+
+#include "harness/api/server.h"
+#include "harness/base/paths.h"
+#include "harness/cli/commands.h"
+#include "harness/cli/common.h"
+
+namespace bitloop::cli {
+namespace {
+
+constexpr int kFinishTimeoutMs = 15'000;
+
+struct ServeOptions {
+  int port = 0;
+  int jobs = 1;
+  bool allow_degraded = false;
+  std::string workspace;
+};
+
+int serve(const ServeOptions& options) {
+  // Blocked before the first thread begins, so that every thread inherits it and only sigwait sees them.
+  sigset_t stop_signals;
+  ::sigemptyset(&stop_signals);
+  ::sigaddset(&stop_signals, SIGTERM);
+  ::sigaddset(&stop_signals, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
+
+  const auto layers = probe_sandbox(options.allow_degraded);
+  if (!layers) return report(layers.error());
+  auto service = sessions::Service::open(
+      {options.workspace.empty() ? default_workspace() : options.workspace, share_dir(), options.jobs,
+       options.allow_degraded});
+  if (!service) return report(service.error());
+  api::Dispatcher dispatcher(api::make_routes(**service, {*layers}));
+  api::Server server(dispatcher, {.port = options.port});
+  const auto port = server.bind();
+  if (!port) return report(port.error());
+  std::thread listener([&server] { server.run(); });
+  fmt::print("listening on http://127.0.0.1:{}\n", *port);
+  std::fflush(stdout);
+
+  int signal = 0;
+  ::sigwait(&stop_signals, &signal);
+  server.stop();
+  (*service)->stop();  // long polls answer now
+  server.wait_idle(kFinishTimeoutMs);
+  std::fflush(nullptr);
+  // Threads of idle connections may sleep for seconds; nothing that matters is in memory alone.
+  ::_exit(kDone);
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<ServeOptions>();  // shared with the callback, which outlives this function
+  CLI::App* command = app.add_subcommand("serve", "Serve the HTTP API until SIGTERM; runs live on");
+  command->add_option("--port", options->port, "TCP port on 127.0.0.1; 0 (default) takes a free one")
+      ->check(CLI::Range(0, 65535));
+  command->add_option("--workspace", options->workspace, kWorkspaceHelp);
+  command->add_option("--jobs", options->jobs, "tests that run at a time (default 1)")->check(CLI::Range(1, 64));
+  command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
+  command->callback([options, &exit_code] { exit_code = serve(*options); });
+}
+
+}  // namespace bitloop::cli

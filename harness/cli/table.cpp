@@ -1,0 +1,67 @@
+#include "harness/cli/table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "harness/base/text.h"
+
+namespace bitloop::cli {
+namespace {
+
+constexpr size_t kMaxDescription = 48;
+constexpr std::array kHeader = {"session", "test", "task", "quantizer", "status", "val_loss", "bits",
+                                "train_s", "tokens/s", "final", "flags", "description"};
+using Cells = std::array<std::string, kHeader.size()>;
+
+bool is_number_column(size_t column) { return column == 1 || (column >= 5 && column <= 8); }
+
+std::string number(const ledger::Number& value, int decimals) {
+  return value ? fmt::format("{:.{}f}", *value, decimals) : "-";
+}
+
+// Cuts at a character's border, not inside its bytes.
+std::string shorten(const std::string& text) {
+  if (text.size() <= kMaxDescription) return text;
+  size_t end = kMaxDescription - 3;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return text.substr(0, end) + "...";
+}
+
+Cells cells_of(const ledger::Row& row) {
+  return {row.session,
+          row.test ? std::to_string(*row.test) : "-",
+          row.task,
+          row.quantizer,
+          row.status,
+          number(row.val_loss, 4),
+          number(row.bits_per_weight, 3),
+          number(row.train_s, 1),
+          number(row.tokens_per_s, 0),
+          row.submitted ? "yes" : "",
+          join(row.flags, ","),
+          shorten(row.description)};
+}
+
+}  // namespace
+
+std::string results_table(const std::vector<ledger::Row>& rows) {
+  std::vector<Cells> lines(1);
+  for (size_t i = 0; i < kHeader.size(); ++i) lines[0][i] = kHeader[i];
+  for (const ledger::Row& row : rows) lines.push_back(cells_of(row));
+  std::array<size_t, kHeader.size()> widths{};
+  for (const Cells& cells : lines)
+    for (size_t i = 0; i < cells.size(); ++i) widths[i] = std::max(widths[i], cells[i].size());
+  std::string text;
+  for (const Cells& cells : lines) {
+    std::string line;
+    for (size_t i = 0; i < cells.size(); ++i)
+      line += is_number_column(i) ? fmt::format("{:>{}}  ", cells[i], widths[i])
+                                  : fmt::format("{:<{}}  ", cells[i], widths[i]);
+    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+  }
+  return text;
+}
+
+}  // namespace bitloop::cli

@@ -1,0 +1,39 @@
+#include "harness/sessions/job.h"
+
+#include <array>
+#include <random>
+
+#include "harness/base/text.h"
+
+namespace bitloop::sessions {
+
+int64_t default_seed(const tasks::Task& task, const nlohmann::json& preset) {
+  return task.rules.seed ? *task.rules.seed : preset.at("train").at("seed").get<int64_t>();
+}
+
+nlohmann::json make_job(const JobRequest& request) {
+  return {
+      {"schema_version", 1},
+      {"kind", request.kind},
+      {"session", request.session},
+      {"test", request.test},
+      {"candidate", {{"path", "candidate.lua"}, {"content", request.candidate}}},
+      {"preset", request.preset},
+      {"rules", tasks::job_rules(request.task)},
+      {"seed", request.seed},
+      {"data_dir", (request.share_dir / "data").string()},
+      {"allow_degraded", request.allow_degraded},
+  };
+}
+
+std::string make_session_id() {
+  constexpr std::array kAdjectives = {"amber", "brave", "calm", "clever", "deft", "eager", "fair", "gentle",
+                                      "keen", "lively", "merry", "nimble", "patient", "quiet", "steady", "wise"};
+  constexpr std::array kAnimals = {"badger", "crane", "dolphin", "falcon", "gecko", "heron", "ibex", "lynx",
+                                   "marten", "newt", "otter", "puffin", "raven", "seal", "tern", "wren"};
+  std::random_device random;
+  return std::string(kAdjectives[random() % kAdjectives.size()]) + "-" +
+         kAnimals[random() % kAnimals.size()] + "-" + random_hex(2);
+}
+
+}  // namespace bitloop::sessions

@@ -1,0 +1,34 @@
+// job.json: all that a run knows (docs/architecture.md).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "harness/tasks/tasks.h"
+
+namespace bitloop::sessions {
+
+struct JobRequest {
+  const char* kind = "train";  // or "check"
+  std::string session;
+  int64_t test = 0;
+  std::string candidate;
+  tasks::Task task;
+  nlohmann::json preset;
+  int64_t seed = 0;
+  std::filesystem::path share_dir;
+  bool allow_degraded = false;
+};
+
+// The seed of a run: the task's, else the preset's train.seed.
+int64_t default_seed(const tasks::Task& task, const nlohmann::json& preset);
+
+nlohmann::json make_job(const JobRequest& request);
+
+// "brave-otter-1f3a"
+std::string make_session_id();
+
+}  // namespace bitloop::sessions

@@ -1,0 +1,357 @@
+#include "harness/sessions/service.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "harness/base/text.h"
+#include "harness/editor/view.h"
+#include "harness/sessions/job.h"
+#include "harness/sessions/report.h"
+#include "harness/sessions/service_impl.h"
+#include "harness/tasks/preset.h"
+
+namespace bitloop::sessions {
+namespace {
+
+constexpr size_t kMaxDescriptionBytes = 4096;
+constexpr size_t kMaxAgentBytes = 200;
+
+// "OK: Replaced lines 14..26 with 9 line(s) in candidate.lua. Editable range: …" as a commit's sentence.
+std::string commit_sentence(std::string_view message) {
+  if (message.starts_with("OK: ")) message.remove_prefix(4);
+  return std::string(message.substr(0, message.find(". Editable range")));
+}
+
+Error missing(const char* op, const char* field) {
+  return Error{"missing_field", fmt::format("The op '{}' needs the field '{}'.", op, field)};
+}
+
+Result<editor::Edit> apply(const editor::Document& document, const EditRequest& request) {
+  if (request.op == "replace") {
+    if (!request.start_line) return std::unexpected(missing("replace", "start_line"));
+    if (!request.end_line) return std::unexpected(missing("replace", "end_line"));
+    if (!request.content) return std::unexpected(missing("replace", "content"));
+    return editor::replace(document, *request.start_line, *request.end_line, *request.content);
+  }
+  if (request.op == "insert") {
+    if (!request.after_line) return std::unexpected(missing("insert", "after_line"));
+    if (!request.content) return std::unexpected(missing("insert", "content"));
+    return editor::insert(document, *request.after_line, *request.content);
+  }
+  if (request.op == "rewrite") {
+    if (!request.region) return std::unexpected(missing("rewrite", "region"));
+    if (!request.content) return std::unexpected(missing("rewrite", "content"));
+    return editor::rewrite(document, *request.region, *request.content);
+  }
+  if (request.op == "str_replace") {
+    if (!request.old_str) return std::unexpected(missing("str_replace", "old_str"));
+    if (!request.new_str) return std::unexpected(missing("str_replace", "new_str"));
+    return editor::str_replace(document, *request.old_str, *request.new_str);
+  }
+  return fail("unknown_op", fmt::format("There is no op '{}'; use replace, insert, rewrite or str_replace.",
+                                        request.op.substr(0, 60)));
+}
+
+// A field that belongs to another op is a mistake of the client's, not to be passed over.
+Status check_op_fields(const EditRequest& request) {
+  const bool lines = request.op == "replace";
+  const auto refuse = [&](const char* field) {
+    return fail("unknown_field", fmt::format("The op '{}' takes no field '{}'; leave it out.",
+                                             request.op.substr(0, 60), field));
+  };
+  if (request.start_line && !lines) return refuse("start_line");
+  if (request.end_line && !lines) return refuse("end_line");
+  if (request.after_line && request.op != "insert") return refuse("after_line");
+  if (request.region && request.op != "rewrite") return refuse("region");
+  if (request.content && request.op == "str_replace") return refuse("content");
+  if (request.old_str && request.op != "str_replace") return refuse("old_str");
+  if (request.new_str && request.op != "str_replace") return refuse("new_str");
+  return {};
+}
+
+FileInfo file_info(const editor::Document& document) {
+  return FileInfo{document.path(), document.line_count(), document.editable()};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Session>> Service::Impl::find(std::string_view id) const {
+  const std::lock_guard guard(sessions_mutex);
+  const auto found = sessions.find(id);
+  if (found == sessions.end())
+    return fail("session_not_found",
+                fmt::format("There is no session '{}'; GET /v1/sessions lists them.", id.substr(0, 80)));
+  return found->second;
+}
+
+std::vector<std::shared_ptr<Session>> Service::Impl::all() const {
+  const std::lock_guard guard(sessions_mutex);
+  std::vector<std::shared_ptr<Session>> list;
+  for (const auto& [id, session] : sessions) list.push_back(session);
+  return list;
+}
+
+Status Service::Impl::check_changeable(const Session& session, Expected expected) const {
+  if (session.state.closed)
+    return fail("session_closed", fmt::format("Session {} is closed; create a new one to go on.",
+                                              session.state.id));
+  if (const TestRecord* test = session.state.running_test())
+    return fail("test_running",
+                fmt::format("Test #{} is running; wait for it (GET …/tests/{}?wait=30), then try again.",
+                            test->number, test->number));
+  if (!expected.empty() && expected != "*" && expected != session.head)
+    return fail("commit_mismatch",
+                fmt::format("The session is at commit {}, not at {}; view the file and try again.",
+                            session.head, expected.substr(0, 60)));
+  return {};
+}
+
+Status Service::Impl::commit(Session& session, journal::Event event, SessionState state,
+                             editor::Document document) {
+  event.candidate = document.text();
+  event.session_json = render_state(state);
+  BITLOOP_ASSIGN(id, journal->append(state.id, event, session.head));
+  session.state = std::move(state);
+  session.document = std::move(document);
+  session.head = std::move(id);
+  session.changed.notify_all();
+  return {};
+}
+
+TestView Service::Impl::describe(const Session& session, const TestRecord& test) const {
+  TestView view;
+  view.test = test.number;
+  view.status = test.status;
+  view.commit = test.commit;
+  view.seed = test.seed;
+  view.tests_left = session.state.tests_left();
+  const bool local = session.state.type == "local";
+  if (test.running()) {
+    view.message = fmt::format("[Test #{}] running", test.number);
+  } else {
+    view.metrics = ledger::metrics_json(test.row);
+    view.message = local ? test.stages
+                         : test_headline(test.number, view.tests_left) + "\n" + test.stages;
+  }
+  return view;
+}
+
+SessionView Service::Impl::describe(const Session& session) const {
+  const SessionState& state = session.state;
+  SessionView view;
+  view.id = state.id;
+  view.task = state.task;
+  view.quantizer = state.quantizer;
+  view.agent = state.agent;
+  view.state = state.closed ? "closed" : state.running_test() != nullptr ? "testing" : "open";
+  view.created = state.created;
+  view.commit = session.head;
+  view.tests_total = state.tests_total;
+  view.tests_left = state.tests_left();
+  view.submitted = state.submitted;
+  for (const TestRecord& test : state.tests) view.tests.push_back(describe(session, test));
+  view.files.push_back(file_info(session.document));
+  for (const editor::Document& document : files.documents()) view.files.push_back(file_info(document));
+  return view;
+}
+
+EditAnswer Service::Impl::whole_answer(const Session& session, std::string message) const {
+  return EditAnswer{std::move(message), session.head, session.document.editable(),
+                    editor::view(session.document).value_or("")};
+}
+
+const std::vector<tasks::Task>& Service::tasks() const { return impl_->tasks; }
+
+Result<tasks::Task> Service::task(std::string_view name) const {
+  std::vector<std::string> names;
+  for (const tasks::Task& task : impl_->tasks) {
+    if (task.name == name) return task;
+    names.push_back(task.name);
+  }
+  return fail("task_not_found", fmt::format("There is no task '{}'; the tasks are: {}.",
+                                            name.substr(0, 60), join(names, ", ")));
+}
+
+Result<SessionView> Service::create(const NewSession& request) {
+  BITLOOP_ASSIGN(task, this->task(request.task));
+  BITLOOP_ASSIGN(text, impl_->files.quantizer(request.quantizer));
+  if (request.tests && *request.tests > task.tests)
+    return fail("too_many_tests",
+                fmt::format("The task '{}' allows {} test(s) a session; `tests` may lower that, not raise "
+                            "it to {}.", task.name, task.tests, *request.tests));
+  BITLOOP_ASSIGN(agent, editor::clean_text(request.agent, "agent", kMaxAgentBytes));
+  BITLOOP_ASSIGN(document, editor::Document::parse(text));
+
+  SessionState state;
+  state.task = task.name;
+  state.quantizer = request.quantizer;
+  state.agent = agent;
+  state.type = "agent";
+  state.created = utc_now();
+  state.tests_total = request.tests.value_or(task.tests);
+
+  journal::Event event;
+  event.kind = "session";
+  event.sentence = fmt::format("Began a session on {} from {}", task.name, request.quantizer);
+  event.trailers = {{"Bitloop-Task", task.name}, {"Bitloop-Quantizer", request.quantizer},
+                    {"Bitloop-Agent", agent}};
+  event.candidate = document.text();
+
+  while (true) {
+    state.id = make_session_id();
+    event.session_json = render_state(state);
+    auto head = impl_->journal->create_session(state.id, event);
+    if (!head && head.error().code == "session_exists") continue;
+    if (!head) return std::unexpected(head.error());
+    auto session = std::make_shared<Session>(state, document, *head);
+    {
+      const std::lock_guard guard(impl_->sessions_mutex);
+      impl_->sessions[state.id] = session;
+    }
+    const std::lock_guard guard(session->mutex);
+    return impl_->describe(*session);
+  }
+}
+
+std::vector<SessionView> Service::list() const {
+  std::vector<SessionView> views;
+  for (const auto& session : impl_->all()) {
+    const std::lock_guard guard(session->mutex);
+    views.push_back(impl_->describe(*session));
+  }
+  std::sort(views.begin(), views.end(), [](const SessionView& a, const SessionView& b) {
+    return a.created < b.created;
+  });
+  return views;
+}
+
+Result<SessionView> Service::get(std::string_view id) const {
+  BITLOOP_ASSIGN(session, impl_->find(id));
+  const std::lock_guard guard(session->mutex);
+  return impl_->describe(*session);
+}
+
+Result<std::vector<HistoryItem>> Service::history(std::string_view id) const {
+  BITLOOP_ASSIGN(session, impl_->find(id));
+  BITLOOP_ASSIGN(commits, impl_->journal->history(session->state.id));
+  std::vector<HistoryItem> items;
+  for (const journal::Commit& commit : commits) {
+    HistoryItem item{commit.id, commit.time_s, commit.kind, commit.sentence, std::nullopt};
+    if (const std::string test = commit.trailer("Bitloop-Test"); !test.empty())
+      item.test = std::strtoll(test.c_str(), nullptr, 10);
+    items.push_back(std::move(item));
+  }
+  return items;
+}
+
+Result<FileView> Service::view(std::string_view id, std::string_view path,
+                               std::optional<int64_t> start_line, std::optional<int64_t> end_line) const {
+  BITLOOP_ASSIGN(session, impl_->find(id));
+  std::unique_lock guard(session->mutex);
+  const std::string head = session->head;
+  const editor::Document candidate = session->document;
+  guard.unlock();
+  const editor::Document* document = path == kCandidate ? &candidate : impl_->files.find(path);
+  if (document == nullptr)
+    return fail("file_not_found", fmt::format("There is no file '{}' in a session; GET /v1/sessions/{} lists "
+                                              "them.", path.substr(0, 80), id));
+  BITLOOP_ASSIGN(view, editor::view(*document, start_line, end_line));
+  FileView answer{document->path(), "", document->editable(), std::move(view), head};
+  const int64_t last = std::min(end_line.value_or(document->line_count()), document->line_count());
+  for (int64_t line = start_line.value_or(1); line <= last; ++line)
+    answer.content += document->lines()[static_cast<size_t>(line - 1)] + "\n";
+  return answer;
+}
+
+Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request, Expected expected) {
+  BITLOOP_ASSIGN(session, impl_->find(id));
+  if (request.path != kCandidate) {
+    if (impl_->files.find(request.path) != nullptr)
+      return fail("file_read_only", fmt::format("ERROR: {} is read-only. You may only edit {}.",
+                                                request.path, kCandidate));
+    return fail("file_not_found", fmt::format("There is no file '{}' to edit. You may only edit {}.",
+                                              request.path.substr(0, 80), kCandidate));
+  }
+  BITLOOP_TRY(check_op_fields(request));
+  BITLOOP_ASSIGN(description, editor::clean_text(request.description, "description", kMaxDescriptionBytes));
+
+  const std::lock_guard guard(session->mutex);
+  BITLOOP_TRY(impl_->check_changeable(*session, expected));
+  BITLOOP_ASSIGN(edited, apply(session->document, request));
+  SessionState state = session->state;
+  state.undo.push_back(session->head);
+  journal::Event event;
+  event.kind = "edit";
+  event.sentence = commit_sentence(edited.message);
+  event.body = description;
+  event.trailers = {{"Bitloop-Op", request.op}, {"Bitloop-Region", edited.region}};
+  BITLOOP_TRY(impl_->commit(*session, std::move(event), std::move(state), std::move(edited.document)));
+  return EditAnswer{edited.message, session->head, session->document.editable(), edited.view};
+}
+
+Result<EditAnswer> Service::undo(std::string_view id, int64_t count, Expected expected) {
+  BITLOOP_ASSIGN(session, impl_->find(id));
+  const std::lock_guard guard(session->mutex);
+  BITLOOP_TRY(impl_->check_changeable(*session, expected));
+  SessionState state = session->state;
+  if (count < 1 || static_cast<size_t>(count) > state.undo.size())
+    return fail("nothing_to_undo", fmt::format("ERROR: Cannot undo {} edit(s); there are {} to undo.", count,
+                                               state.undo.size()));
+  const size_t kept = state.undo.size() - static_cast<size_t>(count);
+  BITLOOP_ASSIGN(snapshot, impl_->journal->read(state.undo[kept]));
+  BITLOOP_ASSIGN(document, editor::Document::parse(snapshot.candidate));
+  state.undo.resize(kept);
+  journal::Event event;
+  event.kind = "undo";
+  const std::string message = editor::undo_message(document, count);
+  event.sentence = commit_sentence(message);
+  event.trailers = {{"Bitloop-Edits", std::to_string(count)}};
+  BITLOOP_TRY(impl_->commit(*session, std::move(event), std::move(state), std::move(document)));
+  return impl_->whole_answer(*session, message);
+}
+
+Result<EditAnswer> Service::Impl::revert(std::string_view id, const std::string& commit_id,
+                                         std::string_view target, Expected expected) {
+  BITLOOP_ASSIGN(session, find(id));
+  BITLOOP_ASSIGN(snapshot, journal->read(commit_id));
+  BITLOOP_ASSIGN(document, editor::Document::parse(snapshot.candidate));
+  const std::lock_guard guard(session->mutex);
+  BITLOOP_TRY(check_changeable(*session, expected));
+  journal::Event event;
+  event.kind = "revert";
+  const std::string message = editor::revert_message(document, target);
+  event.sentence = commit_sentence(message);
+  event.trailers = {{"Bitloop-Reverted-To", commit_id}};
+  BITLOOP_TRY(commit(*session, std::move(event), session->state, std::move(document)));
+  return whole_answer(*session, message);
+}
+
+Result<EditAnswer> Service::revert_to_test(std::string_view id, int64_t test, Expected expected) {
+  BITLOOP_ASSIGN(session, impl_->find(id));
+  std::string commit;
+  {
+    const std::lock_guard guard(session->mutex);
+    BITLOOP_TRY(impl_->check_changeable(*session, expected));
+    BITLOOP_ASSIGN(found, session->state.find_test(test));
+    commit = found->commit;
+  }
+  return impl_->revert(id, commit, fmt::format("test #{}", test), expected);
+}
+
+Result<EditAnswer> Service::revert_to_commit(std::string_view id, std::string_view commit,
+                                             Expected expected) {
+  BITLOOP_TRY(impl_->find(id));
+  BITLOOP_ASSIGN(found, impl_->journal->find(id, commit));
+  return impl_->revert(id, found.id, "commit " + found.id.substr(0, 12), expected);
+}
+
+nlohmann::json Service::results() const {
+  nlohmann::json list = nlohmann::json::array();
+  for (const ledger::Row& row : impl_->ledger->rows()) list.push_back(ledger::to_json(row));
+  return list;
+}
+
+std::string Service::results_tsv() const { return impl_->ledger->text(); }
+
+}  // namespace bitloop::sessions

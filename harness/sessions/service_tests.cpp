@@ -1,0 +1,274 @@
+// Checks, tests and submissions.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <thread>
+
+#include "harness/base/fd.h"
+#include "harness/base/text.h"
+#include "harness/base/version.h"
+#include "harness/sessions/job.h"
+#include "harness/sessions/report.h"
+#include "harness/sessions/service_impl.h"
+#include "harness/tasks/preset.h"
+
+namespace bitloop::sessions {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr size_t kMaxDescriptionBytes = 4096;
+constexpr int kCheckTimeoutMs = 60'000;
+constexpr size_t kMaxRunFileBytes = size_t{256} << 20;
+
+// Removes a folder when it goes out of scope.
+struct TemporaryFolder {
+  std::filesystem::path path;
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+};
+
+std::string number_text(const ledger::Number& number) { return number ? format_number(*number) : ""; }
+
+}  // namespace
+
+std::filesystem::path Service::Impl::run_dir(std::string_view id, int64_t test) const {
+  return options.workspace / "runs" / fmt::format("{}-{}", id, test);
+}
+
+std::filesystem::path Service::run_dir(std::string_view id, int64_t test) const {
+  return impl_->run_dir(id, test);
+}
+
+bool Service::cancel(std::string_view id, int64_t test) { return impl_->queue->cancel(run_dir(id, test)); }
+
+Result<nlohmann::ordered_json> Service::check(std::string_view id) {
+  BITLOOP_ASSIGN(session, impl_->find(id));
+  JobRequest request;
+  std::string checked_commit;
+  {
+    const std::lock_guard guard(session->mutex);
+    if (session->state.closed) return std::unexpected(impl_->check_changeable(*session, {}).error());
+    request.session = session->state.id;
+    request.candidate = session->document.text();
+    checked_commit = session->head;
+    BITLOOP_ASSIGN(task, this->task(session->state.task));
+    request.task = std::move(task);
+  }
+  request.kind = "check";
+  BITLOOP_ASSIGN(preset, tasks::load_preset(impl_->options.share_dir, request.task.preset));
+  request.seed = default_seed(request.task, preset);
+  request.preset = std::move(preset);
+  request.share_dir = impl_->options.share_dir;
+  request.allow_degraded = impl_->options.allow_degraded;
+
+  impl_->check_slots.acquire();
+  const auto start = std::chrono::steady_clock::now();
+  const TemporaryFolder folder{impl_->options.workspace / "runs" /
+                               fmt::format("check-{}-{}", request.session, random_hex(4))};
+  const jobs::Verdict verdict = jobs::run_now(folder.path, make_job(request), kCheckTimeoutMs);
+  const auto elapsed = std::chrono::steady_clock::now() - start;
+  impl_->check_slots.release();
+  if (verdict.status == kInfrastructure) return fail("infrastructure", verdict.message);
+  nlohmann::ordered_json document =
+      check_document(verdict, std::chrono::duration_cast<std::chrono::milliseconds>(elapsed).count());
+
+  const bool ok = document["ok"];
+  journal::Event event;
+  event.kind = "check";
+  event.sentence = ok ? "Checked the candidate: ok" : "Checked the candidate: " + verdict.status;
+  event.trailers = {{"Bitloop-Status", verdict.status}, {"Bitloop-Checked", checked_commit}};
+  if (document["bits_per_weight"].is_number())
+    event.trailers.push_back({"Bitloop-Bits-Per-Weight", format_number(document["bits_per_weight"])});
+  const std::lock_guard guard(session->mutex);
+  if (!session->state.closed)  // submitted meanwhile: the answer stands, the story has ended
+    BITLOOP_TRY(impl_->commit(*session, std::move(event), session->state, session->document));
+  return document;
+}
+
+Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& shared,
+                                           const tasks::Task& task, const nlohmann::json& preset,
+                                           int64_t seed, std::string_view description) {
+  Session& session = *shared;
+  TestRecord test;
+  test.number = static_cast<int64_t>(session.state.tests.size()) + 1;
+  test.status = kRunning;
+  test.seed = seed;
+  test.description = description;
+
+  journal::Event event;
+  event.kind = "test-started";
+  event.sentence = fmt::format("Started test #{} on {}", test.number, task.name);
+  event.body = test.description;
+  event.trailers = {{"Bitloop-Test", std::to_string(test.number)}, {"Bitloop-Seed", std::to_string(seed)}};
+  SessionState state = session.state;
+  state.tests.push_back(test);
+  // Charged here: from this commit on the test counts, whatever happens to this process.
+  BITLOOP_TRY(commit(session, std::move(event), std::move(state), session.document));
+  session.state.tests.back().commit = session.head;
+  const JobRequest request{"train", session.state.id, test.number, session.document.text(), task, preset,
+                           seed, options.share_dir, options.allow_degraded};
+  queue->submit({run_dir(session.state.id, test.number), make_job(request),
+                 [this, shared, number = test.number](const jobs::Verdict& verdict) {
+                   finish_test(shared, number, verdict);
+                 }});
+  return describe(session, session.state.tests.back());
+}
+
+Result<TestView> Service::start_test(std::string_view id, std::string_view description, Expected expected) {
+  BITLOOP_ASSIGN(session, impl_->find(id));
+  BITLOOP_ASSIGN(text, editor::clean_text(description, "description", kMaxDescriptionBytes));
+  const std::lock_guard guard(session->mutex);
+  BITLOOP_TRY(impl_->check_changeable(*session, expected));
+  if (session->state.tests_left() == 0)
+    return fail("no_tests_left",
+                fmt::format("All {} test(s) of this session are used; submit one of them (POST …/submission "
+                            "{{\"test\": n}}).", session->state.tests_total));
+  BITLOOP_ASSIGN(task, this->task(session->state.task));
+  BITLOOP_ASSIGN(preset, tasks::load_preset(impl_->options.share_dir, task.preset));
+  return impl_->begin_test(session, task, preset, default_seed(task, preset), text);
+}
+
+void Service::Impl::finish_test(const std::shared_ptr<Session>& session, int64_t number,
+                                const jobs::Verdict& verdict) {
+  while (true) {
+    {
+      const std::lock_guard guard(session->mutex);
+      const auto finished = try_finish(*session, number, verdict);
+      if (finished) return;
+      spdlog::error("test {} of session {} cannot be written down: {}", number, session->state.id,
+                    finished.error().message);
+    }
+    // The verdict lies in the run's folder: what is not written now is written by the next start.
+    for (int i = 0; i < 20; ++i) {
+      if (stopping) return;
+      std::this_thread::sleep_for(50ms);
+    }
+  }
+}
+
+Status Service::Impl::try_finish(Session& session, int64_t number, const jobs::Verdict& verdict) {
+  SessionState state = session.state;
+  TestRecord& test = state.tests.at(static_cast<size_t>(number - 1));
+  const std::string events =
+      read_file(run_dir(state.id, number) / "events.jsonl", kMaxRunFileBytes).value_or("");
+  test.status = verdict.status;
+  test.stages = render_stages(verdict, state.task, events);
+  ledger::Row& row = test.row;
+  row = ledger::Row{};
+  row.time = utc_now();
+  row.session = state.id;
+  row.test = number;
+  row.commit = test.commit;
+  row.type = state.type;
+  row.agent = state.agent;
+  row.task = state.task;
+  row.quantizer = state.quantizer;
+  row.seed = test.seed;
+  row.version = version();
+  row.description = test.description;
+  fill_row(row, verdict);
+
+  journal::Event event;
+  event.kind = "test-finished";
+  event.sentence = row.val_loss ? fmt::format("Finished test #{}: {}, val_loss {:.4f}", number, row.status,
+                                              *row.val_loss)
+                                : fmt::format("Finished test #{}: {}", number, row.status);
+  event.body = verdict.message;
+  event.trailers = {{"Bitloop-Test", std::to_string(number)},
+                    {"Bitloop-Status", row.status},
+                    {"Bitloop-Val-Loss", number_text(row.val_loss)},
+                    {"Bitloop-Bits-Per-Weight", number_text(row.bits_per_weight)},
+                    {"Bitloop-Flags", join(row.flags, ",")},
+                    {"Bitloop-Candidate", row.commit}};
+  const ledger::Row finished = row;
+  BITLOOP_TRY(commit(session, std::move(event), std::move(state), session.document));
+  // A row that cannot be written now is rebuilt from the journal by the next start.
+  if (const auto appended = ledger->append(finished); !appended)
+    spdlog::error("results.tsv: {}", appended.error().message);
+  return {};
+}
+
+Result<TestView> Service::test(std::string_view id, int64_t number, int64_t wait_ms) const {
+  BITLOOP_ASSIGN(session, impl_->find(id));
+  std::unique_lock guard(session->mutex);
+  BITLOOP_TRY(session->state.find_test(number));
+  // By number, not by pointer: while it waits, the list may move.
+  const auto ended = [&] {
+    return impl_->stopping || !session->state.tests[static_cast<size_t>(number - 1)].running();
+  };
+  session->changed.wait_for(guard, std::chrono::milliseconds(wait_ms), ended);
+  return impl_->describe(*session, session->state.tests[static_cast<size_t>(number - 1)]);
+}
+
+Result<std::string> Service::run_file(std::string_view id, int64_t test, const char* name) const {
+  BITLOOP_ASSIGN(session, impl_->find(id));
+  {
+    const std::lock_guard guard(session->mutex);
+    BITLOOP_TRY(session->state.find_test(test));
+  }
+  auto text = read_file(impl_->run_dir(id, test) / name, kMaxRunFileBytes);
+  if (!text && text.error().code == "file_not_found") return std::string();
+  return text;
+}
+
+Result<TestView> Service::submit(std::string_view id, int64_t number, Expected expected) {
+  BITLOOP_ASSIGN(session, impl_->find(id));
+  const std::lock_guard guard(session->mutex);
+  BITLOOP_TRY(impl_->check_changeable(*session, expected));
+  BITLOOP_ASSIGN(test, session->state.find_test(number));
+  if (test->status != "ok")
+    return fail("test_failed", fmt::format("Test #{} ended as {} and cannot be submitted; submit one that "
+                                           "ended as ok.", number, test->status));
+  // The branch ends with the candidate that was scored, whatever was edited since.
+  BITLOOP_ASSIGN(snapshot, impl_->journal->read(test->commit));
+  BITLOOP_ASSIGN(document, editor::Document::parse(snapshot.candidate));
+  SessionState state = session->state;
+  state.closed = true;
+  state.submitted = number;
+  journal::Event event;
+  event.kind = "submission";
+  event.sentence = fmt::format("Submitted test #{} as final", number);
+  event.trailers = {{"Bitloop-Test", std::to_string(number)},
+                    {"Bitloop-Status", test->status},
+                    {"Bitloop-Val-Loss", number_text(test->row.val_loss)},
+                    {"Bitloop-Candidate", test->commit}};
+  BITLOOP_TRY(impl_->commit(*session, std::move(event), std::move(state), std::move(document)));
+  if (const auto marked = impl_->ledger->submit(id, number); !marked)
+    spdlog::error("results.tsv: {}", marked.error().message);
+  TestView view = impl_->describe(*session, session->state.tests[static_cast<size_t>(number - 1)]);
+  view.message = submit_sentence(number);
+  return view;
+}
+
+Result<TestView> Service::start_local(const LocalRun& run) {
+  constexpr const char* kLocal = "local";
+  BITLOOP_ASSIGN(document, editor::Document::read_only(run.candidate, std::string(kCandidate)));
+  BITLOOP_ASSIGN(description, editor::clean_text(run.description, "description", kMaxDescriptionBytes));
+  if (!impl_->find(kLocal)) {
+    SessionState state;
+    state.id = kLocal;
+    state.type = "local";
+    state.created = utc_now();
+    journal::Event event;
+    event.kind = "session";
+    event.sentence = "Began the session of runs from the command line";
+    event.candidate = document.text();
+    event.session_json = render_state(state);
+    BITLOOP_ASSIGN(head, impl_->journal->create_session(kLocal, event));
+    const std::lock_guard guard(impl_->sessions_mutex);
+    impl_->sessions[kLocal] = std::make_shared<Session>(std::move(state), document, head);
+  }
+  BITLOOP_ASSIGN(session, impl_->find(kLocal));
+  const std::lock_guard guard(session->mutex);
+  session->document = document;
+  session->state.task = run.task.name;
+  session->state.quantizer = run.quantizer;
+  const int64_t seed = run.seed ? *run.seed : default_seed(run.task, run.preset);
+  return impl_->begin_test(session, run.task, run.preset, seed, description);
+}
+
+}  // namespace bitloop::sessions

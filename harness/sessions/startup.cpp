@@ -1,0 +1,130 @@
+// Start-up: the state of all sessions from the journal, the ledger from the sessions, the runs from the kernel.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "harness/base/text.h"
+#include "harness/sessions/service_impl.h"
+
+namespace bitloop::sessions {
+namespace {
+
+// In a test-started commit the session cannot know that commit's own id; the history does.
+Status fill_commits(const journal::Journal& journal, SessionState& state) {
+  const auto unknown = [](const TestRecord& test) { return test.commit.empty(); };
+  if (std::none_of(state.tests.begin(), state.tests.end(), unknown)) return {};
+  BITLOOP_ASSIGN(history, journal.history(state.id));
+  for (TestRecord& test : state.tests)
+    for (const journal::Commit& commit : history)
+      if (commit.kind == "test-started" && commit.trailer("Bitloop-Test") == std::to_string(test.number))
+        test.commit = commit.id;
+  return {};
+}
+
+Result<editor::Document> parse_candidate(const SessionState& state, std::string_view text) {
+  if (state.type == "local") return editor::Document::read_only(text, std::string(kCandidate));
+  return editor::Document::parse(text);
+}
+
+// A folder of a check whose host died: of no use to anybody once its run has ended.
+void remove_old_checks(const std::filesystem::path& runs) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(runs, ignored))
+    if (entry.path().filename().string().starts_with("check-") && !jobs::run_is_alive(entry.path()))
+      std::filesystem::remove_all(entry.path(), ignored);
+}
+
+}  // namespace
+
+Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Service::~Service() { stop(); }
+
+void Service::stop() {
+  impl_->stopping = true;
+  for (const auto& session : impl_->all()) {
+    const std::lock_guard guard(session->mutex);
+    session->changed.notify_all();
+  }
+  if (impl_->queue) impl_->queue->stop();
+}
+
+Result<std::unique_ptr<Service>> Service::open(const ServiceOptions& options) {
+  ServiceOptions settled = options;
+  std::error_code error;
+  settled.workspace = std::filesystem::absolute(options.workspace, error);
+  BITLOOP_ASSIGN(lock, journal::WorkspaceLock::acquire(settled.workspace));
+  auto impl = std::make_unique<Impl>(settled, std::move(lock));
+  BITLOOP_ASSIGN(tasks, tasks::load_tasks(settled.share_dir));
+  impl->tasks = std::move(tasks);
+  BITLOOP_ASSIGN(files, SharedFiles::load(settled.share_dir));
+  impl->files = std::move(files);
+  BITLOOP_ASSIGN(journal, journal::Journal::open_or_create(impl->lock));
+  impl->journal = std::move(journal);
+  BITLOOP_TRY(impl->load_sessions());
+  BITLOOP_TRY(impl->load_ledger());
+  remove_old_checks(settled.workspace / "runs");
+  impl->queue = std::make_unique<jobs::Queue>(settled.jobs);
+  impl->adopt_runs();
+  return std::unique_ptr<Service>(new Service(std::move(impl)));
+}
+
+Status Service::Impl::load_sessions() {
+  BITLOOP_ASSIGN(ids, journal->sessions());
+  for (const std::string& id : ids) {
+    BITLOOP_ASSIGN(head, journal->head(id));
+    BITLOOP_ASSIGN(snapshot, journal->read(head));
+    BITLOOP_ASSIGN(state, parse_state(snapshot.session_json));
+    BITLOOP_TRY(fill_commits(*journal, state));
+    BITLOOP_ASSIGN(document, parse_candidate(state, snapshot.candidate));
+    sessions[id] = std::make_shared<Session>(std::move(state),
+                                             std::move(document), head);
+  }
+  return {};
+}
+
+Status Service::Impl::load_ledger() {
+  std::vector<ledger::Row> rows;
+  for (const auto& [id, session] : sessions)
+    for (const TestRecord& test : session->state.tests) {
+      if (test.running()) continue;
+      rows.push_back(test.row);
+      rows.back().submitted = session->state.submitted == test.number;
+    }
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const ledger::Row& a, const ledger::Row& b) { return a.time < b.time; });
+  const std::filesystem::path path = options.workspace / "results.tsv";
+  auto opened = ledger::Ledger::open(path);
+  if (!opened && (opened.error().code == "ledger_header" || opened.error().code == "ledger_malformed")) {
+    // Kept beside it: whoever edited the file may want it back.
+    const std::filesystem::path aside = path.string() + ".unreadable";
+    spdlog::warn("{}; moved to {} and rebuilt from the journal", opened.error().message, aside.string());
+    std::error_code ignored;
+    std::filesystem::rename(path, aside, ignored);
+    opened = ledger::Ledger::replace_with(path, rows);
+  }
+  if (!opened) return std::unexpected(opened.error());
+  ledger = std::move(*opened);
+  return ledger->rebuild(std::move(rows));
+}
+
+void Service::Impl::adopt_runs() {
+  for (const auto& session : all()) {
+    const TestRecord* test = session->state.running_test();
+    if (test == nullptr) continue;
+    const int64_t number = test->number;
+    const std::filesystem::path folder = run_dir(session->state.id, number);
+    if (jobs::run_is_alive(folder) || jobs::run_has_verdict(folder)) {
+      spdlog::info("adopting the run of session {} test {}", session->state.id, number);
+      queue->adopt({folder, nullptr, [this, session, number](const jobs::Verdict& verdict) {
+                      finish_test(session, number, verdict);
+                    }});
+    } else {
+      finish_test(session, number,
+                  jobs::infrastructure_verdict("The host ended before the run did; test again."));
+    }
+  }
+}
+
+}  // namespace bitloop::sessions

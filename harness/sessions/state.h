@@ -1,0 +1,57 @@
+// A session as data: what session.json holds in every commit of its branch, so that the newest commit alone gives the
+// session back.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/base/result.h"
+#include "harness/ledger/row.h"
+
+namespace bitloop::sessions {
+
+constexpr const char* kRunning = "running";
+constexpr const char* kInfrastructure = "infrastructure";
+
+// One charged execution of the candidate.
+struct TestRecord {
+  int64_t number = 0;          // from 1
+  std::string commit;          // of its test-started event; "" in that commit's own session.json
+  std::string status;          // "running" until it has ended
+  std::string stages;          // the message below its first line
+  int64_t seed = 0;
+  std::string description;
+  ledger::Row row;             // meaningful once it has ended
+
+  bool running() const { return status == kRunning; }
+};
+
+struct SessionState {
+  std::string id;
+  std::string task;
+  std::string quantizer;       // what the candidate started from
+  std::string agent;
+  std::string type;            // the ledger's column: "agent" or "local"
+  std::string created;
+  int64_t tests_total = 0;     // the budget
+  bool closed = false;
+  std::optional<int64_t> submitted;
+  std::vector<std::string> undo;  // for each edit not taken back: the commit before it
+  std::vector<TestRecord> tests;
+
+  // Tests that may still be started: only `infrastructure` is given back.
+  int64_t tests_left() const;
+  // The test that has not ended, or nullptr.
+  const TestRecord* running_test() const;
+  // Error: "test_not_found".
+  Result<const TestRecord*> find_test(int64_t number) const;
+};
+
+// session.json and back. Error: "journal_unreadable".
+std::string render_state(const SessionState& state);
+Result<SessionState> parse_state(const std::string& text);
+
+}  // namespace bitloop::sessions

@@ -143,7 +143,7 @@ void add_general(std::vector<Route>& routes, Service& service, const ApiOptions&
   routes.push_back({"GET", "/v1/tasks", "What can be optimised", {}, {}, 200, "application/json",
                     [&service](const Request&) {
                       ordered_json list = ordered_json::array();
-                      for (const tasks::Task& task : service.tasks()) list.push_back(tasks::to_json(task));
+                      for (const tasks::Task& task : service.tasks()) list.push_back(ordered_json(tasks::to_json(task)));
                       return json_response({{"tasks", list}});
                     }});
   routes.push_back({"GET", "/v1/tasks/{task}", "One task: rules, budget, baselines, allowed config", {}, {},

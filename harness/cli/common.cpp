@@ -52,6 +52,10 @@ std::filesystem::path default_workspace() {
   return std::filesystem::path(home != nullptr ? home : ".") / ".local" / "share" / "bitloop";
 }
 
+std::filesystem::path choose_workspace(const std::string& given) {
+  return given.empty() ? default_workspace() : std::filesystem::path(given);
+}
+
 Result<std::vector<api::LayerState>> probe_sandbox([[maybe_unused]] bool allow_degraded) {
   std::vector<api::LayerState> layers;
 #ifdef BITLOOP_HAS_SANDBOX

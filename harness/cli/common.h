@@ -20,6 +20,8 @@ int exit_code_of(const Error& error);
 
 // $BITLOOP_WORKSPACE; else ./results where that folder exists; else $XDG_DATA_HOME/bitloop (~/.local/share/bitloop).
 std::filesystem::path default_workspace();
+// What --workspace gave, or the default where it gave nothing.
+std::filesystem::path choose_workspace(const std::string& given);
 extern const char* const kWorkspaceHelp;
 extern const char* const kDegradedHelp;
 

@@ -220,7 +220,7 @@ Status show_traces(const std::filesystem::path& workspace, const std::string& id
 
 int demo(const DemoOptions& options) {
   const std::filesystem::path workspace =
-      std::filesystem::absolute(options.workspace.empty() ? default_workspace() : options.workspace);
+      std::filesystem::absolute(choose_workspace(options.workspace));
   auto server = ServerProcess::start(options, workspace);
   if (!server) return report(server.error());
   Story story((*server)->port(), options);

@@ -19,7 +19,7 @@ struct ResultsOptions {
 };
 
 int results(const ResultsOptions& options) {
-  const std::filesystem::path workspace = options.workspace.empty() ? default_workspace() : options.workspace;
+  const std::filesystem::path workspace = choose_workspace(options.workspace);
   const auto rows = ledger::Ledger::read(workspace / "results.tsv");
   if (!rows) return report(rows.error());
   if (options.json) {

@@ -34,7 +34,7 @@ int serve(const ServeOptions& options) {
   const auto layers = probe_sandbox(options.allow_degraded);
   if (!layers) return report(layers.error());
   auto service = sessions::Service::open(
-      {options.workspace.empty() ? default_workspace() : options.workspace, share_dir(), options.jobs,
+      {choose_workspace(options.workspace), share_dir(), options.jobs,
        options.allow_degraded});
   if (!service) return report(service.error());
   api::Dispatcher dispatcher(api::make_routes(**service, {*layers}));

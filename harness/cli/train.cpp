@@ -62,7 +62,7 @@ int train(const TrainOptions& options) {
   if (const auto applied = apply_overrides(options, target->preset); !applied) return report(applied.error());
   if (const auto layers = probe_sandbox(options.allow_degraded); !layers) return report(layers.error());
   auto service = sessions::Service::open(
-      {options.workspace.empty() ? default_workspace() : options.workspace, share_dir(), 1,
+      {choose_workspace(options.workspace), share_dir(), 1,
        options.allow_degraded});
   if (!service) return report(service.error());
 

@@ -35,7 +35,9 @@ Client::Client(const std::string& host, int port) : impl_(std::make_unique<Impl>
 
 Client::~Client() = default;
 
-Result<ClientAnswer> Client::get(const std::string& path) { return take(impl_->http.Get(path), path); }
+Result<ClientAnswer> Client::get(const std::string& path) {
+  return take(impl_->http.Get(path), path);
+}
 
 Result<ClientAnswer> Client::post(const std::string& path, const nlohmann::ordered_json& body) {
   return take(impl_->http.Post(path, body.dump(), "application/json"), path);

@@ -1,4 +1,5 @@
-// A small client of the public API, for `bitloop demo`: what any agent would do, with no shortcut into the server.
+// A small client of the public API, for `bitloop demo`: what any agent would do, with no shortcut
+// into the server.
 #pragma once
 
 #include <memory>

@@ -17,11 +17,13 @@ constexpr size_t kMaxKeyBytes = 255;
 
 std::string unquote(std::string_view tag) {
   if (tag.starts_with("W/")) tag.remove_prefix(2);
-  if (tag.size() >= 2 && tag.front() == '"' && tag.back() == '"') tag = tag.substr(1, tag.size() - 2);
+  if (tag.size() >= 2 && tag.front() == '"' && tag.back() == '"')
+    tag = tag.substr(1, tag.size() - 2);
   return std::string(tag);
 }
 
-// A body needs a type that says JSON: it also keeps web pages of other origins out, whose forms cannot send it.
+// A body needs a type that says JSON: it also keeps web pages of other origins out, whose forms
+// cannot send it.
 bool is_json_type(std::string_view content_type) {
   const std::string_view type = content_type.substr(0, content_type.find(';'));
   std::string lower(type.substr(0, type.find_last_not_of(' ') + 1));
@@ -58,12 +60,15 @@ Response Dispatcher::dispatch(const RawRequest& raw) {
     }
     const std::string shown = raw.path.substr(0, 200);
     if (allowed.empty())
-      return problem_response({"route_not_found", fmt::format("There is nothing at {}; GET /openapi.json lists "
-                                                              "the calls.", shown)});
+      return problem_response(
+          {"route_not_found", fmt::format("There is nothing at {}; GET /openapi.json lists "
+                                          "the calls.",
+                                          shown)});
     if (allowed.contains("GET")) allowed.insert("HEAD");
     const std::string list = join({allowed.begin(), allowed.end()}, ", ");
-    Response response = problem_response(
-        {"method_not_allowed", fmt::format("{} does not take {}; use {}.", shown, raw.method, list)});
+    Response response =
+        problem_response({"method_not_allowed",
+                          fmt::format("{} does not take {}; use {}.", shown, raw.method, list)});
     response.headers.emplace_back("Allow", list);
     return response;
   } catch (const std::exception& error) {
@@ -74,14 +79,17 @@ Response Dispatcher::dispatch(const RawRequest& raw) {
 
 Response Dispatcher::handle_once(const Route& route, const RawRequest& raw,
                                  std::map<std::string, std::string> parameters) {
-  if (raw.idempotency_key.empty() || route.method == "GET") return handle(route, raw, std::move(parameters));
+  if (raw.idempotency_key.empty() || route.method == "GET")
+    return handle(route, raw, std::move(parameters));
   if (raw.idempotency_key.size() > kMaxKeyBytes)
     return problem_response(
-        {"invalid_request", fmt::format("Idempotency-Key must be at most {} bytes.", kMaxKeyBytes)});
+        {"invalid_request",
+         fmt::format("Idempotency-Key must be at most {} bytes.", kMaxKeyBytes)});
   const auto entry = answers_.entry(raw.path + "\n" + raw.idempotency_key);
   const std::lock_guard guard(entry->mutex);
   if (entry->response && entry->body != raw.body)
-    return problem_response({"key_reused", "This Idempotency-Key was used with another body; take a new one."});
+    return problem_response(
+        {"key_reused", "This Idempotency-Key was used with another body; take a new one."});
   if (!entry->response) {
     Response response = handle(route, raw, std::move(parameters));
     if (response.status >= 500) return response;  // nothing was settled: the client may try again
@@ -95,7 +103,8 @@ Response Dispatcher::handle(const Route& route, const RawRequest& raw,
                             std::map<std::string, std::string> parameters) {
   const auto answer = [&]() -> Result<Response> {
     if (!raw.body.empty() && !is_json_type(raw.content_type))
-      return fail("unsupported_media_type", "Send the body with the header Content-Type: application/json.");
+      return fail("unsupported_media_type",
+                  "Send the body with the header Content-Type: application/json.");
     Request request;
     request.method = raw.method;
     request.path = raw.path;

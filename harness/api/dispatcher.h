@@ -1,5 +1,6 @@
-// From a raw request to an answer: finds the route, checks body and query, calls the handler, turns whatever goes wrong
-// into a problem document. Free of any HTTP library, so it is tested without sockets.
+// From a raw request to an answer: finds the route, checks body and query, calls the handler, turns
+// whatever goes wrong into a problem document. Free of any HTTP library, so it is tested without
+// sockets.
 #pragma once
 
 #include <deque>
@@ -26,8 +27,8 @@ struct RawRequest {
   std::string body;
 };
 
-// Remembers the first answer to each Idempotency-Key for as long as the process lives (the newest 4096). A repeat that
-// arrives while the first is being worked on waits for it.
+// Remembers the first answer to each Idempotency-Key for as long as the process lives (the newest
+// 4096). A repeat that arrives while the first is being worked on waits for it.
 class AnswerCache {
  public:
   struct Entry {
@@ -39,7 +40,8 @@ class AnswerCache {
 
  private:
   std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<Entry>> entries_;  // shared: an entry in use may be pushed out
+  std::map<std::string, std::shared_ptr<Entry>>
+      entries_;  // shared: an entry in use may be pushed out
   std::deque<std::string> order_;
 };
 
@@ -48,8 +50,9 @@ class Dispatcher {
  public:
   explicit Dispatcher(std::vector<Route> routes) : routes_(std::move(routes)) {}
 
-  // Never throws. Codes of its own: "route_not_found", "method_not_allowed" (with Allow), "unsupported_media_type",
-  // "key_reused" (an Idempotency-Key with another body), "internal", those of parse_body.
+  // Never throws. Codes of its own: "route_not_found", "method_not_allowed" (with Allow),
+  // "unsupported_media_type", "key_reused" (an Idempotency-Key with another body), "internal",
+  // those of parse_body.
   Response dispatch(const RawRequest& raw);
   const std::vector<Route>& routes() const { return routes_; }
 

@@ -48,7 +48,8 @@ ordered_json request_body(const std::vector<Field>& fields) {
   ordered_json schema = {
       {"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
   if (!required.empty()) schema["required"] = required;
-  return {{"required", !required.empty()}, {"content", {{"application/json", {{"schema", schema}}}}}};
+  return {{"required", !required.empty()},
+          {"content", {{"application/json", {{"schema", schema}}}}}};
 }
 
 ordered_json operation(const Route& route, const std::vector<std::string>& path_names) {
@@ -62,8 +63,10 @@ ordered_json operation(const Route& route, const std::vector<std::string>& path_
                           {"schema", field_schema(field)}});
   if (route.method == "POST")
     for (const char* name : {"Idempotency-Key", "If-Match"})
-      parameters.push_back(
-          {{"name", name}, {"in", "header"}, {"required", false}, {"schema", {{"type", "string"}}}});
+      parameters.push_back({{"name", name},
+                            {"in", "header"},
+                            {"required", false},
+                            {"schema", {{"type", "string"}}}});
   const bool is_json = route.content_type == "application/json";
   const ordered_json schema = {{"type", is_json ? "object" : "string"}};
   ordered_json document = {
@@ -79,7 +82,8 @@ ordered_json operation(const Route& route, const std::vector<std::string>& path_
 
 ordered_json problem_schema() {
   ordered_json properties = ordered_json::object();
-  for (const char* name : {"type", "title", "detail", "code"}) properties[name] = {{"type", "string"}};
+  for (const char* name : {"type", "title", "detail", "code"})
+    properties[name] = {{"type", "string"}};
   properties["status"] = {{"type", "integer"}};
   return {{"type", "object"},
           {"properties", properties},

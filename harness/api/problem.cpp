@@ -8,30 +8,14 @@ namespace bitloop::api {
 namespace {
 
 constexpr std::pair<std::string_view, int> kStatuses[] = {
-    {"invalid_json", 400},
-    {"invalid_request", 400},
-    {"body_incomplete", 400},
-    {"route_not_found", 404},
-    {"session_not_found", 404},
-    {"task_not_found", 404},
-    {"test_not_found", 404},
-    {"file_not_found", 404},
-    {"commit_not_found", 404},
-    {"method_not_allowed", 405},
-    {"test_running", 409},
-    {"session_closed", 409},
-    {"no_tests_left", 409},
-    {"test_failed", 409},
-    {"key_reused", 409},
-    {"commit_mismatch", 412},
-    {"body_too_large", 413},
-    {"unsupported_media_type", 415},
-    {"headers_too_large", 431},
-    {"io_error", 500},
-    {"git_error", 500},
-    {"internal", 500},
-    {"infrastructure", 503},
-    {"shutting_down", 503},
+    {"invalid_json", 400},       {"invalid_request", 400},   {"body_incomplete", 400},
+    {"route_not_found", 404},    {"session_not_found", 404}, {"task_not_found", 404},
+    {"test_not_found", 404},     {"file_not_found", 404},    {"commit_not_found", 404},
+    {"method_not_allowed", 405}, {"test_running", 409},      {"session_closed", 409},
+    {"no_tests_left", 409},      {"test_failed", 409},       {"key_reused", 409},
+    {"commit_mismatch", 412},    {"body_too_large", 413},    {"unsupported_media_type", 415},
+    {"headers_too_large", 431},  {"io_error", 500},          {"git_error", 500},
+    {"internal", 500},           {"infrastructure", 503},    {"shutting_down", 503},
     {"disk_full", 507},
 };
 
@@ -66,8 +50,10 @@ std::string title_of(int status) {
 std::string problem_document(const Error& error) {
   const int status = status_of(error.code);
   const nlohmann::ordered_json document = {
-      {"type", "urn:bitloop:problem:" + error.code}, {"title", title_of(status)},
-      {"status", status},                            {"detail", error.message},
+      {"type", "urn:bitloop:problem:" + error.code},
+      {"title", title_of(status)},
+      {"status", status},
+      {"detail", error.message},
       {"code", error.code},
   };
   return document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";

@@ -1,4 +1,5 @@
-// Errors as HTTP sees them: RFC 9457 problem documents with a stable `code`. The one place that turns an Error into a status.
+// Errors as HTTP sees them: RFC 9457 problem documents with a stable `code`. The one place that
+// turns an Error into a status.
 #pragma once
 
 #include <string>
@@ -10,7 +11,8 @@ namespace bitloop::api {
 
 constexpr std::string_view kProblemType = "application/problem+json";
 
-// The HTTP status of an error code. A code that is not listed is a refusal of well-formed input: 422.
+// The HTTP status of an error code. A code that is not listed is a refusal of well-formed input:
+// 422.
 int status_of(std::string_view code);
 // A short title for people, the same for all errors of a status.
 std::string title_of(int status);

@@ -48,8 +48,12 @@ ordered_json render(const sessions::EditAnswer& answer) {
 }
 
 ordered_json render(const sessions::TestView& test) {
-  return {{"test", test.test},       {"status", test.status}, {"message", test.message},
-          {"metrics", test.metrics}, {"commit", test.commit}, {"seed", test.seed},
+  return {{"test", test.test},
+          {"status", test.status},
+          {"message", test.message},
+          {"metrics", test.metrics},
+          {"commit", test.commit},
+          {"seed", test.seed},
           {"tests_left", test.tests_left}};
 }
 

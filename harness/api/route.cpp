@@ -47,9 +47,10 @@ Error unknown_field(std::string_view name, const std::vector<Field>& fields) {
   for (const Field& field : fields) names.push_back(field.name);
   const std::string shown(name.substr(0, 60));
   return Error{"unknown_field",
-               names.empty() ? fmt::format("There is no field '{}' here; this call takes none.", shown)
-                             : fmt::format("There is no field '{}' here; leave it out. The fields are: {}.",
-                                           shown, join(names, ", "))};
+               names.empty()
+                   ? fmt::format("There is no field '{}' here; this call takes none.", shown)
+                   : fmt::format("There is no field '{}' here; leave it out. The fields are: {}.",
+                                 shown, join(names, ", "))};
 }
 
 Status check_range(const Field& field, int64_t value) {
@@ -61,8 +62,8 @@ Status check_range(const Field& field, int64_t value) {
 Status check_type(const Field& field, const json& value) {
   if (field.type == FieldType::kString) {
     if (!value.is_string())
-      return fail("invalid_type", fmt::format("'{}' must be a string, got {}.", field.name,
-                                              value.type_name()));
+      return fail("invalid_type",
+                  fmt::format("'{}' must be a string, got {}.", field.name, value.type_name()));
     return {};
   }
   if (value.is_number_unsigned() && value.get<uint64_t>() > uint64_t{INT64_MAX})
@@ -76,8 +77,8 @@ Status check_type(const Field& field, const json& value) {
 Status check_required(const json& given, const std::vector<Field>& fields) {
   for (const Field& field : fields)
     if (field.required && !given.contains(field.name))
-      return fail("missing_field", fmt::format("The field '{}' is missing: {}.", field.name,
-                                               field.description));
+      return fail("missing_field",
+                  fmt::format("The field '{}' is missing: {}.", field.name, field.description));
   return {};
 }
 
@@ -144,14 +145,16 @@ std::optional<std::map<std::string, std::string>> match_path(std::string_view pa
 
 Result<json> parse_body(std::string_view text, const std::vector<Field>& fields) {
   if (nesting_depth(text) > kMaxDepth)
-    return fail("invalid_json", fmt::format("The body is nested more than {} levels deep.", kMaxDepth));
+    return fail("invalid_json",
+                fmt::format("The body is nested more than {} levels deep.", kMaxDepth));
   json document = json::object();
   if (text.find_first_not_of(" \t\r\n") != std::string_view::npos) {
     try {
       document = json::parse(text);
     } catch (const json::parse_error& error) {
       return fail("invalid_json", fmt::format("The body is not valid JSON (near byte {}); send one "
-                                              "JSON object in UTF-8.", error.byte));
+                                              "JSON object in UTF-8.",
+                                              error.byte));
     }
   }
   if (!document.is_object())

@@ -1,5 +1,6 @@
-// What a route is, free of any HTTP library: a method, a path pattern, the fields it takes, and a handler. The table of
-// routes (routes.h) is the single source for dispatch, validation and openapi.json.
+// What a route is, free of any HTTP library: a method, a path pattern, the fields it takes, and a
+// handler. The table of routes (routes.h) is the single source for dispatch, validation and
+// openapi.json.
 #pragma once
 
 #include <cstdint>
@@ -32,11 +33,11 @@ struct Field {
 struct Request {
   std::string method;
   std::string path;
-  std::map<std::string, std::string> parameters;  // of the path pattern, by name
+  std::map<std::string, std::string> parameters;    // of the path pattern, by name
   nlohmann::json query = nlohmann::json::object();  // validated: fields that were given, typed
   nlohmann::json body = nlohmann::json::object();   // the same
-  std::string if_match;         // header If-Match without quotes, or ""
-  std::string idempotency_key;  // header Idempotency-Key, or ""
+  std::string if_match;                             // header If-Match without quotes, or ""
+  std::string idempotency_key;                      // header Idempotency-Key, or ""
 
   // A field of the body that may be missing.
   std::optional<std::string> text(const char* name) const;
@@ -55,7 +56,8 @@ Response problem_response(const Error& error);
 
 struct Route {
   std::string method;   // "GET", "POST"
-  std::string pattern;  // "/v1/sessions/{id}/files/{path...}": a last parameter with "..." takes the rest of the path
+  std::string pattern;  // "/v1/sessions/{id}/files/{path...}": a last parameter with "..." takes
+                        // the rest of the path
   std::string summary;
   std::vector<Field> query;
   std::vector<Field> body;
@@ -68,9 +70,9 @@ struct Route {
 std::optional<std::map<std::string, std::string>> match_path(std::string_view pattern,
                                                              std::string_view path);
 
-// Parses and checks a request body: JSON in UTF-8, an object, at most 16 levels deep, with the given fields only. Aliases
-// come back under the field's own name. Empty text is an empty object. Errors: "invalid_json", "unknown_field",
-// "missing_field", "invalid_type", "invalid_value".
+// Parses and checks a request body: JSON in UTF-8, an object, at most 16 levels deep, with the
+// given fields only. Aliases come back under the field's own name. Empty text is an empty object.
+// Errors: "invalid_json", "unknown_field", "missing_field", "invalid_type", "invalid_value".
 Result<nlohmann::json> parse_body(std::string_view text, const std::vector<Field>& fields);
 // The same for a query's pairs of text.
 Result<nlohmann::json> parse_query(const std::multimap<std::string, std::string>& pairs,

@@ -45,7 +45,8 @@ const std::string& id_of(const Request& request) { return request.parameters.at(
 Result<int64_t> test_of(const Request& request) {
   const std::string& text = request.parameters.at("n");
   if (text.empty() || text.size() > 9 || text.find_first_not_of("0123456789") != std::string::npos)
-    return fail("test_not_found", fmt::format("'{}' is not the number of a test.", text.substr(0, 40)));
+    return fail("test_not_found",
+                fmt::format("'{}' is not the number of a test.", text.substr(0, 40)));
   return std::stoll(text);
 }
 
@@ -114,12 +115,12 @@ Result<Response> revert(Service& service, const Request& request) {
 }
 
 Result<Response> start_test(Service& service, const Request& request) {
-  const auto started =
-      service.start_test(id_of(request), request.text("description").value_or(""), request.if_match);
+  const auto started = service.start_test(id_of(request), request.text("description").value_or(""),
+                                          request.if_match);
   auto response = answer(started, 202);
   if (started)
-    response->headers.emplace_back("Location",
-                                   fmt::format("/v1/sessions/{}/tests/{}", id_of(request), started->test));
+    response->headers.emplace_back(
+        "Location", fmt::format("/v1/sessions/{}/tests/{}", id_of(request), started->test));
   return response;
 }
 
@@ -136,39 +137,90 @@ void add_general(std::vector<Route>& routes, Service& service, const ApiOptions&
     layers.push_back({{"layer", layer.layer}, {"state", layer.state}});
   const ordered_json health = {
       {"status", "ok"}, {"version", version()}, {"device", "cpu"}, {"sandbox", layers}};
-  routes.push_back({"GET", "/healthz", "Whether the server is up, and which layers the jail has", {}, {}, 200,
-                    "application/json", [health](const Request&) { return json_response(health); }});
-  routes.push_back({"GET", "/", "A page for people who find this with a browser", {}, {}, 200, "text/html",
-                    [](const Request&) { return text_response(kRootPage, "text/html; charset=utf-8"); }});
-  routes.push_back({"GET", "/v1/tasks", "What can be optimised", {}, {}, 200, "application/json",
+  routes.push_back({"GET",
+                    "/healthz",
+                    "Whether the server is up, and which layers the jail has",
+                    {},
+                    {},
+                    200,
+                    "application/json",
+                    [health](const Request&) { return json_response(health); }});
+  routes.push_back(
+      {"GET",
+       "/",
+       "A page for people who find this with a browser",
+       {},
+       {},
+       200,
+       "text/html",
+       [](const Request&) { return text_response(kRootPage, "text/html; charset=utf-8"); }});
+  routes.push_back({"GET",
+                    "/v1/tasks",
+                    "What can be optimised",
+                    {},
+                    {},
+                    200,
+                    "application/json",
                     [&service](const Request&) {
                       ordered_json list = ordered_json::array();
-                      for (const tasks::Task& task : service.tasks()) list.push_back(ordered_json(tasks::to_json(task)));
+                      for (const tasks::Task& task : service.tasks())
+                        list.push_back(ordered_json(tasks::to_json(task)));
                       return json_response({{"tasks", list}});
                     }});
-  routes.push_back({"GET", "/v1/tasks/{task}", "One task: rules, budget, baselines, allowed config", {}, {},
-                    200, "application/json", [&service](const Request& request) -> Result<Response> {
+  routes.push_back({"GET",
+                    "/v1/tasks/{task}",
+                    "One task: rules, budget, baselines, allowed config",
+                    {},
+                    {},
+                    200,
+                    "application/json",
+                    [&service](const Request& request) -> Result<Response> {
                       BITLOOP_ASSIGN(task, service.task(request.parameters.at("task")));
                       return json_response(tasks::to_json(task));
                     }});
-  routes.push_back({"GET", "/v1/results", "The ledger", {}, {}, 200, "application/json",
-                    [&service](const Request&) { return json_response({{"results", service.results()}}); }});
-  routes.push_back({"GET", "/v1/results.tsv", "The ledger as the file results.tsv", {}, {}, 200,
-                    "text/tab-separated-values", [&service](const Request&) {
-                      return text_response(service.results_tsv(), "text/tab-separated-values; charset=utf-8");
+  routes.push_back({"GET",
+                    "/v1/results",
+                    "The ledger",
+                    {},
+                    {},
+                    200,
+                    "application/json",
+                    [&service](const Request&) {
+                      return json_response({{"results", service.results()}});
+                    }});
+  routes.push_back({"GET",
+                    "/v1/results.tsv",
+                    "The ledger as the file results.tsv",
+                    {},
+                    {},
+                    200,
+                    "text/tab-separated-values",
+                    [&service](const Request&) {
+                      return text_response(service.results_tsv(),
+                                           "text/tab-separated-values; charset=utf-8");
                     }});
 }
 
 void add_sessions(std::vector<Route>& routes, Service& service) {
-  routes.push_back({"POST", "/v1/sessions", "Begin a session",
+  routes.push_back(
+      {"POST",
+       "/v1/sessions",
+       "Begin a session",
+       {},
+       {text_field("task", true, "name of a task (GET /v1/tasks)"),
+        text_field("quantizer", false, "what the candidate starts from; default ternary"),
+        integer_field("tests", false, "lowers the budget of tests", 1),
+        text_field("agent", false, "who works here, for the ledger")},
+       201,
+       "application/json",
+       [&service](const Request& request) { return create_session(service, request); }});
+  routes.push_back({"GET",
+                    "/v1/sessions",
+                    "All sessions",
                     {},
-                    {text_field("task", true, "name of a task (GET /v1/tasks)"),
-                     text_field("quantizer", false, "what the candidate starts from; default ternary"),
-                     integer_field("tests", false, "lowers the budget of tests", 1),
-                     text_field("agent", false, "who works here, for the ledger")},
-                    201, "application/json",
-                    [&service](const Request& request) { return create_session(service, request); }});
-  routes.push_back({"GET", "/v1/sessions", "All sessions", {}, {}, 200, "application/json",
+                    {},
+                    200,
+                    "application/json",
                     [&service](const Request&) {
                       ordered_json list = ordered_json::array();
                       for (const sessions::SessionView& session : service.list()) {
@@ -178,18 +230,30 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
                       }
                       return json_response({{"sessions", list}});
                     }});
-  routes.push_back({"GET", "/v1/sessions/{id}", "One session: state, files, tests, history", {}, {}, 200,
+  routes.push_back({"GET",
+                    "/v1/sessions/{id}",
+                    "One session: state, files, tests, history",
+                    {},
+                    {},
+                    200,
                     "application/json",
                     [&service](const Request& request) { return get_session(service, request); }});
-  routes.push_back({"GET", "/v1/sessions/{id}/files/{path...}", "A file of the session, with line numbers",
+  routes.push_back({"GET",
+                    "/v1/sessions/{id}/files/{path...}",
+                    "A file of the session, with line numbers",
                     {integer_field("start_line", false, "first line to show, from 1", 1),
                      integer_field("end_line", false, "last line to show", 1)},
-                    {}, 200, "application/json", [&service](const Request& request) {
+                    {},
+                    200,
+                    "application/json",
+                    [&service](const Request& request) {
                       return answer(service.view(id_of(request), request.parameters.at("path"),
                                                  query_number(request, "start_line"),
                                                  query_number(request, "end_line")));
                     }});
-  routes.push_back({"POST", "/v1/sessions/{id}/edits", "Change a region of the candidate",
+  routes.push_back({"POST",
+                    "/v1/sessions/{id}/edits",
+                    "Change a region of the candidate",
                     {},
                     {text_field("op", true, "replace, insert, rewrite or str_replace"),
                      text_field("path", true, "candidate.lua", "filename"),
@@ -201,56 +265,96 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
                      text_field("old_str", false, "str_replace: text that occurs once"),
                      text_field("new_str", false, "str_replace: what takes its place"),
                      text_field("description", false, "why, for the journal")},
-                    200, "application/json",
+                    200,
+                    "application/json",
                     [&service](const Request& request) { return edit_file(service, request); }});
-  routes.push_back({"POST", "/v1/sessions/{id}/undo", "Take back edits",
+  routes.push_back({"POST",
+                    "/v1/sessions/{id}/undo",
+                    "Take back edits",
                     {},
                     {integer_field("n", false, "how many; default 1", 1)},
-                    200, "application/json", [&service](const Request& request) {
+                    200,
+                    "application/json",
+                    [&service](const Request& request) {
                       return answer(service.undo(id_of(request), request.number("n").value_or(1),
                                                  request.if_match));
                     }});
-  routes.push_back({"POST", "/v1/sessions/{id}/revert", "The candidate as it was at a test or commit",
+  routes.push_back({"POST",
+                    "/v1/sessions/{id}/revert",
+                    "The candidate as it was at a test or commit",
                     {},
                     {integer_field("test", false, "number of a test", 1, 1'000'000'000, "n"),
                      text_field("commit", false, "a commit of this session")},
-                    200, "application/json",
+                    200,
+                    "application/json",
                     [&service](const Request& request) { return revert(service, request); }});
 }
 
 void add_tests(std::vector<Route>& routes, Service& service) {
-  routes.push_back({"POST", "/v1/sessions/{id}/checks", "The free pre-flight", {}, {}, 200, "application/json",
+  routes.push_back({"POST",
+                    "/v1/sessions/{id}/checks",
+                    "The free pre-flight",
+                    {},
+                    {},
+                    200,
+                    "application/json",
                     [&service](const Request& request) -> Result<Response> {
                       BITLOOP_ASSIGN(document, service.check(id_of(request)));
                       return json_response(document);
                     }});
-  routes.push_back({"POST", "/v1/sessions/{id}/tests", "Train and score the candidate; costs one test",
+  routes.push_back({"POST",
+                    "/v1/sessions/{id}/tests",
+                    "Train and score the candidate; costs one test",
                     {},
                     {text_field("description", false, "the idea, for the ledger")},
-                    202, "application/json",
+                    202,
+                    "application/json",
                     [&service](const Request& request) { return start_test(service, request); }});
-  routes.push_back({"GET", "/v1/sessions/{id}/tests/{n}", "A test; waits for its end up to `wait` seconds",
+  routes.push_back({"GET",
+                    "/v1/sessions/{id}/tests/{n}",
+                    "A test; waits for its end up to `wait` seconds",
                     {integer_field("wait", false, "seconds; more than 60 is 60", 0)},
-                    {}, 200, "application/json", [&service](const Request& request) -> Result<Response> {
+                    {},
+                    200,
+                    "application/json",
+                    [&service](const Request& request) -> Result<Response> {
                       BITLOOP_ASSIGN(number, test_of(request));
-                      const int64_t wait = std::min(query_number(request, "wait").value_or(0), kMaxWaitS);
+                      const int64_t wait =
+                          std::min(query_number(request, "wait").value_or(0), kMaxWaitS);
                       return answer(service.test(id_of(request), number, wait * 1000));
                     }});
-  routes.push_back({"GET", "/v1/sessions/{id}/tests/{n}/log.tsv", "The curve of a test", {}, {}, 200,
-                    "text/tab-separated-values", [&service](const Request& request) {
-                      return run_file(service, request, "log.tsv", "text/tab-separated-values; charset=utf-8");
+  routes.push_back({"GET",
+                    "/v1/sessions/{id}/tests/{n}/log.tsv",
+                    "The curve of a test",
+                    {},
+                    {},
+                    200,
+                    "text/tab-separated-values",
+                    [&service](const Request& request) {
+                      return run_file(service, request, "log.tsv",
+                                      "text/tab-separated-values; charset=utf-8");
                     }});
-  routes.push_back({"GET", "/v1/sessions/{id}/tests/{n}/events.jsonl", "The records of a test", {}, {}, 200,
-                    "application/x-ndjson", [&service](const Request& request) {
+  routes.push_back({"GET",
+                    "/v1/sessions/{id}/tests/{n}/events.jsonl",
+                    "The records of a test",
+                    {},
+                    {},
+                    200,
+                    "application/x-ndjson",
+                    [&service](const Request& request) {
                       return run_file(service, request, "events.jsonl", "application/x-ndjson");
                     }});
-  routes.push_back({"POST", "/v1/sessions/{id}/submission", "Choose the final test; closes the session",
-                    {},
-                    {integer_field("test", true, "number of a test that ended as ok", 1, 1'000'000'000, "n")},
-                    200, "application/json", [&service](const Request& request) {
-                      return answer(service.submit(id_of(request), *request.number("test"),
-                                                   request.if_match));
-                    }});
+  routes.push_back(
+      {"POST",
+       "/v1/sessions/{id}/submission",
+       "Choose the final test; closes the session",
+       {},
+       {integer_field("test", true, "number of a test that ended as ok", 1, 1'000'000'000, "n")},
+       200,
+       "application/json",
+       [&service](const Request& request) {
+         return answer(service.submit(id_of(request), *request.number("test"), request.if_match));
+       }});
 }
 
 }  // namespace
@@ -260,7 +364,8 @@ std::vector<Route> make_routes(Service& service, const ApiOptions& options) {
   add_general(routes, service, options);
   add_sessions(routes, service);
   add_tests(routes, service);
-  routes.push_back({"GET", "/openapi.json", "This API, as OpenAPI 3.1", {}, {}, 200, "application/json", {}});
+  routes.push_back(
+      {"GET", "/openapi.json", "This API, as OpenAPI 3.1", {}, {}, 200, "application/json", {}});
   const ordered_json document = openapi_document(routes);
   routes.back().handler = [document](const Request&) { return json_response(document); };
   return routes;

@@ -20,7 +20,8 @@ constexpr time_t kKeepAliveS = 5;
 constexpr int kBacklog = 1024;
 constexpr const char* kAnyPath = R"([\s\S]*)";
 
-// cpp-httplib listens with a backlog of 5; a burst of clients beyond it waits a second for TCP to try again.
+// cpp-httplib listens with a backlog of 5; a burst of clients beyond it waits a second for TCP to
+// try again.
 class ListeningServer : public httplib::Server {
  public:
   void widen_backlog() { ::listen(svr_sock_, kBacklog); }
@@ -58,8 +59,10 @@ RawRequest to_raw(const httplib::Request& request) {
 // Reads a body of at most kMaxBodyBytes, after decompression.
 Result<std::string> read_body(const httplib::Request& request, const httplib::ContentReader& reader,
                               httplib::Response& response) {
-  // Without either header a request has no body (RFC 9112); the library would wait for the connection's end.
-  if (!request.has_header("Content-Length") && !request.has_header("Transfer-Encoding")) return std::string();
+  // Without either header a request has no body (RFC 9112); the library would wait for the
+  // connection's end.
+  if (!request.has_header("Content-Length") && !request.has_header("Transfer-Encoding"))
+    return std::string();
   std::string body;
   bool too_large = false;
   const auto receive = [&](const char* data, size_t size) {
@@ -74,9 +77,11 @@ Result<std::string> read_body(const httplib::Request& request, const httplib::Co
     whole = reader(receive);
   }
   if (too_large || response.status == 413)
-    return fail("body_too_large", fmt::format("The body exceeds {} bytes; send less at a time.", kMaxBodyBytes));
+    return fail("body_too_large",
+                fmt::format("The body exceeds {} bytes; send less at a time.", kMaxBodyBytes));
   if (!whole)
-    return fail("body_incomplete", "The body ended before the announced length; send the request again.");
+    return fail("body_incomplete",
+                "The body ended before the announced length; send the request again.");
   // Form data with empty parts leaves nothing, but it was a body, and not of JSON.
   if (request.is_multipart_form_data()) body += ' ';
   return body;
@@ -84,8 +89,10 @@ Result<std::string> read_body(const httplib::Request& request, const httplib::Co
 
 // What the library refuses by itself: a broken request line, a path or a header that is too long.
 Error library_error(int status) {
-  if (status == 413) return {"body_too_large", fmt::format("The body exceeds {} bytes.", kMaxBodyBytes)};
-  if (status == 404) return {"route_not_found", "There is nothing here; GET /openapi.json lists the calls."};
+  if (status == 413)
+    return {"body_too_large", fmt::format("The body exceeds {} bytes.", kMaxBodyBytes)};
+  if (status == 404)
+    return {"route_not_found", "There is nothing here; GET /openapi.json lists the calls."};
   if (status >= 500) return {"internal", "The server failed at this request; its log says why."};
   return {"invalid_request", fmt::format("The request is not valid HTTP (status {}).", status)};
 }
@@ -119,14 +126,16 @@ Server::Server(Dispatcher& dispatcher, const ServerOptions& options)
   http.set_keep_alive_max_count(kKeepAliveRequests);
   http.set_keep_alive_timeout(kKeepAliveS);
 
-  // Everything goes to the dispatcher: requests without a body here, before the library looks for routes of its own.
-  http.set_pre_routing_handler([&impl](const httplib::Request& request, httplib::Response& response) {
-    if (request.method == "POST" || request.method == "PUT" || request.method == "PATCH" ||
-        request.method == "DELETE")
-      return httplib::Server::HandlerResponse::Unhandled;
-    impl.answer(to_raw(request), response);
-    return httplib::Server::HandlerResponse::Handled;
-  });
+  // Everything goes to the dispatcher: requests without a body here, before the library looks for
+  // routes of its own.
+  http.set_pre_routing_handler(
+      [&impl](const httplib::Request& request, httplib::Response& response) {
+        if (request.method == "POST" || request.method == "PUT" || request.method == "PATCH" ||
+            request.method == "DELETE")
+          return httplib::Server::HandlerResponse::Unhandled;
+        impl.answer(to_raw(request), response);
+        return httplib::Server::HandlerResponse::Handled;
+      });
   const auto with_body = [&impl](const httplib::Request& request, httplib::Response& response,
                                  const httplib::ContentReader& reader) {
     auto body = read_body(request, reader, response);
@@ -162,8 +171,9 @@ Result<int> Server::bind() {
     port = -1;
   }
   if (port < 0)
-    return fail("port_in_use", fmt::format("Cannot listen on {}:{}; choose another port, or 0 for any free one.",
-                                           options.host, options.port));
+    return fail("port_in_use",
+                fmt::format("Cannot listen on {}:{}; choose another port, or 0 for any free one.",
+                            options.host, options.port));
   impl_->http.widen_backlog();
   return port;
 }

@@ -1,4 +1,5 @@
-// The HTTP server: sockets, limits and time-outs around a Dispatcher. cpp-httplib stays inside server.cpp.
+// The HTTP server: sockets, limits and time-outs around a Dispatcher. cpp-httplib stays inside
+// server.cpp.
 #pragma once
 
 #include <memory>
@@ -10,8 +11,8 @@ namespace bitloop::api {
 
 struct ServerOptions {
   std::string host = "127.0.0.1";
-  int port = 0;                    // 0: any free port
-  size_t max_connections = 512;    // each has a thread while it is open
+  int port = 0;                  // 0: any free port
+  size_t max_connections = 512;  // each has a thread while it is open
 };
 
 class Server {
@@ -20,8 +21,8 @@ class Server {
   Server(Dispatcher& dispatcher, const ServerOptions& options);
   ~Server();
 
-  // Binds and listens; connections are accepted from here on and answered once run() is called. Returns the port.
-  // Error: "port_in_use".
+  // Binds and listens; connections are accepted from here on and answered once run() is called.
+  // Returns the port. Error: "port_in_use".
   Result<int> bind();
   // Serves until stop(). Returns when the last connection is closed.
   void run();

@@ -1,5 +1,5 @@
-// A pool that grows: a thread for each connection that needs one, up to a limit, made when it is needed. The server starts
-// at once, and hundreds of waiting long polls leave threads for edits.
+// A pool that grows: a thread for each connection that needs one, up to a limit, made when it is
+// needed. The server starts at once, and hundreds of waiting long polls leave threads for edits.
 #pragma once
 
 #include <condition_variable>

@@ -7,7 +7,10 @@
 namespace bitloop {
 
 std::filesystem::path executable_path();        // of this process, links resolved
-std::filesystem::path program_path(const char* name);  // a program beside this one: program_path("bitloop-trainer")
-std::filesystem::path share_dir();              // ../share/bitloop: quantizers/, presets/, tasks/, data/, *.md
+// A program beside this one: program_path("bitloop-trainer"). For tests, the environment variable BITLOOP_TRAINER names
+// another trainer.
+std::filesystem::path program_path(const char* name);
+// ../share/bitloop: quantizers/, presets/, tasks/, data/, *.md. For tests, BITLOOP_SHARE names another folder.
+std::filesystem::path share_dir();
 
 }  // namespace bitloop

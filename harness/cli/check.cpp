@@ -27,7 +27,8 @@ struct CheckOptions {
 class TemporaryFolder {
  public:
   TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "bitloop-check-XXXXXX").string();
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "bitloop-check-XXXXXX").string();
     if (::mkdtemp(pattern.data()) != nullptr) path_ = pattern;
   }
   ~TemporaryFolder() {
@@ -50,23 +51,34 @@ void print_findings(const nlohmann::ordered_json& document) {
   }
   if (document["bits_per_weight"].is_number())
     fmt::print("bits_per_weight {:.4f}\n", document["bits_per_weight"].get<double>());
-  fmt::print("{} in {} ms\n", document["ok"].get<bool>() ? "ok" : "FAILED", document["ms"].get<int64_t>());
+  fmt::print("{} in {} ms\n", document["ok"].get<bool>() ? "ok" : "FAILED",
+             document["ms"].get<int64_t>());
 }
 
 int check(const CheckOptions& options) {
   auto target = load_target(options.file, options.preset);
   if (!target) return report(target.error());
-  if (const auto layers = probe_sandbox(options.allow_degraded); !layers) return report(layers.error());
+  if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
+    return report(layers.error());
   const TemporaryFolder folder;
   if (folder.path().empty())
-    return report({"io_error", "No temporary folder can be made; set TMPDIR to one that can be written."});
-  sessions::JobRequest request{"check", "local", 0, target->candidate, target->task, target->preset,
-                               sessions::default_seed(target->task, target->preset), share_dir(),
+    return report(
+        {"io_error", "No temporary folder can be made; set TMPDIR to one that can be written."});
+  sessions::JobRequest request{"check",
+                               "local",
+                               0,
+                               target->candidate,
+                               target->task,
+                               target->preset,
+                               sessions::default_seed(target->task, target->preset),
+                               share_dir(),
                                options.allow_degraded};
   const auto start = std::chrono::steady_clock::now();
-  const jobs::Verdict verdict = jobs::run_now(folder.path(), sessions::make_job(request), kTimeoutMs);
+  const jobs::Verdict verdict =
+      jobs::run_now(folder.path(), sessions::make_job(request), kTimeoutMs);
   const auto elapsed = std::chrono::steady_clock::now() - start;
-  if (verdict.status == sessions::kInfrastructure) return report({"infrastructure", verdict.message});
+  if (verdict.status == sessions::kInfrastructure)
+    return report({"infrastructure", verdict.message});
   const auto document = sessions::check_document(
       verdict, std::chrono::duration_cast<std::chrono::milliseconds>(elapsed).count());
   if (options.json)
@@ -82,10 +94,12 @@ int check(const CheckOptions& options) {
 
 void add_check(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<CheckOptions>();
-  CLI::App* command = app.add_subcommand("check", "Check a Lua quantizer: loads it, audits it, does not train");
+  CLI::App* command =
+      app.add_subcommand("check", "Check a Lua quantizer: loads it, audits it, does not train");
   command->add_option("FILE", options->file, "the Lua file")->required();
   command->add_option("--preset", options->preset, "preset or task (default quick)");
-  command->add_flag("--json", options->json, "one JSON document: {ok, findings, bits_per_weight, ms}");
+  command->add_flag("--json", options->json,
+                    "one JSON document: {ok, findings, bits_per_weight, ms}");
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
   command->callback([options, &exit_code] { exit_code = check(*options); });
 }

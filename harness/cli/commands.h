@@ -1,5 +1,5 @@
-// The commands of the program `bitloop`, one file each. Each function adds a subcommand; when that is chosen, its callback
-// does the work and sets the exit code.
+// The commands of the program `bitloop`, one file each. Each function adds a subcommand; when that
+// is chosen, its callback does the work and sets the exit code.
 #pragma once
 
 #include <CLI/CLI.hpp>

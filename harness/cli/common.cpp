@@ -11,9 +11,7 @@
 #include "harness/base/paths.h"
 #include "harness/base/text.h"
 #include "harness/tasks/preset.h"
-#ifdef BITLOOP_HAS_SANDBOX
-#include "sandbox/probe.h"
-#endif
+#include "sandbox/jail.h"
 
 namespace bitloop::cli {
 namespace {
@@ -23,7 +21,8 @@ constexpr size_t kMaxCandidateBytes = size_t{1} << 20;
 }  // namespace
 
 const char* const kWorkspaceHelp =
-    "folder of journal, ledger and runs (default: $BITLOOP_WORKSPACE, else ./results where that exists, else "
+    "folder of journal, ledger and runs (default: $BITLOOP_WORKSPACE, else ./results where that "
+    "exists, else "
     "$XDG_DATA_HOME/bitloop)";
 const char* const kDegradedHelp =
     "run although the machine lacks layers of the jail; their names stand in every verdict";
@@ -32,7 +31,8 @@ int exit_code_of(const Error& error) {
   constexpr std::array<std::string_view, 9> kUsage = {
       "file_not_found", "unknown_preset", "unknown_key", "bad_override", "bad_value",
       "bad_preset",     "invalid_text",   "too_large",   "wrong_usage"};
-  return std::find(kUsage.begin(), kUsage.end(), error.code) != kUsage.end() ? kWrongUsage : kMachineCannot;
+  return std::find(kUsage.begin(), kUsage.end(), error.code) != kUsage.end() ? kWrongUsage
+                                                                             : kMachineCannot;
 }
 
 int report(const Error& error) {
@@ -43,7 +43,8 @@ int report(const Error& error) {
 }
 
 std::filesystem::path default_workspace() {
-  if (const char* chosen = std::getenv("BITLOOP_WORKSPACE"); chosen != nullptr && *chosen != '\0') return chosen;
+  if (const char* chosen = std::getenv("BITLOOP_WORKSPACE"); chosen != nullptr && *chosen != '\0')
+    return chosen;
   std::error_code ignored;
   if (std::filesystem::is_directory("results", ignored)) return "results";
   if (const char* data = std::getenv("XDG_DATA_HOME"); data != nullptr && *data == '/')
@@ -56,13 +57,16 @@ std::filesystem::path choose_workspace(const std::string& given) {
   return given.empty() ? default_workspace() : std::filesystem::path(given);
 }
 
-Result<std::vector<api::LayerState>> probe_sandbox([[maybe_unused]] bool allow_degraded) {
+Result<std::vector<api::LayerState>> probe_sandbox(bool allow_degraded) {
+  const std::vector<sandbox::LayerState> states = sandbox::probe();
+  sandbox::LayerSet found;
   std::vector<api::LayerState> layers;
-#ifdef BITLOOP_HAS_SANDBOX
-  const sandbox::LayerSet found = sandbox::probe();
+  for (size_t i = 0; i < states.size(); ++i) {
+    layers.push_back({states[i].layer, states[i].state});
+    if (states[i].state.starts_with("missing: "))
+      found.lose(static_cast<sandbox::Layer>(i), states[i].state.substr(9));
+  }
   if (found.degraded() && !allow_degraded) return fail("sandbox_missing", found.refusal());
-  for (const sandbox::LayerState& layer : found.states()) layers.push_back({layer.layer, layer.state});
-#endif
   return layers;
 }
 

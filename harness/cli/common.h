@@ -1,4 +1,5 @@
-// What the commands share: exit codes, errors as one sentence, the default workspace, the preflight of the jail.
+// What the commands share: exit codes, errors as one sentence, the default workspace, the preflight
+// of the jail.
 #pragma once
 
 #include <filesystem>
@@ -14,19 +15,22 @@ namespace bitloop::cli {
 
 enum ExitCode : int { kDone = 0, kCandidateFailed = 1, kWrongUsage = 2, kMachineCannot = 3 };
 
-// Prints "bitloop: <message>" on stderr, as one line, and returns the exit code that fits the error's code.
+// Prints "bitloop: <message>" on stderr, as one line, and returns the exit code that fits the
+// error's code.
 int report(const Error& error);
 int exit_code_of(const Error& error);
 
-// $BITLOOP_WORKSPACE; else ./results where that folder exists; else $XDG_DATA_HOME/bitloop (~/.local/share/bitloop).
+// $BITLOOP_WORKSPACE; else ./results where that folder exists; else $XDG_DATA_HOME/bitloop
+// (~/.local/share/bitloop).
 std::filesystem::path default_workspace();
 // What --workspace gave, or the default where it gave nothing.
 std::filesystem::path choose_workspace(const std::string& given);
 extern const char* const kWorkspaceHelp;
 extern const char* const kDegradedHelp;
 
-// Asks the sandbox which layers this machine can give. Error: "sandbox_missing" when one is missing that a jail needs and
-// `allow_degraded` is false: what is missing, and what --allow-degraded would give up.
+// Asks the sandbox which layers this machine can give. Error: "sandbox_missing" when one is missing
+// that a jail needs and `allow_degraded` is false: what is missing, and what --allow-degraded would
+// give up.
 Result<std::vector<api::LayerState>> probe_sandbox(bool allow_degraded);
 
 // What FILE of check and train is trained on.

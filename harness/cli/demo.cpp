@@ -1,4 +1,5 @@
-// `bitloop demo`: one agent's session on the task quick, played through the public HTTP API of a server of its own.
+// `bitloop demo`: one agent's session on the task quick, played through the public HTTP API of a
+// server of its own.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
@@ -52,11 +53,11 @@ class ServerProcess {
   int port_ = 0;
 };
 
-Result<std::unique_ptr<ServerProcess>> ServerProcess::start(const DemoOptions& options,
-                                                            const std::filesystem::path& workspace) {
+Result<std::unique_ptr<ServerProcess>> ServerProcess::start(
+    const DemoOptions& options, const std::filesystem::path& workspace) {
   BITLOOP_ASSIGN(pipe, make_pipe());
-  std::vector<std::string> words = {executable_path().string(), "serve", "--port", "0", "--workspace",
-                                    workspace.string()};
+  std::vector<std::string> words = {
+      executable_path().string(), "serve", "--port", "0", "--workspace", workspace.string()};
   if (options.allow_degraded) words.push_back("--allow-degraded");
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
@@ -112,14 +113,16 @@ Result<json> Story::post(const std::string& path, const ordered_json& body, bool
   fmt::print("POST {} {}\n", path, body.dump());
   std::fflush(stdout);
   BITLOOP_ASSIGN(answer, client_.post(path, body));
-  if (answer.ok() == expect_refusal) return fail("demo_failed", answer.document.value("detail", answer.text));
+  if (answer.ok() == expect_refusal)
+    return fail("demo_failed", answer.document.value("detail", answer.text));
   if (expect_refusal)
     fmt::print("{} {}: {}\n", answer.status, answer.document.value("code", ""),
                answer.document.value("detail", ""));
   return answer.document;
 }
 
-Status Story::edit(const std::string& old_text, const std::string& new_text, const std::string& why) {
+Status Story::edit(const std::string& old_text, const std::string& new_text,
+                   const std::string& why) {
   BITLOOP_ASSIGN(answer, post(session_ + "/edits", {{"op", "str_replace"},
                                                     {"path", "candidate.lua"},
                                                     {"old_str", old_text},
@@ -152,8 +155,10 @@ Result<json> Story::test(const std::string& idea) {
 }
 
 Result<std::string> Story::play() {
-  say("An agent begins a session. Its candidate is a copy of quantizers/ternary.lua; it may run 3 tests.");
-  BITLOOP_ASSIGN(created, post("/v1/sessions", {{"task", task_}, {"quantizer", "ternary"}, {"agent", "demo"}}));
+  say("An agent begins a session. Its candidate is a copy of quantizers/ternary.lua; it may run 3 "
+      "tests.");
+  BITLOOP_ASSIGN(created, post("/v1/sessions",
+                               {{"task", task_}, {"quantizer", "ternary"}, {"agent", "demo"}}));
   const std::string id = created["id"];
   session_ = "/v1/sessions/" + id;
   fmt::print("session {}, {} tests left, files:", id, created["tests_left"].get<int64_t>());
@@ -166,14 +171,17 @@ Result<std::string> Story::play() {
 
   say("An edit outside of the editable regions is refused, and changes nothing.");
   const int64_t beyond = created["files"][0]["lines"].get<int64_t>() + 1;
-  BITLOOP_TRY(post(session_ + "/edits", {{"op", "replace"},
-                                         {"path", "candidate.lua"},
-                                         {"start_line", 1},
-                                         {"end_line", beyond},
-                                         {"content", "return {}"}}, true));
+  BITLOOP_TRY(post(session_ + "/edits",
+                   {{"op", "replace"},
+                    {"path", "candidate.lua"},
+                    {"start_line", 1},
+                    {"end_line", beyond},
+                    {"content", "return {}"}},
+                   true));
 
   say("First idea: a smaller scale. More weights leave zero; the largest are clipped.");
-  BITLOOP_TRY(edit("w:abs():mean()", "(w:abs():mean() * 0.7)", "scale at 0.7 of the mean magnitude"));
+  BITLOOP_TRY(
+      edit("w:abs():mean()", "(w:abs():mean() * 0.7)", "scale at 0.7 of the mean magnitude"));
 
   say("The check is free: it loads the candidate and audits it, but does not train.");
   BITLOOP_ASSIGN(checked, post(session_ + "/checks", ordered_json::object()));
@@ -183,7 +191,8 @@ Result<std::string> Story::play() {
   if (checked["bits_per_weight"].is_number())
     fmt::print("bits_per_weight {:.3f}\n", checked["bits_per_weight"].get<double>());
 
-  say("A test trains a GPT-2 on Shakespeare with it, in a jail, and scores it. It is charged before it starts.");
+  say("A test trains a GPT-2 on Shakespeare with it, in a jail, and scores it. It is charged "
+      "before it starts.");
   BITLOOP_ASSIGN(first, test("scale 0.7 x mean"));
 
   say("Second idea: a larger scale instead. More weights become zero.");
@@ -191,11 +200,13 @@ Result<std::string> Story::play() {
   BITLOOP_ASSIGN(second, test("scale 1.3 x mean"));
 
   const auto loss = [](const json& test) {
-    const json& value = test["metrics"].is_object() ? test["metrics"].value("val_loss", json()) : json();
+    const json& value =
+        test["metrics"].is_object() ? test["metrics"].value("val_loss", json()) : json();
     return test["status"] == "ok" && value.is_number() ? value.get<double>() : 1e9;
   };
   const int64_t best = loss(second) < loss(first) ? 2 : 1;
-  say(fmt::format("It submits the better one, test #{}. That is final and closes the session.", best));
+  say(fmt::format("It submits the better one, test #{}. That is final and closes the session.",
+                  best));
   BITLOOP_ASSIGN(submitted, post(session_ + "/submission", {{"test", best}}));
   fmt::print("{}\n", submitted["message"].get<std::string>());
   return id;
@@ -205,16 +216,18 @@ Status show_traces(const std::filesystem::path& workspace, const std::string& id
   fmt::print("\n# The ledger ({}):\n", (workspace / "results.tsv").string());
   BITLOOP_ASSIGN(rows, ledger::Ledger::read(workspace / "results.tsv"));
   fmt::print("{}", results_table(rows));
-  fmt::print("\n# The journal: git -C {} log --oneline sessions/{}\n", (workspace / "journal.git").string(), id);
+  fmt::print("\n# The journal: git -C {} log --oneline sessions/{}\n",
+             (workspace / "journal.git").string(), id);
   BITLOOP_ASSIGN(journal, journal::Journal::open_read_only(workspace));
   BITLOOP_ASSIGN(history, journal->history(id));
   for (auto commit = history.rbegin(); commit != history.rend(); ++commit)
     fmt::print("{} {}\n", commit->id.substr(0, 7), commit->sentence);
-  fmt::print("\n# Where to look\n{}: curves, records and verdict of the first test\n"
-             "{}: what an agent may do\n{}: how to write a quantizer\n"
-             "bitloop serve: the same server, for your agent; GET /openapi.json lists the calls\n",
-             (workspace / "runs" / (id + "-1")).string(), (share_dir() / "program.md").string(),
-             (share_dir() / "lua.md").string());
+  fmt::print(
+      "\n# Where to look\n{}: curves, records and verdict of the first test\n"
+      "{}: what an agent may do\n{}: how to write a quantizer\n"
+      "bitloop serve: the same server, for your agent; GET /openapi.json lists the calls\n",
+      (workspace / "runs" / (id + "-1")).string(), (share_dir() / "program.md").string(),
+      (share_dir() / "lua.md").string());
   return {};
 }
 
@@ -234,7 +247,8 @@ int demo(const DemoOptions& options) {
 
 void add_demo(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<DemoOptions>();
-  CLI::App* command = app.add_subcommand("demo", "Play one agent's session through the HTTP API and show the results");
+  CLI::App* command = app.add_subcommand(
+      "demo", "Play one agent's session through the HTTP API and show the results");
   command->add_option("--workspace", options->workspace, kWorkspaceHelp);
   command->add_option("--task", options->task, "task to play on (default quick)");
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);

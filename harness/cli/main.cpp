@@ -1,5 +1,5 @@
-// The program `bitloop`: parses the command line, runs one command, maps what happened to an exit code (design: 0 done,
-// 1 the candidate failed, 2 wrong usage, 3 the machine cannot).
+// The program `bitloop`: parses the command line, runs one command, maps what happened to an exit
+// code (design: 0 done, 1 the candidate failed, 2 wrong usage, 3 the machine cannot).
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -15,7 +15,9 @@ namespace bitloop::cli {
 namespace {
 
 int parse_and_run(int argc, char** argv) {
-  CLI::App app{"bitloop: edit a Lua quantizer, train a GPT-2 with it in a jail, read an honest score.", "bitloop"};
+  CLI::App app{
+      "bitloop: edit a Lua quantizer, train a GPT-2 with it in a jail, read an honest score.",
+      "bitloop"};
   app.set_version_flag("--version", fmt::format("bitloop {} ({})", version(), git_hash()));
   app.require_subcommand(1);
   int exit_code = kDone;

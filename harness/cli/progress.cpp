@@ -42,14 +42,15 @@ int64_t steps_of_header(const json& record) {
 
 std::string progress_text(const RunNumbers& numbers) {
   std::vector<std::string> parts;
-  parts.push_back(numbers.total_steps > 0 ? fmt::format("step {}/{}", numbers.step, numbers.total_steps)
-                                          : fmt::format("step {}", numbers.step));
+  parts.push_back(numbers.total_steps > 0
+                      ? fmt::format("step {}/{}", numbers.step, numbers.total_steps)
+                      : fmt::format("step {}", numbers.step));
   if (numbers.train_loss) parts.push_back(fmt::format("loss {:.4f}", *numbers.train_loss));
   if (numbers.val_loss) parts.push_back(fmt::format("val {:.4f}", *numbers.val_loss));
   if (numbers.tokens_per_s) parts.push_back(with_thousands(*numbers.tokens_per_s) + " tokens/s");
   if (numbers.q_neg1 && numbers.q_zero && numbers.q_pos1)
-    parts.push_back(fmt::format("quant=[-1:{:.2f} 0:{:.2f} +1:{:.2f}]", *numbers.q_neg1, *numbers.q_zero,
-                                *numbers.q_pos1));
+    parts.push_back(fmt::format("quant=[-1:{:.2f} 0:{:.2f} +1:{:.2f}]", *numbers.q_neg1,
+                                *numbers.q_zero, *numbers.q_pos1));
   return join(parts, "  ");
 }
 
@@ -84,7 +85,8 @@ void Progress::take_record(std::string_view line) {
   if (!record.is_object() || !record.contains("type") || !record["type"].is_string()) return;
   const std::string type = record["type"];
   if (type == "header" && numbers_.total_steps == 0) numbers_.total_steps = steps_of_header(record);
-  if (type == "stage" && record.contains("name") && record["name"].is_string()) numbers_.stage = record["name"];
+  if (type == "stage" && record.contains("name") && record["name"].is_string())
+    numbers_.stage = record["name"];
   if (type == "val") take_number(record, "val_loss", numbers_.val_loss);
   if (type != "step") return;
   if (const auto step = record.find("step"); step != record.end() && step->is_number_integer())
@@ -100,7 +102,8 @@ void Progress::draw() {
   const std::string text = progress_text(numbers_);
   if (terminal_) {
     const std::string bar = progress_bar(numbers_.step, numbers_.total_steps, kBarWidth);
-    fmt::print(out_, "\r\x1b[K{}{}{} {}", color_ ? "\x1b[32m" : "", bar, color_ ? "\x1b[0m" : "", text);
+    fmt::print(out_, "\r\x1b[K{}{}{} {}", color_ ? "\x1b[32m" : "", bar, color_ ? "\x1b[0m" : "",
+               text);
     std::fflush(out_);
     drawn_ = true;
     return;

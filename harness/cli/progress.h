@@ -1,4 +1,5 @@
-// A run's progress for people, from its records: a bar that is drawn over on a terminal, plain lines elsewhere.
+// A run's progress for people, from its records: a bar that is drawn over on a terminal, plain
+// lines elsewhere.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@ struct RunNumbers {
   std::string stage;
 };
 
-// "step 230/400  loss 2.4123  val 2.5120  26,912 tokens/s  quant=[-1:0.31 0:0.38 +1:0.31]"; unknown parts are left out.
+// "step 230/400  loss 2.4123  val 2.5120  26,912 tokens/s  quant=[-1:0.31 0:0.38 +1:0.31]"; unknown
+// parts are left out.
 std::string progress_text(const RunNumbers& numbers);
 // "[##########----------]", `width` cells between the brackets.
 std::string progress_bar(int64_t step, int64_t total_steps, int width);
@@ -27,7 +29,8 @@ class Progress {
   // `total_steps` 0: taken from the run's header when it is there.
   Progress(std::FILE* out, int64_t total_steps);
 
-  // Takes the whole of events.jsonl as it is now; only what is new is read. A last line without its newline waits.
+  // Takes the whole of events.jsonl as it is now; only what is new is read. A last line without its
+  // newline waits.
   void update(std::string_view events);
   // Leaves the bar's line, so that what is printed next starts on its own.
   void finish();
@@ -42,7 +45,7 @@ class Progress {
   bool terminal_;
   bool color_;
   bool drawn_ = false;
-  size_t read_ = 0;           // bytes of events.jsonl taken so far
+  size_t read_ = 0;  // bytes of events.jsonl taken so far
   int64_t printed_step_ = -1;
   RunNumbers numbers_;
 };

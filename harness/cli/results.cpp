@@ -42,7 +42,8 @@ void add_results(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<ResultsOptions>();
   CLI::App* command = app.add_subcommand("results", "Print the results table of a workspace");
   command->add_option("--workspace", options->workspace, kWorkspaceHelp);
-  command->add_flag("--json", options->json, "one JSON document, {results: [...]}, with every column");
+  command->add_flag("--json", options->json,
+                    "one JSON document, {results: [...]}, with every column");
   command->callback([options, &exit_code] { exit_code = results(*options); });
 }
 

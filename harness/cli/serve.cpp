@@ -24,7 +24,8 @@ struct ServeOptions {
 };
 
 int serve(const ServeOptions& options) {
-  // Blocked before the first thread begins, so that every thread inherits it and only sigwait sees them.
+  // Blocked before the first thread begins, so that every thread inherits it and only sigwait sees
+  // them.
   sigset_t stop_signals;
   ::sigemptyset(&stop_signals);
   ::sigaddset(&stop_signals, SIGTERM);
@@ -34,8 +35,7 @@ int serve(const ServeOptions& options) {
   const auto layers = probe_sandbox(options.allow_degraded);
   if (!layers) return report(layers.error());
   auto service = sessions::Service::open(
-      {choose_workspace(options.workspace), share_dir(), options.jobs,
-       options.allow_degraded});
+      {choose_workspace(options.workspace), share_dir(), options.jobs, options.allow_degraded});
   if (!service) return report(service.error());
   api::Dispatcher dispatcher(api::make_routes(**service, {*layers}));
   api::Server server(dispatcher, {.port = options.port});
@@ -58,12 +58,15 @@ int serve(const ServeOptions& options) {
 }  // namespace
 
 void add_serve(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<ServeOptions>();  // shared with the callback, which outlives this function
+  auto options =
+      std::make_shared<ServeOptions>();  // shared with the callback, which outlives this function
   CLI::App* command = app.add_subcommand("serve", "Serve the HTTP API until SIGTERM; runs live on");
-  command->add_option("--port", options->port, "TCP port on 127.0.0.1; 0 (default) takes a free one")
+  command
+      ->add_option("--port", options->port, "TCP port on 127.0.0.1; 0 (default) takes a free one")
       ->check(CLI::Range(0, 65535));
   command->add_option("--workspace", options->workspace, kWorkspaceHelp);
-  command->add_option("--jobs", options->jobs, "tests that run at a time (default 1)")->check(CLI::Range(1, 64));
+  command->add_option("--jobs", options->jobs, "tests that run at a time (default 1)")
+      ->check(CLI::Range(1, 64));
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
   command->callback([options, &exit_code] { exit_code = serve(*options); });
 }

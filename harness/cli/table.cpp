@@ -11,8 +11,9 @@ namespace bitloop::cli {
 namespace {
 
 constexpr size_t kMaxDescription = 48;
-constexpr std::array kHeader = {"session", "test", "task", "quantizer", "status", "val_loss", "bits",
-                                "train_s", "tokens/s", "final", "flags", "description"};
+constexpr std::array kHeader = {"session",  "test",     "task",  "quantizer",
+                                "status",   "val_loss", "bits",  "train_s",
+                                "tokens/s", "final",    "flags", "description"};
 using Cells = std::array<std::string, kHeader.size()>;
 
 bool is_number_column(size_t column) { return column == 1 || (column >= 5 && column <= 8); }

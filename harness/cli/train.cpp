@@ -42,7 +42,8 @@ Status apply_overrides(const TrainOptions& options, nlohmann::json& preset) {
   return tasks::check_preset(preset, "the command line");
 }
 
-int print_result(const TrainOptions& options, const sessions::TestView& test, const std::string& reason) {
+int print_result(const TrainOptions& options, const sessions::TestView& test,
+                 const std::string& reason) {
   if (options.json) {
     const nlohmann::ordered_json document = {
         {"status", test.status}, {"message", test.message}, {"metrics", test.metrics}};
@@ -59,14 +60,16 @@ int print_result(const TrainOptions& options, const sessions::TestView& test, co
 int train(const TrainOptions& options) {
   auto target = load_target(options.file, options.preset);
   if (!target) return report(target.error());
-  if (const auto applied = apply_overrides(options, target->preset); !applied) return report(applied.error());
-  if (const auto layers = probe_sandbox(options.allow_degraded); !layers) return report(layers.error());
+  if (const auto applied = apply_overrides(options, target->preset); !applied)
+    return report(applied.error());
+  if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
+    return report(layers.error());
   auto service = sessions::Service::open(
-      {choose_workspace(options.workspace), share_dir(), 1,
-       options.allow_degraded});
+      {choose_workspace(options.workspace), share_dir(), 1, options.allow_degraded});
   if (!service) return report(service.error());
 
-  sessions::LocalRun run{target->candidate, target->name, options.description, target->task, target->preset, {}};
+  sessions::LocalRun run{target->candidate, target->name,   options.description,
+                         target->task,      target->preset, {}};
   if (options.seed >= 0) run.seed = options.seed;
   ::signal(SIGINT, [](int) { interrupted = true; });
   ::signal(SIGTERM, [](int) { interrupted = true; });
@@ -89,16 +92,22 @@ int train(const TrainOptions& options) {
 
 void add_train(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<TrainOptions>();
-  CLI::App* command = app.add_subcommand("train", "Train and score a Lua quantizer; a row in the ledger, session local");
+  CLI::App* command = app.add_subcommand(
+      "train", "Train and score a Lua quantizer; a row in the ledger, session local");
   command->add_option("FILE", options->file, "the Lua file")->required();
   command->add_option("--preset", options->preset, "preset or task (default quick)");
-  command->add_option("--seed", options->seed, "random seed (default: the task's, else the preset's)")
+  command
+      ->add_option("--seed", options->seed, "random seed (default: the task's, else the preset's)")
       ->check(CLI::Range(int64_t{0}, int64_t{2147483647}));
-  command->add_option("--steps", options->steps, "optimiser steps")->check(CLI::Range(int64_t{1}, int64_t{100'000'000}));
+  command->add_option("--steps", options->steps, "optimiser steps")
+      ->check(CLI::Range(int64_t{1}, int64_t{100'000'000}));
   command->add_option("--eval-every", options->eval_every, "steps between evaluations")
       ->check(CLI::Range(int64_t{1}, int64_t{100'000'000}));
-  command->add_option("--set", options->overrides, "key=value of the preset, such as train.learning_rate=0.003; may be repeated")
-      ->take_all()->allow_extra_args(false);
+  command
+      ->add_option("--set", options->overrides,
+                   "key=value of the preset, such as train.learning_rate=0.003; may be repeated")
+      ->take_all()
+      ->allow_extra_args(false);
   command->add_option("--description", options->description, "the idea, for the ledger");
   command->add_option("--workspace", options->workspace, kWorkspaceHelp);
   command->add_flag("--json", options->json, "one JSON document: {status, message, metrics}");

@@ -93,7 +93,8 @@ bool Queue::wait_for_end(const std::filesystem::path& run_dir, pid_t child) {
   if (child > 0) {
     {
       const std::lock_guard lock(mutex_);
-      children_.erase(run_dir);  // before it is collected: a process id is sent signals only while it is ours
+      children_.erase(
+          run_dir);  // before it is collected: a process id is sent signals only while it is ours
     }
     wait_for_exit(child);
   }
@@ -125,8 +126,9 @@ Verdict run_now(const std::filesystem::path& run_dir, const nlohmann::json& job,
   }
   wait_for_exit(*launched);
   if (asked) {
-    Verdict verdict = infrastructure_verdict(fmt::format(
-        "The run did not end within {} s and was stopped.", static_cast<double>(timeout_ms) / 1000));
+    Verdict verdict =
+        infrastructure_verdict(fmt::format("The run did not end within {} s and was stopped.",
+                                           static_cast<double>(timeout_ms) / 1000));
     verdict.status = "timeout";
     return verdict;
   }

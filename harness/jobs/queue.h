@@ -1,7 +1,8 @@
-// The queue: runs wait in order and go one (or `slots`) at a time, each under a supervisor of its own.
+// The queue: runs wait in order and go one (or `slots`) at a time, each under a supervisor of its
+// own.
 //
-// The queue knows folders and verdicts, not sessions or journals. It ends with the process; the runs do not: a new
-// queue adopts them.
+// The queue knows folders and verdicts, not sessions or journals. It ends with the process; the
+// runs do not: a new queue adopts them.
 #pragma once
 
 #include <condition_variable>
@@ -21,13 +22,14 @@ namespace bitloop::jobs {
 struct Run {
   std::filesystem::path run_dir;
   nlohmann::json job;  // job.json; unused when the run is adopted
-  // Called once, from one of the queue's threads, when the run has ended (or could not start). Not called for runs
-  // that were waiting or alive when the queue was stopped.
+  // Called once, from one of the queue's threads, when the run has ended (or could not start). Not
+  // called for runs that were waiting or alive when the queue was stopped.
   std::function<void(const Verdict&)> on_end;
 };
 
-// Thread-safe. Invariants: (1) runs start in the order of submit; (2) at most `slots` submitted runs are alive, not
-// counting adopted ones; (3) on_end is called exactly once a run, or never if the queue stopped first.
+// Thread-safe. Invariants: (1) runs start in the order of submit; (2) at most `slots` submitted
+// runs are alive, not counting adopted ones; (3) on_end is called exactly once a run, or never if
+// the queue stopped first.
 class Queue {
  public:
   explicit Queue(int slots);
@@ -37,12 +39,14 @@ class Queue {
 
   // Appends a run; it starts when a slot is free.
   void submit(Run run);
-  // Watches a run that an earlier process started. It occupies the machine, so submitted runs wait for it.
+  // Watches a run that an earlier process started. It occupies the machine, so submitted runs wait
+  // for it.
   void adopt(Run run);
-  // Asks the supervisor of a run that this queue started to end it (SIGTERM: the verdict is "cancelled"). False when the
-  // run is not alive or was adopted.
+  // Asks the supervisor of a run that this queue started to end it (SIGTERM: the verdict is
+  // "cancelled"). False when the run is not alive or was adopted.
   bool cancel(const std::filesystem::path& run_dir);
-  // Stops watching and starting; living runs go on by themselves. Returns when no on_end is running any more.
+  // Stops watching and starting; living runs go on by themselves. Returns when no on_end is running
+  // any more.
   void stop();
 
  private:
@@ -63,8 +67,9 @@ class Queue {
   std::vector<std::thread> workers_;
 };
 
-// Performs one run to its end in the calling thread (the free checks): launches, waits, returns the verdict.
-// After `timeout_ms` the supervisor is told to stop (SIGTERM, then SIGKILL) and the verdict is "timeout".
+// Performs one run to its end in the calling thread (the free checks): launches, waits, returns the
+// verdict. After `timeout_ms` the supervisor is told to stop (SIGTERM, then SIGKILL) and the
+// verdict is "timeout".
 Verdict run_now(const std::filesystem::path& run_dir, const nlohmann::json& job, int timeout_ms);
 
 }  // namespace bitloop::jobs

@@ -111,8 +111,8 @@ bool reap_supervisor(pid_t pid) {
 }
 
 bool run_is_alive(const std::filesystem::path& run_dir) {
-  // In this order: while launch.lock is held, supervisor.lock is not touched, so the supervisor's own attempt to take it
-  // never meets this probe.
+  // In this order: while launch.lock is held, supervisor.lock is not touched, so the supervisor's
+  // own attempt to take it never meets this probe.
   return is_locked(run_dir / "launch.lock") || is_locked(run_dir / "supervisor.lock");
 }
 

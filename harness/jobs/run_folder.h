@@ -1,8 +1,10 @@
-// One run's folder (docs/architecture.md): its files, whether it lives, how it ended, and how a supervisor is started in it.
+// One run's folder (docs/architecture.md): its files, whether it lives, how it ended, and how a
+// supervisor is started in it.
 //
-// Liveness is asked of the kernel. The host locks `launch.lock` before it starts a supervisor and the supervisor inherits
-// the open file, so there is no moment between the host's decision and the supervisor's end at which a living run looks
-// dead, whoever is killed when. (`supervisor.lock`, which the supervisor takes itself, counts too.)
+// Liveness is asked of the kernel. The host locks `launch.lock` before it starts a supervisor and
+// the supervisor inherits the open file, so there is no moment between the host's decision and the
+// supervisor's end at which a living run looks dead, whoever is killed when. (`supervisor.lock`,
+// which the supervisor takes itself, counts too.)
 #pragma once
 
 #include <sys/types.h>
@@ -31,21 +33,23 @@ Verdict infrastructure_verdict(std::string message);
 // Makes the folder (it may exist) and writes job.json atomically.
 Status write_job(const std::filesystem::path& run_dir, const nlohmann::json& job);
 
-// Starts a supervisor for the folder in a session (setsid) of its own, so that it outlives this process, with
-// standard streams on /dev/null and supervisor.log. The program is this one (`supervise RUN_DIR`), or what the
-// environment variable BITLOOP_SUPERVISOR names (a hook for tests; called with RUN_DIR alone).
-// Returns its process id, which the caller reaps (reap_supervisor). Errors: "already_running", those of errno_error.
+// Starts a supervisor for the folder in a session (setsid) of its own, so that it outlives this
+// process, with standard streams on /dev/null and supervisor.log. The program is this one
+// (`supervise RUN_DIR`), or what the environment variable BITLOOP_SUPERVISOR names (a hook for
+// tests; called with RUN_DIR alone). Returns its process id, which the caller reaps
+// (reap_supervisor). Errors: "already_running", those of errno_error.
 Result<pid_t> launch_supervisor(const std::filesystem::path& run_dir);
 
-// Collects the exit status of an ended child without waiting; true when there is nothing left to collect.
+// Collects the exit status of an ended child without waiting; true when there is nothing left to
+// collect.
 bool reap_supervisor(pid_t pid);
 
 // Whether a supervisor holds the folder.
 bool run_is_alive(const std::filesystem::path& run_dir);
 // Whether verdict.json is there.
 bool run_has_verdict(const std::filesystem::path& run_dir);
-// Reads verdict.json; one that is missing or damaged gives status "infrastructure" with a sentence saying so. To be
-// called once the run no longer lives.
+// Reads verdict.json; one that is missing or damaged gives status "infrastructure" with a sentence
+// saying so. To be called once the run no longer lives.
 Verdict read_verdict(const std::filesystem::path& run_dir);
 
 }  // namespace bitloop::jobs

@@ -13,7 +13,8 @@ Result<SharedFiles> SharedFiles::load(const std::filesystem::path& share_dir) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(share_dir / "quantizers", error))
     if (entry.path().extension() == ".lua") quantizers[entry.path().stem()] = entry.path();
-  if (error) return std::unexpected(errno_error((share_dir / "quantizers").string(), error.value()));
+  if (error)
+    return std::unexpected(errno_error((share_dir / "quantizers").string(), error.value()));
 
   for (const char* name : {"program.md", "lua.md", "model.md"}) {
     BITLOOP_ASSIGN(text, read_file(share_dir / name, editor::kMaxFileBytes));

@@ -16,7 +16,8 @@ constexpr std::string_view kCandidate = "candidate.lua";
 
 class SharedFiles {
  public:
-  // Reads program.md, lua.md, model.md and quantizers/*.lua. Errors: "file_not_found", those of editor::Document.
+  // Reads program.md, lua.md, model.md and quantizers/*.lua. Errors: "file_not_found", those of
+  // editor::Document.
   static Result<SharedFiles> load(const std::filesystem::path& share_dir);
 
   // In the order in which they are listed: the texts, then the quantizers by name.

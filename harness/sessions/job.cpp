@@ -27,10 +27,12 @@ nlohmann::json make_job(const JobRequest& request) {
 }
 
 std::string make_session_id() {
-  constexpr std::array kAdjectives = {"amber", "brave", "calm", "clever", "deft", "eager", "fair", "gentle",
-                                      "keen", "lively", "merry", "nimble", "patient", "quiet", "steady", "wise"};
-  constexpr std::array kAnimals = {"badger", "crane", "dolphin", "falcon", "gecko", "heron", "ibex", "lynx",
-                                   "marten", "newt", "otter", "puffin", "raven", "seal", "tern", "wren"};
+  constexpr std::array kAdjectives = {"amber",   "brave",  "calm",   "clever", "deft",  "eager",
+                                      "fair",    "gentle", "keen",   "lively", "merry", "nimble",
+                                      "patient", "quiet",  "steady", "wise"};
+  constexpr std::array kAnimals = {"badger", "crane", "dolphin", "falcon", "gecko", "heron",
+                                   "ibex",   "lynx",  "marten",  "newt",   "otter", "puffin",
+                                   "raven",  "seal",  "tern",    "wren"};
   std::random_device random;
   return std::string(kAdjectives[random() % kAdjectives.size()]) + "-" +
          kAnimals[random() % kAnimals.size()] + "-" + random_hex(2);

@@ -58,10 +58,12 @@ std::vector<Stage> stages_of_events(std::string_view events) {
   for (const std::string& line : split_lines(events)) {
     const json record = json::parse(line, nullptr, false);
     const std::string type = text_member(record, "type");
-    if (type == "stage" && text_member(record, "name") == "eval") stages.push_back({"eval", json(), ""});
+    if (type == "stage" && text_member(record, "name") == "eval")
+      stages.push_back({"eval", json(), ""});
     if (type != "step" && type != "val") continue;
     for (const char* name : {"step", "train_loss", "val_loss"})
-      if (const json& value = member(record, name); value.is_number()) stages[0].metrics[name] = value;
+      if (const json& value = member(record, name); value.is_number())
+        stages[0].metrics[name] = value;
   }
   return stages;
 }
@@ -80,9 +82,11 @@ void render_stage(std::string& text, const Stage& stage, std::string_view label)
 
 std::string test_headline(int64_t test, int64_t tests_left) {
   if (tests_left == 0)
-    return fmt::format("[Test #{}] (0 tests remaining; submit is now mandatory: call submit(n=N))", test);
+    return fmt::format("[Test #{}] (0 tests remaining; submit is now mandatory: call submit(n=N))",
+                       test);
   return fmt::format(
-      "[Test #{}] ({} test{} remaining; call submit(n=N) to choose which test result to submit as final)",
+      "[Test #{}] ({} test{} remaining; call submit(n=N) to choose which test result to submit as "
+      "final)",
       test, tests_left, tests_left == 1 ? "" : "s");
 }
 
@@ -107,7 +111,8 @@ std::string render_metrics(const json& metrics) {
   return join(parts, ", ");
 }
 
-std::string render_stages(const jobs::Verdict& verdict, std::string_view label, std::string_view events) {
+std::string render_stages(const jobs::Verdict& verdict, std::string_view label,
+                          std::string_view events) {
   std::vector<Stage> stages = stages_of_result(verdict.result);
   if (stages.empty()) stages = stages_of_events(events);
   const bool told = std::any_of(stages.begin(), stages.end(),
@@ -127,6 +132,10 @@ void fill_row(ledger::Row& row, const jobs::Verdict& verdict) {
   if (metrics.is_object())
     for (const auto& [name, value] : metrics.items())
       (void)ledger::set_metrics(row, json{{name, value}});
+  row.device = text_member(metrics, "device");
+  row.precision = text_member(metrics, "precision");
+  if (const json& ranks = member(metrics, "ranks"); ranks.is_number_integer())
+    row.ranks = ranks.get<int64_t>();
   if (row.description.empty()) row.description = text_member(metrics, "doc");
   if (!row.peak_memory_mb) {
     const json& memory = member(verdict.jail, "max_rss_mb");

@@ -1,5 +1,5 @@
-// What a finished run means to an agent and to the ledger: the sentences of a test's message, the row, the document of a
-// check. Pure functions of a verdict.
+// What a finished run means to an agent and to the ledger: the sentences of a test's message, the
+// row, the document of a check. Pure functions of a verdict.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -17,13 +17,17 @@ std::string test_headline(int64_t test, int64_t tests_left);
 // "[submit] Submitting result from test #2 as final."
 std::string submit_sentence(int64_t test);
 
-// The stages of a test, each with its metrics or its failure, one line each without a last newline. `label` stands in
-// parentheses ("quick"). `events` is the run's events.jsonl, used for the metrics of a run that was killed.
-std::string render_stages(const jobs::Verdict& verdict, std::string_view label, std::string_view events);
-// "step=400, train_loss=2.2710, val_loss=2.3178": numbers alone, losses with four decimals, missing ones left out.
+// The stages of a test, each with its metrics or its failure, one line each without a last newline.
+// `label` stands in parentheses ("quick"). `events` is the run's events.jsonl, used for the metrics
+// of a run that was killed.
+std::string render_stages(const jobs::Verdict& verdict, std::string_view label,
+                          std::string_view events);
+// "step=400, train_loss=2.2710, val_loss=2.3178": numbers alone, losses with four decimals, missing
+// ones left out.
 std::string render_metrics(const nlohmann::json& metrics);
 
-// The ledger's columns that a verdict gives: status, flags, metrics, description when `row` has none.
+// The ledger's columns that a verdict gives: status, flags, metrics, description when `row` has
+// none.
 void fill_row(ledger::Row& row, const jobs::Verdict& verdict);
 
 // {ok, findings: [{rule, ok, detail}], bits_per_weight, ms}

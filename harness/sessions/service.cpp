@@ -17,7 +17,8 @@ namespace {
 constexpr size_t kMaxDescriptionBytes = 4096;
 constexpr size_t kMaxAgentBytes = 200;
 
-// "OK: Replaced lines 14..26 with 9 line(s) in candidate.lua. Editable range: …" as a commit's sentence.
+// "OK: Replaced lines 14..26 with 9 line(s) in candidate.lua. Editable range: …" as a commit's
+// sentence.
 std::string commit_sentence(std::string_view message) {
   if (message.starts_with("OK: ")) message.remove_prefix(4);
   return std::string(message.substr(0, message.find(". Editable range")));
@@ -49,8 +50,9 @@ Result<editor::Edit> apply(const editor::Document& document, const EditRequest& 
     if (!request.new_str) return std::unexpected(missing("str_replace", "new_str"));
     return editor::str_replace(document, *request.old_str, *request.new_str);
   }
-  return fail("unknown_op", fmt::format("There is no op '{}'; use replace, insert, rewrite or str_replace.",
-                                        request.op.substr(0, 60)));
+  return fail("unknown_op",
+              fmt::format("There is no op '{}'; use replace, insert, rewrite or str_replace.",
+                          request.op.substr(0, 60)));
 }
 
 // A field that belongs to another op is a mistake of the client's, not to be passed over.
@@ -80,8 +82,9 @@ Result<std::shared_ptr<Session>> Service::Impl::find(std::string_view id) const 
   const std::lock_guard guard(sessions_mutex);
   const auto found = sessions.find(id);
   if (found == sessions.end())
-    return fail("session_not_found",
-                fmt::format("There is no session '{}'; GET /v1/sessions lists them.", id.substr(0, 80)));
+    return fail(
+        "session_not_found",
+        fmt::format("There is no session '{}'; GET /v1/sessions lists them.", id.substr(0, 80)));
   return found->second;
 }
 
@@ -94,12 +97,13 @@ std::vector<std::shared_ptr<Session>> Service::Impl::all() const {
 
 Status Service::Impl::check_changeable(const Session& session, Expected expected) const {
   if (session.state.closed)
-    return fail("session_closed", fmt::format("Session {} is closed; create a new one to go on.",
-                                              session.state.id));
+    return fail("session_closed",
+                fmt::format("Session {} is closed; create a new one to go on.", session.state.id));
   if (const TestRecord* test = session.state.running_test())
-    return fail("test_running",
-                fmt::format("Test #{} is running; wait for it (GET …/tests/{}?wait=30), then try again.",
-                            test->number, test->number));
+    return fail(
+        "test_running",
+        fmt::format("Test #{} is running; wait for it (GET …/tests/{}?wait=30), then try again.",
+                    test->number, test->number));
   if (!expected.empty() && expected != "*" && expected != session.head)
     return fail("commit_mismatch",
                 fmt::format("The session is at commit {}, not at {}; view the file and try again.",
@@ -131,8 +135,8 @@ TestView Service::Impl::describe(const Session& session, const TestRecord& test)
     view.message = fmt::format("[Test #{}] running", test.number);
   } else {
     view.metrics = ledger::metrics_json(test.row);
-    view.message = local ? test.stages
-                         : test_headline(test.number, view.tests_left) + "\n" + test.stages;
+    view.message =
+        local ? test.stages : test_headline(test.number, view.tests_left) + "\n" + test.stages;
   }
   return view;
 }
@@ -152,7 +156,8 @@ SessionView Service::Impl::describe(const Session& session) const {
   view.submitted = state.submitted;
   for (const TestRecord& test : state.tests) view.tests.push_back(describe(session, test));
   view.files.push_back(file_info(session.document));
-  for (const editor::Document& document : files.documents()) view.files.push_back(file_info(document));
+  for (const editor::Document& document : files.documents())
+    view.files.push_back(file_info(document));
   return view;
 }
 
@@ -177,9 +182,11 @@ Result<SessionView> Service::create(const NewSession& request) {
   BITLOOP_ASSIGN(task, this->task(request.task));
   BITLOOP_ASSIGN(text, impl_->files.quantizer(request.quantizer));
   if (request.tests && *request.tests > task.tests)
-    return fail("too_many_tests",
-                fmt::format("The task '{}' allows {} test(s) a session; `tests` may lower that, not raise "
-                            "it to {}.", task.name, task.tests, *request.tests));
+    return fail(
+        "too_many_tests",
+        fmt::format("The task '{}' allows {} test(s) a session; `tests` may lower that, not raise "
+                    "it to {}.",
+                    task.name, task.tests, *request.tests));
   BITLOOP_ASSIGN(agent, editor::clean_text(request.agent, "agent", kMaxAgentBytes));
   BITLOOP_ASSIGN(document, editor::Document::parse(text));
 
@@ -194,7 +201,8 @@ Result<SessionView> Service::create(const NewSession& request) {
   journal::Event event;
   event.kind = "session";
   event.sentence = fmt::format("Began a session on {} from {}", task.name, request.quantizer);
-  event.trailers = {{"Bitloop-Task", task.name}, {"Bitloop-Quantizer", request.quantizer},
+  event.trailers = {{"Bitloop-Task", task.name},
+                    {"Bitloop-Quantizer", request.quantizer},
                     {"Bitloop-Agent", agent}};
   event.candidate = document.text();
 
@@ -220,9 +228,8 @@ std::vector<SessionView> Service::list() const {
     const std::lock_guard guard(session->mutex);
     views.push_back(impl_->describe(*session));
   }
-  std::sort(views.begin(), views.end(), [](const SessionView& a, const SessionView& b) {
-    return a.created < b.created;
-  });
+  std::sort(views.begin(), views.end(),
+            [](const SessionView& a, const SessionView& b) { return a.created < b.created; });
   return views;
 }
 
@@ -246,7 +253,8 @@ Result<std::vector<HistoryItem>> Service::history(std::string_view id) const {
 }
 
 Result<FileView> Service::view(std::string_view id, std::string_view path,
-                               std::optional<int64_t> start_line, std::optional<int64_t> end_line) const {
+                               std::optional<int64_t> start_line,
+                               std::optional<int64_t> end_line) const {
   BITLOOP_ASSIGN(session, impl_->find(id));
   std::unique_lock guard(session->mutex);
   const std::string head = session->head;
@@ -254,8 +262,10 @@ Result<FileView> Service::view(std::string_view id, std::string_view path,
   guard.unlock();
   const editor::Document* document = path == kCandidate ? &candidate : impl_->files.find(path);
   if (document == nullptr)
-    return fail("file_not_found", fmt::format("There is no file '{}' in a session; GET /v1/sessions/{} lists "
-                                              "them.", path.substr(0, 80), id));
+    return fail("file_not_found",
+                fmt::format("There is no file '{}' in a session; GET /v1/sessions/{} lists "
+                            "them.",
+                            path.substr(0, 80), id));
   BITLOOP_ASSIGN(view, editor::view(*document, start_line, end_line));
   FileView answer{document->path(), "", document->editable(), std::move(view), head};
   const int64_t last = std::min(end_line.value_or(document->line_count()), document->line_count());
@@ -264,17 +274,20 @@ Result<FileView> Service::view(std::string_view id, std::string_view path,
   return answer;
 }
 
-Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request, Expected expected) {
+Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request,
+                                 Expected expected) {
   BITLOOP_ASSIGN(session, impl_->find(id));
   if (request.path != kCandidate) {
     if (impl_->files.find(request.path) != nullptr)
       return fail("file_read_only", fmt::format("ERROR: {} is read-only. You may only edit {}.",
                                                 request.path, kCandidate));
-    return fail("file_not_found", fmt::format("There is no file '{}' to edit. You may only edit {}.",
-                                              request.path.substr(0, 80), kCandidate));
+    return fail("file_not_found",
+                fmt::format("There is no file '{}' to edit. You may only edit {}.",
+                            request.path.substr(0, 80), kCandidate));
   }
   BITLOOP_TRY(check_op_fields(request));
-  BITLOOP_ASSIGN(description, editor::clean_text(request.description, "description", kMaxDescriptionBytes));
+  BITLOOP_ASSIGN(description,
+                 editor::clean_text(request.description, "description", kMaxDescriptionBytes));
 
   const std::lock_guard guard(session->mutex);
   BITLOOP_TRY(impl_->check_changeable(*session, expected));
@@ -286,7 +299,8 @@ Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request
   event.sentence = commit_sentence(edited.message);
   event.body = description;
   event.trailers = {{"Bitloop-Op", request.op}, {"Bitloop-Region", edited.region}};
-  BITLOOP_TRY(impl_->commit(*session, std::move(event), std::move(state), std::move(edited.document)));
+  BITLOOP_TRY(
+      impl_->commit(*session, std::move(event), std::move(state), std::move(edited.document)));
   return EditAnswer{edited.message, session->head, session->document.editable(), edited.view};
 }
 
@@ -296,8 +310,9 @@ Result<EditAnswer> Service::undo(std::string_view id, int64_t count, Expected ex
   BITLOOP_TRY(impl_->check_changeable(*session, expected));
   SessionState state = session->state;
   if (count < 1 || static_cast<size_t>(count) > state.undo.size())
-    return fail("nothing_to_undo", fmt::format("ERROR: Cannot undo {} edit(s); there are {} to undo.", count,
-                                               state.undo.size()));
+    return fail("nothing_to_undo",
+                fmt::format("ERROR: Cannot undo {} edit(s); there are {} to undo.", count,
+                            state.undo.size()));
   const size_t kept = state.undo.size() - static_cast<size_t>(count);
   BITLOOP_ASSIGN(snapshot, impl_->journal->read(state.undo[kept]));
   BITLOOP_ASSIGN(document, editor::Document::parse(snapshot.candidate));

@@ -1,12 +1,13 @@
-// The service: every operation on sessions, used by HTTP and by the command line alike. It knows no HTTP.
+// The service: every operation on sessions, used by HTTP and by the command line alike. It knows no
+// HTTP.
 //
-// The journal is the truth: an operation has happened when its commit is on disk, and open() rebuilds everything else
-// (sessions, the ledger, which runs to adopt) from it. All functions may be called from any thread; sessions do not wait
-// for each other.
+// The journal is the truth: an operation has happened when its commit is on disk, and open()
+// rebuilds everything else (sessions, the ledger, which runs to adopt) from it. All functions may
+// be called from any thread; sessions do not wait for each other.
 //
-// Codes that several operations share: "session_not_found"; "session_closed" (submitted: nothing changes any more);
-// "test_running" (the candidate of a running test is not touched); "commit_mismatch" (see Expected); those of the
-// journal ("journal_failed", "disk_full").
+// Codes that several operations share: "session_not_found"; "session_closed" (submitted: nothing
+// changes any more); "test_running" (the candidate of a running test is not touched);
+// "commit_mismatch" (see Expected); those of the journal ("journal_failed", "disk_full").
 #pragma once
 
 #include <filesystem>
@@ -43,12 +44,13 @@ struct FileView {
   std::string content;  // of the lines asked for
   Ranges editable;
   std::string view;
-  std::string commit;   // the session's newest
+  std::string commit;  // the session's newest
 };
 
 struct EditRequest {
   std::string path;  // "candidate.lua"
-  std::string op;    // "replace", "insert", "rewrite" or "str_replace", with the members below that it needs
+  std::string
+      op;  // "replace", "insert", "rewrite" or "str_replace", with the members below that it needs
   std::optional<int64_t> start_line, end_line, after_line;
   std::optional<std::string> region, content, old_str, new_str;
   std::string description;
@@ -99,11 +101,11 @@ struct NewSession {
 
 // A run from the command line, outside any agent's session.
 struct LocalRun {
-  std::string candidate;         // the Lua text
-  std::string quantizer;         // its name in the ledger
+  std::string candidate;  // the Lua text
+  std::string quantizer;  // its name in the ledger
   std::string description;
   tasks::Task task;
-  nlohmann::json preset;         // after --set, --steps, --eval-every
+  nlohmann::json preset;  // after --set, --steps, --eval-every
   std::optional<int64_t> seed;
 };
 
@@ -112,8 +114,8 @@ using Expected = std::string_view;
 
 class Service {
  public:
-  // Takes the workspace, rebuilds the state, adopts or ends what was running. Errors: "workspace_in_use", those of
-  // Journal::open_or_create, load_tasks and SharedFiles::load.
+  // Takes the workspace, rebuilds the state, adopts or ends what was running. Errors:
+  // "workspace_in_use", those of Journal::open_or_create, load_tasks and SharedFiles::load.
   static Result<std::unique_ptr<Service>> open(const ServiceOptions& options);
   ~Service();  // stop()
 
@@ -129,39 +131,48 @@ class Service {
   Result<std::vector<HistoryItem>> history(std::string_view id) const;
 
   // Lines start_line..end_line of a file (absent: all). Errors: "file_not_found", "invalid_range".
-  Result<FileView> view(std::string_view id, std::string_view path, std::optional<int64_t> start_line,
-                        std::optional<int64_t> end_line) const;
-  // Errors: "file_read_only", "file_not_found", "missing_field", "unknown_op", those of editor/edits.h.
+  Result<FileView> view(std::string_view id, std::string_view path,
+                        std::optional<int64_t> start_line, std::optional<int64_t> end_line) const;
+  // Errors: "file_read_only", "file_not_found", "missing_field", "unknown_op", those of
+  // editor/edits.h.
   Result<EditAnswer> edit(std::string_view id, const EditRequest& request, Expected expected = {});
   // Takes back the last `count` edits. Error: "nothing_to_undo".
   Result<EditAnswer> undo(std::string_view id, int64_t count, Expected expected = {});
-  // The candidate as it was at a test or a commit of this session. Errors: "test_not_found", "unknown_commit".
+  // The candidate as it was at a test or a commit of this session. Errors: "test_not_found",
+  // "unknown_commit".
   Result<EditAnswer> revert_to_test(std::string_view id, int64_t test, Expected expected = {});
-  Result<EditAnswer> revert_to_commit(std::string_view id, std::string_view commit, Expected expected = {});
+  Result<EditAnswer> revert_to_commit(std::string_view id, std::string_view commit,
+                                      Expected expected = {});
 
-  // The free pre-flight: runs to its end. The document is {ok, findings, bits_per_weight, ms}. Error: "infrastructure".
+  // The free pre-flight: runs to its end. The document is {ok, findings, bits_per_weight, ms}.
+  // Error: "infrastructure".
   Result<nlohmann::ordered_json> check(std::string_view id);
   // Charges and queues a test. Error: "no_tests_left".
-  Result<TestView> start_test(std::string_view id, std::string_view description, Expected expected = {});
-  // A test as it is now, or, while it runs, after up to `wait_ms` milliseconds. Error: "test_not_found".
+  Result<TestView> start_test(std::string_view id, std::string_view description,
+                              Expected expected = {});
+  // A test as it is now, or, while it runs, after up to `wait_ms` milliseconds. Error:
+  // "test_not_found".
   Result<TestView> test(std::string_view id, int64_t number, int64_t wait_ms = 0) const;
-  // A file of the run's folder: "log.tsv", "events.jsonl". "" before its first line. Error: "test_not_found".
+  // A file of the run's folder: "log.tsv", "events.jsonl". "" before its first line. Error:
+  // "test_not_found".
   Result<std::string> run_file(std::string_view id, int64_t test, const char* name) const;
-  // Final: binds the test's commit and closes the session. Errors: "test_not_found", "test_failed" (only `ok` can be
-  // submitted), "test_running".
+  // Final: binds the test's commit and closes the session. Errors: "test_not_found", "test_failed"
+  // (only `ok` can be submitted), "test_running".
   Result<TestView> submit(std::string_view id, int64_t test, Expected expected = {});
 
   // The ledger.
   nlohmann::json results() const;  // a list of objects
   std::string results_tsv() const;
 
-  // Starts a run on the session "local", which is made when it is not there and has no budget. Then test("local", n).
+  // Starts a run on the session "local", which is made when it is not there and has no budget. Then
+  // test("local", n).
   Result<TestView> start_local(const LocalRun& run);
   std::filesystem::path run_dir(std::string_view id, int64_t test) const;
   // Asks a running test to end (status "cancelled"); false when it does not run, or was adopted.
   bool cancel(std::string_view id, int64_t test);
 
-  // Wakes all waiters, ends watching; runs go on. Nothing may be called afterwards but the destructor.
+  // Wakes all waiters, ends watching; runs go on. Nothing may be called afterwards but the
+  // destructor.
   void stop();
 
  private:

@@ -31,7 +31,9 @@ struct TemporaryFolder {
   }
 };
 
-std::string number_text(const ledger::Number& number) { return number ? format_number(*number) : ""; }
+std::string number_text(const ledger::Number& number) {
+  return number ? format_number(*number) : "";
+}
 
 }  // namespace
 
@@ -43,7 +45,9 @@ std::filesystem::path Service::run_dir(std::string_view id, int64_t test) const 
   return impl_->run_dir(id, test);
 }
 
-bool Service::cancel(std::string_view id, int64_t test) { return impl_->queue->cancel(run_dir(id, test)); }
+bool Service::cancel(std::string_view id, int64_t test) {
+  return impl_->queue->cancel(run_dir(id, test));
+}
 
 Result<nlohmann::ordered_json> Service::check(std::string_view id) {
   BITLOOP_ASSIGN(session, impl_->find(id));
@@ -51,7 +55,8 @@ Result<nlohmann::ordered_json> Service::check(std::string_view id) {
   std::string checked_commit;
   {
     const std::lock_guard guard(session->mutex);
-    if (session->state.closed) return std::unexpected(impl_->check_changeable(*session, {}).error());
+    if (session->state.closed)
+      return std::unexpected(impl_->check_changeable(*session, {}).error());
     request.session = session->state.id;
     request.candidate = session->document.text();
     checked_commit = session->head;
@@ -73,8 +78,8 @@ Result<nlohmann::ordered_json> Service::check(std::string_view id) {
   const auto elapsed = std::chrono::steady_clock::now() - start;
   impl_->check_slots.release();
   if (verdict.status == kInfrastructure) return fail("infrastructure", verdict.message);
-  nlohmann::ordered_json document =
-      check_document(verdict, std::chrono::duration_cast<std::chrono::milliseconds>(elapsed).count());
+  nlohmann::ordered_json document = check_document(
+      verdict, std::chrono::duration_cast<std::chrono::milliseconds>(elapsed).count());
 
   const bool ok = document["ok"];
   journal::Event event;
@@ -82,7 +87,8 @@ Result<nlohmann::ordered_json> Service::check(std::string_view id) {
   event.sentence = ok ? "Checked the candidate: ok" : "Checked the candidate: " + verdict.status;
   event.trailers = {{"Bitloop-Status", verdict.status}, {"Bitloop-Checked", checked_commit}};
   if (document["bits_per_weight"].is_number())
-    event.trailers.push_back({"Bitloop-Bits-Per-Weight", format_number(document["bits_per_weight"])});
+    event.trailers.push_back(
+        {"Bitloop-Bits-Per-Weight", format_number(document["bits_per_weight"])});
   const std::lock_guard guard(session->mutex);
   if (!session->state.closed)  // submitted meanwhile: the answer stands, the story has ended
     BITLOOP_TRY(impl_->commit(*session, std::move(event), session->state, session->document));
@@ -103,14 +109,16 @@ Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& share
   event.kind = "test-started";
   event.sentence = fmt::format("Started test #{} on {}", test.number, task.name);
   event.body = test.description;
-  event.trailers = {{"Bitloop-Test", std::to_string(test.number)}, {"Bitloop-Seed", std::to_string(seed)}};
+  event.trailers = {{"Bitloop-Test", std::to_string(test.number)},
+                    {"Bitloop-Seed", std::to_string(seed)}};
   SessionState state = session.state;
   state.tests.push_back(test);
   // Charged here: from this commit on the test counts, whatever happens to this process.
   BITLOOP_TRY(commit(session, std::move(event), std::move(state), session.document));
   session.state.tests.back().commit = session.head;
-  const JobRequest request{"train", session.state.id, test.number, session.document.text(), task, preset,
-                           seed, options.share_dir, options.allow_degraded};
+  const JobRequest request{
+      "train", session.state.id,  test.number,           session.document.text(), task, preset,
+      seed,    options.share_dir, options.allow_degraded};
   queue->submit({run_dir(session.state.id, test.number), make_job(request),
                  [this, shared, number = test.number](const jobs::Verdict& verdict) {
                    finish_test(shared, number, verdict);
@@ -118,15 +126,19 @@ Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& share
   return describe(session, session.state.tests.back());
 }
 
-Result<TestView> Service::start_test(std::string_view id, std::string_view description, Expected expected) {
+Result<TestView> Service::start_test(std::string_view id, std::string_view description,
+                                     Expected expected) {
   BITLOOP_ASSIGN(session, impl_->find(id));
   BITLOOP_ASSIGN(text, editor::clean_text(description, "description", kMaxDescriptionBytes));
   const std::lock_guard guard(session->mutex);
   BITLOOP_TRY(impl_->check_changeable(*session, expected));
   if (session->state.tests_left() == 0)
-    return fail("no_tests_left",
-                fmt::format("All {} test(s) of this session are used; submit one of them (POST …/submission "
-                            "{{\"test\": n}}).", session->state.tests_total));
+    return fail(
+        "no_tests_left",
+        fmt::format(
+            "All {} test(s) of this session are used; submit one of them (POST …/submission "
+            "{{\"test\": n}}).",
+            session->state.tests_total));
   BITLOOP_ASSIGN(task, this->task(session->state.task));
   BITLOOP_ASSIGN(preset, tasks::load_preset(impl_->options.share_dir, task.preset));
   return impl_->begin_test(session, task, preset, default_seed(task, preset), text);
@@ -174,8 +186,8 @@ Status Service::Impl::try_finish(Session& session, int64_t number, const jobs::V
 
   journal::Event event;
   event.kind = "test-finished";
-  event.sentence = row.val_loss ? fmt::format("Finished test #{}: {}, val_loss {:.4f}", number, row.status,
-                                              *row.val_loss)
+  event.sentence = row.val_loss ? fmt::format("Finished test #{}: {}, val_loss {:.4f}", number,
+                                              row.status, *row.val_loss)
                                 : fmt::format("Finished test #{}: {}", number, row.status);
   event.body = verdict.message;
   event.trailers = {{"Bitloop-Test", std::to_string(number)},
@@ -221,8 +233,10 @@ Result<TestView> Service::submit(std::string_view id, int64_t number, Expected e
   BITLOOP_TRY(impl_->check_changeable(*session, expected));
   BITLOOP_ASSIGN(test, session->state.find_test(number));
   if (test->status != "ok")
-    return fail("test_failed", fmt::format("Test #{} ended as {} and cannot be submitted; submit one that "
-                                           "ended as ok.", number, test->status));
+    return fail("test_failed",
+                fmt::format("Test #{} ended as {} and cannot be submitted; submit one that "
+                            "ended as ok.",
+                            number, test->status));
   // The branch ends with the candidate that was scored, whatever was edited since.
   BITLOOP_ASSIGN(snapshot, impl_->journal->read(test->commit));
   BITLOOP_ASSIGN(document, editor::Document::parse(snapshot.candidate));
@@ -247,7 +261,8 @@ Result<TestView> Service::submit(std::string_view id, int64_t number, Expected e
 Result<TestView> Service::start_local(const LocalRun& run) {
   constexpr const char* kLocal = "local";
   BITLOOP_ASSIGN(document, editor::Document::read_only(run.candidate, std::string(kCandidate)));
-  BITLOOP_ASSIGN(description, editor::clean_text(run.description, "description", kMaxDescriptionBytes));
+  BITLOOP_ASSIGN(description,
+                 editor::clean_text(run.description, "description", kMaxDescriptionBytes));
   if (!impl_->find(kLocal)) {
     SessionState state;
     state.id = kLocal;

@@ -1,4 +1,5 @@
-// Start-up: the state of all sessions from the journal, the ledger from the sessions, the runs from the kernel.
+// Start-up: the state of all sessions from the journal, the ledger from the sessions, the runs from
+// the kernel.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -17,7 +18,8 @@ Status fill_commits(const journal::Journal& journal, SessionState& state) {
   BITLOOP_ASSIGN(history, journal.history(state.id));
   for (TestRecord& test : state.tests)
     for (const journal::Commit& commit : history)
-      if (commit.kind == "test-started" && commit.trailer("Bitloop-Test") == std::to_string(test.number))
+      if (commit.kind == "test-started" &&
+          commit.trailer("Bitloop-Test") == std::to_string(test.number))
         test.commit = commit.id;
   return {};
 }
@@ -78,8 +80,7 @@ Status Service::Impl::load_sessions() {
     BITLOOP_ASSIGN(state, parse_state(snapshot.session_json));
     BITLOOP_TRY(fill_commits(*journal, state));
     BITLOOP_ASSIGN(document, parse_candidate(state, snapshot.candidate));
-    sessions[id] = std::make_shared<Session>(std::move(state),
-                                             std::move(document), head);
+    sessions[id] = std::make_shared<Session>(std::move(state), std::move(document), head);
   }
   return {};
 }
@@ -96,10 +97,12 @@ Status Service::Impl::load_ledger() {
                    [](const ledger::Row& a, const ledger::Row& b) { return a.time < b.time; });
   const std::filesystem::path path = options.workspace / "results.tsv";
   auto opened = ledger::Ledger::open(path);
-  if (!opened && (opened.error().code == "ledger_header" || opened.error().code == "ledger_malformed")) {
+  if (!opened &&
+      (opened.error().code == "ledger_header" || opened.error().code == "ledger_malformed")) {
     // Kept beside it: whoever edited the file may want it back.
     const std::filesystem::path aside = path.string() + ".unreadable";
-    spdlog::warn("{}; moved to {} and rebuilt from the journal", opened.error().message, aside.string());
+    spdlog::warn("{}; moved to {} and rebuilt from the journal", opened.error().message,
+                 aside.string());
     std::error_code ignored;
     std::filesystem::rename(path, aside, ignored);
     opened = ledger::Ledger::replace_with(path, rows);

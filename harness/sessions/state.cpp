@@ -24,8 +24,8 @@ const TestRecord* SessionState::running_test() const {
 Result<const TestRecord*> SessionState::find_test(int64_t number) const {
   for (const TestRecord& test : tests)
     if (test.number == number) return &test;
-  return fail("test_not_found", fmt::format("Session {} has no test #{}; it has {} test(s) so far.", id,
-                                            number, tests.size()));
+  return fail("test_not_found", fmt::format("Session {} has no test #{}; it has {} test(s) so far.",
+                                            id, number, tests.size()));
 }
 
 std::string render_state(const SessionState& state) {
@@ -39,18 +39,12 @@ std::string render_state(const SessionState& state) {
                      {"description", test.description},
                      {"row", test.running() ? json() : ledger::to_json(test.row)}});
   const nlohmann::ordered_json document = {
-      {"schema_version", 1},
-      {"id", state.id},
-      {"task", state.task},
-      {"quantizer", state.quantizer},
-      {"agent", state.agent},
-      {"type", state.type},
-      {"created", state.created},
-      {"tests_total", state.tests_total},
-      {"closed", state.closed},
-      {"submitted", state.submitted ? json(*state.submitted) : json()},
-      {"undo", state.undo},
-      {"tests", tests},
+      {"schema_version", 1},      {"id", state.id},
+      {"task", state.task},       {"quantizer", state.quantizer},
+      {"agent", state.agent},     {"type", state.type},
+      {"created", state.created}, {"tests_total", state.tests_total},
+      {"closed", state.closed},   {"submitted", state.submitted ? json(*state.submitted) : json()},
+      {"undo", state.undo},       {"tests", tests},
   };
   return document.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
 }

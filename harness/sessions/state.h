@@ -1,5 +1,5 @@
-// A session as data: what session.json holds in every commit of its branch, so that the newest commit alone gives the
-// session back.
+// A session as data: what session.json holds in every commit of its branch, so that the newest
+// commit alone gives the session back.
 #pragma once
 
 #include <cstdint>
@@ -18,13 +18,13 @@ constexpr const char* kInfrastructure = "infrastructure";
 
 // One charged execution of the candidate.
 struct TestRecord {
-  int64_t number = 0;          // from 1
-  std::string commit;          // of its test-started event; "" in that commit's own session.json
-  std::string status;          // "running" until it has ended
-  std::string stages;          // the message below its first line
+  int64_t number = 0;  // from 1
+  std::string commit;  // of its test-started event; "" in that commit's own session.json
+  std::string status;  // "running" until it has ended
+  std::string stages;  // the message below its first line
   int64_t seed = 0;
   std::string description;
-  ledger::Row row;             // meaningful once it has ended
+  ledger::Row row;  // meaningful once it has ended
 
   bool running() const { return status == kRunning; }
 };
@@ -32,11 +32,11 @@ struct TestRecord {
 struct SessionState {
   std::string id;
   std::string task;
-  std::string quantizer;       // what the candidate started from
+  std::string quantizer;  // what the candidate started from
   std::string agent;
-  std::string type;            // the ledger's column: "agent" or "local"
+  std::string type;  // the ledger's column: "agent" or "local"
   std::string created;
-  int64_t tests_total = 0;     // the budget
+  int64_t tests_total = 0;  // the budget
   bool closed = false;
   std::optional<int64_t> submitted;
   std::vector<std::string> undo;  // for each edit not taken back: the commit before it

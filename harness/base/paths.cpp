@@ -1,15 +1,12 @@
 #include "harness/base/paths.h"
 
 #include <cstdlib>
-#include <string_view>
 
 namespace bitloop {
 
 std::filesystem::path executable_path() { return std::filesystem::read_symlink("/proc/self/exe"); }
 
 std::filesystem::path program_path(const char* name) {
-  const char* hook = std::getenv("BITLOOP_TRAINER");
-  if (hook != nullptr && std::string_view(name) == "bitloop-trainer") return hook;
   return executable_path().parent_path() / name;
 }
 

@@ -7,10 +7,10 @@
 namespace bitloop {
 
 std::filesystem::path executable_path();        // of this process, links resolved
-// A program beside this one: program_path("bitloop-trainer"). For tests, the environment variable BITLOOP_TRAINER names
-// another trainer.
+// A program beside this one: program_path("bitloop-trainer").
 std::filesystem::path program_path(const char* name);
-// ../share/bitloop: quantizers/, presets/, tasks/, data/, *.md. For tests, BITLOOP_SHARE names another folder.
+// ../share/bitloop: quantizers/, presets/, tasks/, data/, *.md. The environment variable BITLOOP_SHARE (a hook for tests) names
+// another folder.
 std::filesystem::path share_dir();
 
 }  // namespace bitloop

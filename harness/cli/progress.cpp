@@ -57,8 +57,7 @@ std::string progress_text(const RunNumbers& numbers) {
 std::string progress_bar(int64_t step, int64_t total_steps, int width) {
   const int64_t filled =
       total_steps > 0 ? std::clamp<int64_t>(step * width / total_steps, 0, width) : 0;
-  return "[" + std::string(static_cast<size_t>(filled), '#') +
-         std::string(static_cast<size_t>(width - filled), '-') + "]";
+  return fmt::format("[{:#<{}}{:-<{}}]", "", filled, "", width - filled);
 }
 
 Progress::Progress(std::FILE* out, int64_t total_steps)

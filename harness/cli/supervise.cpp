@@ -1,13 +1,8 @@
-#include <fcntl.h>
-
 #include <memory>
 
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
-#include "harness/jobs/run_folder.h"
-#ifdef BITLOOP_HAS_SUPERVISOR
 #include "harness/jobs/supervisor.h"
-#endif
 
 namespace bitloop::cli {
 
@@ -17,13 +12,7 @@ void add_supervise(CLI::App& app, int& exit_code) {
       app.add_subcommand("supervise", "Run the job of one run folder (started by the queue)");
   command->group("");  // not listed
   command->add_option("RUN_DIR", *folder)->required();
-  command->callback([folder, &exit_code] {
-#ifdef BITLOOP_HAS_SUPERVISOR
-    exit_code = jobs::supervise(*folder);
-#else
-    exit_code = report({"infrastructure", "This build has no supervisor."});
-#endif
-  });
+  command->callback([folder, &exit_code] { exit_code = jobs::supervise(*folder); });
 }
 
 }  // namespace bitloop::cli

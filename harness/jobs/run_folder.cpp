@@ -74,11 +74,12 @@ Result<pid_t> launch_supervisor(const std::filesystem::path& run_dir) {
 
   const char* hook = std::getenv("BITLOOP_SUPERVISOR");
   // Not /proc/self/exe itself: the supervisor's own name should lead to its program, too.
-  std::string program = hook != nullptr ? hook : executable_path().string();
+  const bool hooked = hook != nullptr && *hook != '\0';
+  std::string program = hooked ? hook : executable_path().string();
   std::string verb = "supervise";
   std::string folder = std::filesystem::absolute(run_dir).string();
   std::vector<char*> argv = {program.data()};
-  if (hook == nullptr) argv.push_back(verb.data());
+  if (!hooked) argv.push_back(verb.data());
   argv.push_back(folder.data());
   argv.push_back(nullptr);
 

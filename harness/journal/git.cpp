@@ -1,13 +1,12 @@
 #include "harness/journal/git.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <mutex>
 #include <vector>
 
 #include "harness/base/fd.h"
+#include "harness/journal/durable.h"
 
 namespace bitloop::journal {
 namespace {
@@ -15,24 +14,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kFirstHead = "main";  // until the first session; no such branch is ever made
-
-Status sync_file(const fs::path& path) {
-  BITLOOP_ASSIGN(fd, open_file(path, O_RDONLY));
-  if (::fsync(fd.get()) != 0) return std::unexpected(errno_error(path.string(), errno));
-  return {};
-}
-
-// Everything below `folder`, and the folder itself.
-Status sync_tree(const fs::path& folder) {
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.is_directory()) {
-      BITLOOP_TRY(sync_tree(entry.path()));
-    } else {
-      BITLOOP_TRY(sync_file(entry.path()));
-    }
-  }
-  return sync_folder(folder);
-}
 
 Status fill_repository(const fs::path& path) {
   git_repository_init_options options = GIT_REPOSITORY_INIT_OPTIONS_INIT;
@@ -43,13 +24,10 @@ Status fill_repository(const fs::path& path) {
   if (const int code = git_repository_init_ext(&raw, path.c_str(), &options); code < 0)
     return std::unexpected(git_error(code, fmt::format("making {}", path.string())));
   Repository owner(raw);
-  BITLOOP_TRY(sync_tree(path));
-  // libgit2 makes these folders when it needs them, but does not fsync their parent then. They are
-  // made before the last fsync here, so that later only files appear, in folders that are on disk.
-  for (int i = 0; i < 256; ++i) fs::create_directory(path / "objects" / fmt::format("{:02x}", i));
   fs::create_directories(path / "refs" / "heads" / "sessions");
-  BITLOOP_TRY(sync_folder(path / "refs" / "heads"));
-  return sync_folder(path / "objects");
+  std::vector<fs::path> paths = {path};
+  for (const auto& entry : fs::recursive_directory_iterator(path)) paths.push_back(entry.path());
+  return sync_together(paths);
 }
 
 }  // namespace
@@ -58,7 +36,6 @@ void start_git() {
   static std::once_flag once;
   std::call_once(once, [] {
     git_libgit2_init();
-    git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
     // A workspace on a mounted volume may belong to another user. Nothing in the repository's
     // configuration is run by us.
     git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);

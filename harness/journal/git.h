@@ -27,7 +27,6 @@ using GitCommit = GitPtr<git_commit, git_commit_free>;
 using GitTree = GitPtr<git_tree, git_tree_free>;
 using GitBlob = GitPtr<git_blob, git_blob_free>;
 using GitTreeBuilder = GitPtr<git_treebuilder, git_treebuilder_free>;
-using GitReference = GitPtr<git_reference, git_reference_free>;
 using GitReferenceIterator = GitPtr<git_reference_iterator, git_reference_iterator_free>;
 using GitSignature = GitPtr<git_signature, git_signature_free>;
 

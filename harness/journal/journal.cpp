@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "harness/base/text.h"
+#include "harness/journal/durable.h"
 #include "harness/journal/git.h"
 
 namespace bitloop::journal {
@@ -68,7 +69,9 @@ Commit describe(const git_commit* commit) {
   return event;
 }
 
-Result<GitTree> write_tree(git_repository* repository, const Event& event) {
+// Adds the ids of what it wrote to `written`.
+Result<GitTree> write_tree(git_repository* repository, const Event& event,
+                           std::vector<git_oid>& written) {
   git_treebuilder* raw_builder = nullptr;
   if (const int code = git_treebuilder_new(&raw_builder, repository, nullptr); code < 0)
     return std::unexpected(git_error(code, "making a tree"));
@@ -81,21 +84,24 @@ Result<GitTree> write_tree(git_repository* repository, const Event& event) {
     if (code == 0)
       code = git_treebuilder_insert(nullptr, builder.get(), name, &blob, GIT_FILEMODE_BLOB);
     if (code < 0) return std::unexpected(git_error(code, fmt::format("writing {}", name)));
+    written.push_back(blob);
   }
   git_oid id;
   if (const int code = git_treebuilder_write(&id, builder.get()); code < 0)
     return std::unexpected(git_error(code, "writing a tree"));
+  written.push_back(id);
   git_tree* raw_tree = nullptr;
   if (const int code = git_tree_lookup(&raw_tree, repository, &id); code < 0)
     return std::unexpected(git_error(code, "reading the tree back"));
   return GitTree(raw_tree);
 }
 
-// Writes the commit's objects; no branch points to them yet.
-Result<git_oid> write_commit(git_repository* repository, const Event& event,
-                             const git_commit* parent) {
+// Writes the commit's objects; no branch points to them yet. The last of the ids is the commit's.
+Result<std::vector<git_oid>> write_commit(git_repository* repository, const Event& event,
+                                          const git_commit* parent) {
+  std::vector<git_oid> written;
   BITLOOP_ASSIGN(message, render_message(event));
-  BITLOOP_ASSIGN(tree, write_tree(repository, event));
+  BITLOOP_ASSIGN(tree, write_tree(repository, event, written));
   // A clock that was set back must not make a child older than its parent.
   git_time_t now = std::time(nullptr);
   if (parent) now = std::max(now, git_commit_time(parent));
@@ -108,7 +114,27 @@ Result<git_oid> write_commit(git_repository* repository, const Event& event,
   const int code = git_commit_create(&id, repository, nullptr, signature.get(), signature.get(),
                                      nullptr, message.c_str(), tree.get(), parent ? 1 : 0, parents);
   if (code < 0) return std::unexpected(git_error(code, "writing a commit"));
-  return id;
+  written.push_back(id);
+  return written;
+}
+
+// Points the branch to the commit, once everything is on disk. `branch` holds the lock on the
+// reference's file.
+Result<std::string> publish(const std::filesystem::path& repository,
+                            const std::vector<git_oid>& written, LockedFile& branch) {
+  const std::string commit = to_hex(written.back());
+  BITLOOP_TRY(branch.write(commit + "\n"));
+  const std::filesystem::path objects = repository / "objects";
+  std::vector<std::filesystem::path> paths = {branch.lock_path()};
+  for (const git_oid& id : written) {
+    const std::string name = to_hex(id);
+    paths.push_back(objects / name.substr(0, 2) / name.substr(2));
+  }
+  for (const git_oid& id : written) paths.push_back(objects / to_hex(id).substr(0, 2));
+  paths.push_back(objects);
+  BITLOOP_TRY(sync_together(paths));
+  BITLOOP_TRY(branch.publish());
+  return commit;
 }
 
 Result<std::string> read_blob(git_repository* repository, const git_tree* tree, const char* name) {
@@ -158,6 +184,29 @@ struct Journal::Impl {
     return Lease(*this, std::move(repository));
   }
 
+  Result<LockedFile> lock_branch(const std::string& branch) {
+    const std::filesystem::path file = path / branch;
+    const std::filesystem::path folder = file.parent_path();
+    if (std::error_code error; !std::filesystem::exists(folder, error)) {
+      // git removes the folder when it has packed the references in it.
+      std::filesystem::create_directories(folder, error);
+      BITLOOP_TRY(sync_folder(folder.parent_path()));
+    }
+    auto locked = LockedFile::take(file);
+    if (!locked && locked.error().code == "locked")
+      return fail("journal_conflict", locked.error().message);
+    return locked;
+  }
+
+  // HEAD names the branch. A convenience for people with git: the session exists whether or not
+  // this succeeds.
+  void show_in_head(const std::string& branch) {
+    const std::lock_guard lock(head_mutex);
+    auto head = LockedFile::take(path / "HEAD");
+    if (head && head->write(fmt::format("ref: {}\n", branch)) && sync_together({head->lock_path()}))
+      (void)head->publish();
+  }
+
   std::mutex& mutex_of(std::string_view session) {
     return session_mutexes[std::hash<std::string_view>{}(session) % session_mutexes.size()];
   }
@@ -200,19 +249,13 @@ Result<std::string> Journal::create_session(std::string_view id, const Event& ev
   BITLOOP_ASSIGN(branch, branch_of(id));
   BITLOOP_ASSIGN(repository, impl_->lease());
   const std::lock_guard lock(impl_->mutex_of(id));
-  BITLOOP_ASSIGN(commit, write_commit(repository.get(), event, nullptr));
-  git_reference* raw = nullptr;
-  const int code =
-      git_reference_create(&raw, repository.get(), branch.c_str(), &commit, 0, nullptr);
-  const GitReference reference(raw);
-  if (code == GIT_EEXISTS)
+  BITLOOP_ASSIGN(reference, impl_->lock_branch(branch));
+  if (read_head(repository.get(), id))
     return fail("session_exists", fmt::format("there is a session {} already", id));
-  if (code < 0) return std::unexpected(git_error(code, "making " + branch));
-
-  // A convenience for people with git; the session exists whether or not this succeeds.
-  const std::lock_guard head_lock(impl_->head_mutex);
-  git_repository_set_head(repository.get(), branch.c_str());
-  return to_hex(commit);
+  BITLOOP_ASSIGN(written, write_commit(repository.get(), event, nullptr));
+  BITLOOP_ASSIGN(commit, publish(impl_->path, written, reference));
+  impl_->show_in_head(branch);
+  return commit;
 }
 
 Result<std::string> Journal::append(std::string_view session, const Event& event,
@@ -221,22 +264,16 @@ Result<std::string> Journal::append(std::string_view session, const Event& event
   BITLOOP_ASSIGN(branch, branch_of(session));
   BITLOOP_ASSIGN(repository, impl_->lease());
   const std::lock_guard lock(impl_->mutex_of(session));
+  BITLOOP_ASSIGN(reference, impl_->lock_branch(branch));
+  // From here to publish() nobody else can move the branch: git, too, takes the lock file first.
   BITLOOP_ASSIGN(head, read_head(repository.get(), session));
-  auto conflict = [&] {
+  if (!expected_head.empty() && to_hex(head) != expected_head)
     return fail("journal_conflict", fmt::format("session {} was changed meanwhile: read it again "
                                                 "and repeat the request",
                                                 session));
-  };
-  if (!expected_head.empty() && to_hex(head) != expected_head) return conflict();
   BITLOOP_ASSIGN(parent, lookup_commit(repository.get(), head));
-  BITLOOP_ASSIGN(commit, write_commit(repository.get(), event, parent.get()));
-  git_reference* raw = nullptr;
-  const int code = git_reference_create_matching(&raw, repository.get(), branch.c_str(), &commit, 1,
-                                                 &head, nullptr);
-  const GitReference reference(raw);
-  if (code == GIT_EMODIFIED || code == GIT_ELOCKED) return conflict();
-  if (code < 0) return std::unexpected(git_error(code, "moving " + branch));
-  return to_hex(commit);
+  BITLOOP_ASSIGN(written, write_commit(repository.get(), event, parent.get()));
+  return publish(impl_->path, written, reference);
 }
 
 Result<std::string> Journal::head(std::string_view session) const {

@@ -1,9 +1,11 @@
 #include "harness/journal/journal.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <atomic>
 #include <fstream>
+#include <map>
 #include <thread>
 
 #include "tests/harness/journal/fixture.h"
@@ -152,6 +154,16 @@ TEST_F(JournalTest, AnAppendToAnOldHeadIsAConflict) {
   EXPECT_EQ(journal_->head("s1").value(), second);
 }
 
+TEST_F(JournalTest, ABranchThatGitHasLockedIsAConflict) {
+  const std::string first = create("s1");
+  const auto lock = journal_->path() / "refs/heads/sessions/s1.lock";
+  std::ofstream(lock) << "";
+  EXPECT_EQ(journal_->append("s1", make_event("edit", "a")).error().code, "journal_conflict");
+  EXPECT_TRUE(std::filesystem::exists(lock)) << "another's lock is not ours to remove";
+  std::filesystem::remove(lock);
+  EXPECT_TRUE(journal_->append("s1", make_event("edit", "a")));
+}
+
 TEST_F(JournalTest, WritersOfOneSessionLoseNothing) {
   create("s1");
   std::vector<std::thread> writers;
@@ -172,7 +184,7 @@ TEST_F(JournalTest, SessionsAreWrittenSideBySide) {
   std::vector<std::thread> writers;
   for (int w = 0; w < 16; ++w)
     writers.emplace_back([&, w] {
-      const std::string id = "s" + std::to_string(w);
+      const std::string id = fmt::format("s{}", w);
       EXPECT_TRUE(journal_->create_session(id, make_event("session", "Started")));
       std::string head = journal_->head(id).value();
       for (int i = 0; i < 10; ++i) {
@@ -184,7 +196,7 @@ TEST_F(JournalTest, SessionsAreWrittenSideBySide) {
     });
   for (auto& writer : writers) writer.join();
   EXPECT_EQ(journal_->sessions()->size(), 16u);
-  for (int w = 0; w < 16; ++w) EXPECT_EQ(journal_->history("s" + std::to_string(w))->size(), 11u);
+  for (int w = 0; w < 16; ++w) EXPECT_EQ(journal_->history(fmt::format("s{}", w))->size(), 11u);
   workspace_.expect_fsck_clean();
 }
 

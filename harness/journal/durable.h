@@ -1,0 +1,44 @@
+// Files on disk, at the price of few flushes: what belongs together is written first, its writeback
+// started, and only then waited for, so that the file system commits it in one go. (libgit2's own
+// fsync waits twice for each object.)
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+#include <vector>
+
+#include "harness/base/fd.h"
+
+namespace bitloop::journal {
+
+// fsync of files and folders; those that do not exist are passed over. Errors: "io_error",
+// "disk_full".
+Status sync_together(const std::vector<std::filesystem::path>& paths);
+
+// git's way to replace a small file: `name`.lock is made (which only one process can), filled and
+// renamed to `name`. Removed again when destroyed without publish().
+class LockedFile {
+ public:
+  // Errors: "locked" (the lock file is there), "io_error", "disk_full".
+  static Result<LockedFile> take(std::filesystem::path path);
+  ~LockedFile();
+  LockedFile(LockedFile&&) = default;
+  LockedFile& operator=(LockedFile&&) = delete;
+
+  const std::filesystem::path& lock_path() const { return lock_path_; }
+  // Appends to the lock file, without waiting for the disk: name lock_path() to sync_together()
+  // before publish().
+  Status write(std::string_view text);
+  // Renames and fsyncs the folder. Requires: what was written is on disk.
+  Status publish();
+
+ private:
+  LockedFile(std::filesystem::path path, std::filesystem::path lock_path, UniqueFd fd)
+      : path_(std::move(path)), lock_path_(std::move(lock_path)), fd_(std::move(fd)) {}
+
+  std::filesystem::path path_;
+  std::filesystem::path lock_path_;
+  UniqueFd fd_;  // no longer valid once published
+};
+
+}  // namespace bitloop::journal

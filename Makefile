@@ -38,6 +38,7 @@ asan tsan: setup  ## build and test with the address and undefined-behaviour san
 	@ctest --preset $@
 
 format:  ## run clang-format over the C++ files
+	@command -v clang-format >/dev/null || { echo "make format: install the Debian package clang-format" >&2; exit 1; }
 	@git ls-files '*.cpp' '*.h' | xargs clang-format -i
 
 clean:  ## remove what was built (.deps/ and the cache of downloads stay)

@@ -1,0 +1,15 @@
+// Native attempts to leave a jail, as memory corruption could make them: each one tries its thing
+// for real.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace bitloop::testing {
+
+// Tries `name` with `argument` (a path, a port, a number; see attempts.cpp). 0: it worked; else an
+// errno. May be killed.
+int attempt(const std::string& name, const std::string& argument);
+std::vector<std::string> attempt_names();
+
+}  // namespace bitloop::testing

@@ -1,0 +1,85 @@
+#include "harness/jobs/job.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+
+namespace bitloop::jobs {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using ::testing::HasSubstr;
+
+class JobTest : public ::testing::Test {
+ protected:
+  void TearDown() override { std::filesystem::remove(path_); }
+  Result<Job> read(const std::string& text) {
+    std::ofstream(path_) << text;
+    return read_job(path_);
+  }
+  Json good_ = {
+      {"schema_version", 1},
+      {"kind", "train"},
+      {"preset",
+       {{"limits", {{"deadline_s", 100}, {"memory_mb", 512}, {"threads", 2}, {"output_mb", 8}}}}},
+      {"data_dir", "/data"},
+      {"allow_degraded", false}};
+  std::filesystem::path path_ =
+      std::filesystem::temp_directory_path() / ("bitloop-job-" + std::to_string(::getpid()));
+};
+
+TEST_F(JobTest, ReadsTheLimits) {
+  const auto job = read(good_.dump());
+  ASSERT_TRUE(job) << job.error().message;
+  EXPECT_EQ(job->limits.deadline, std::chrono::seconds(100));
+  EXPECT_EQ(job->limits.memory_bytes, 512u << 20);
+  EXPECT_EQ(job->limits.output_bytes, 8u << 20);
+  EXPECT_EQ(job->data, std::vector<std::filesystem::path>{"/data"});
+}
+
+TEST_F(JobTest, ACheckIsShort) {
+  good_["kind"] = "check";
+  EXPECT_EQ(read(good_.dump())->limits.deadline, std::chrono::seconds(20));
+  good_["preset"]["limits"]["deadline_s"] = 5;
+  EXPECT_EQ(read(good_.dump())->limits.deadline, std::chrono::seconds(5));
+}
+
+TEST_F(JobTest, APresetMayNameDataOfItsOwn) {
+  good_["preset"]["data"] = {{"path", "/elsewhere/train.bin"}};
+  EXPECT_EQ(read(good_.dump())->data.back(), "/elsewhere/train.bin");
+  good_["preset"]["data"] = {{"path", "shakespeare"}};
+  EXPECT_EQ(read(good_.dump())->data.size(), 1u);
+}
+
+TEST_F(JobTest, NamesWhatIsWrong) {
+  EXPECT_EQ(read_job("/nonexistent/job.json").error().code, "file_not_found");
+  for (const char* text : {"", "[]", "{", "null", "{\"schema_version\":2}"})
+    EXPECT_EQ(read(text).error().code, "bad_job") << text;
+  const std::pair<const char*, Json> cases[] = {{"/kind", "eval"},
+                                                {"/kind", nullptr},
+                                                {"/data_dir", "relative"},
+                                                {"/data_dir", 1},
+                                                {"/allow_degraded", 1},
+                                                {"/preset/limits/deadline_s", 0},
+                                                {"/preset/limits/memory_mb", -1},
+                                                {"/preset/limits/threads", 1.5},
+                                                {"/preset/limits/output_mb", "8"},
+                                                {"/preset/limits", nullptr},
+                                                {"/preset", 3}};
+  for (const auto& [pointer, value] : cases) {
+    Json wrong = good_;
+    wrong[Json::json_pointer(pointer)] = value;
+    const auto job = read(wrong.dump());
+    ASSERT_FALSE(job) << pointer;
+    EXPECT_EQ(job.error().code, "bad_job");
+    const std::string member = std::string(pointer).substr(std::string(pointer).rfind('/') + 1);
+    if (member != "preset") {
+      EXPECT_THAT(job.error().message, HasSubstr(member == "limits" ? "limits" : member));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace bitloop::jobs

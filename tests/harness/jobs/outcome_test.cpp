@@ -1,0 +1,137 @@
+#include "harness/jobs/outcome.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+namespace bitloop::jobs {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using sandbox::KilledBy;
+using sandbox::Verdict;
+using ::testing::HasSubstr;
+
+Json result(std::vector<double> losses, Json val_loss) {
+  return {{"type", "result"},
+          {"status", "ok"},
+          {"message", "done"},
+          {"stages", Json::array({{{"name", "eval"}, {"metrics", Json()}, {"failure", Json()}}})},
+          {"metrics", {{"first_losses", losses}, {"val_loss", val_loss}}},
+          {"flags", {"leaks"}},
+          {"findings", Json::array()}};
+}
+
+Outcome ended(Json record) {
+  Verdict verdict;
+  verdict.exit_code = 0;
+  return judge(verdict, {std::move(record), true, ""}, {});
+}
+
+TEST(OutcomeTest, EveryEndHasItsStatus) {
+  const auto status = [](std::optional<int> exit_code, std::optional<int> signal,
+                         std::optional<KilledBy> by, Reported reported) {
+    Verdict verdict;
+    verdict.exit_code = exit_code;
+    verdict.signal = signal;
+    verdict.killed_by = by;
+    return judge(verdict, std::move(reported), {}).status;
+  };
+  EXPECT_EQ(status({}, SIGKILL, KilledBy::kDeadline, {}), "timeout");
+  EXPECT_EQ(status({}, SIGXCPU, KilledBy::kCpu, {}), "timeout");
+  EXPECT_EQ(status({}, SIGKILL, KilledBy::kMemory, {}), "out_of_memory");
+  EXPECT_EQ(status({}, SIGSYS, KilledBy::kSeccomp, {}), "violation");
+  EXPECT_EQ(status({}, SIGXFSZ, KilledBy::kFileSize, {}), "violation");
+  EXPECT_EQ(status({}, SIGKILL, KilledBy::kEvents, {}), "violation");
+  EXPECT_EQ(status({}, SIGKILL, KilledBy::kCancelled, {}), "cancelled");
+  EXPECT_EQ(status({}, SIGSEGV, {}, {{}, true, ""}), "violation");
+  EXPECT_EQ(status({}, SIGSEGV, {}, {{}, false, ""}), "infrastructure");
+  EXPECT_EQ(status({}, SIGKILL, {}, {{}, true, ""}), "infrastructure");
+  EXPECT_EQ(status(0, {}, {}, {}), "infrastructure");
+  EXPECT_EQ(status(0, {}, {}, {result({}, 1), true, ""}), "ok");
+  EXPECT_EQ(status(1, {}, {}, {result({}, 1), true, ""}), "infrastructure");
+  EXPECT_EQ(status(0, {}, {}, {result({}, 1), true, "record 2: nonsense"}), "violation");
+  Json odd = result({}, 1);
+  odd["status"] = "excellent";
+  EXPECT_EQ(status(0, {}, {}, {odd, true, ""}), "infrastructure");
+  odd["status"] = "script_error";
+  EXPECT_EQ(status(1, {}, {}, {odd, true, ""}), "script_error");
+}
+
+TEST(OutcomeTest, EqualBitsAreAFinding) {
+  Outcome outcome = ended(result({1.5, 2.25}, 0.1 + 0.2));
+  compare_with_repetition(outcome, ended(result({1.5, 2.25}, 0.30000000000000004)));
+  EXPECT_EQ(outcome.status, "ok");
+  EXPECT_EQ((*outcome.result)["findings"][0]["rule"], "determinism");
+  EXPECT_EQ((*outcome.result)["findings"][0]["ok"], true);
+}
+
+TEST(OutcomeTest, OneBitMoreIsRejectedAndNamed) {
+  Outcome outcome = ended(result({1.5, 2.25}, 0.3));
+  compare_with_repetition(outcome, ended(result({1.5, 2.25}, 0.30000000000000004)));
+  EXPECT_EQ(outcome.status, "rejected");
+  EXPECT_THAT(outcome.message, HasSubstr("val_loss was 0.3 and then 0.30000000000000004"));
+  EXPECT_EQ((*outcome.result)["status"], "rejected");
+  EXPECT_EQ((*outcome.result)["findings"][0]["ok"], false);
+  EXPECT_EQ((*outcome.result)["stages"][0]["failure"]["status"], "rejected");
+
+  outcome = ended(result({1.5, 2.25}, 0.3));
+  compare_with_repetition(outcome, ended(result({1.5, 2.5}, 0.3)));
+  EXPECT_THAT(outcome.message, HasSubstr("step 2 was 2.25 and then 2.5"));
+  outcome = ended(result({1.5, 2.25}, 0.3));
+  compare_with_repetition(outcome, ended(result({1.5}, 0.3)));
+  EXPECT_EQ(outcome.status, "rejected");
+  outcome = ended(result({0.0}, 0.3));
+  compare_with_repetition(outcome, ended(result({-0.0}, 0.3)));
+  EXPECT_EQ(outcome.status, "rejected");
+}
+
+TEST(OutcomeTest, ARepetitionThatRaisesIsADifference) {
+  Outcome outcome = ended(result({1.5}, 0.3));
+  Json raised = result({1.5}, 0.3);
+  raised["status"] = "script_error";
+  compare_with_repetition(outcome, ended(raised));
+  EXPECT_EQ(outcome.status, "rejected");
+  EXPECT_THAT(outcome.message, HasSubstr("script_error"));
+}
+
+TEST(OutcomeTest, ARepetitionThatWasKilledSaysSo) {
+  Outcome outcome = ended(result({1.5}, 0.3));
+  Verdict killed;
+  killed.signal = SIGKILL;
+  killed.killed_by = KilledBy::kDeadline;
+  compare_with_repetition(outcome, judge(killed, {}, {}));
+  EXPECT_EQ(outcome.status, "timeout");
+  EXPECT_EQ(outcome.jail.killed_by, KilledBy::kDeadline);
+  EXPECT_THAT(outcome.message, HasSubstr("repetition"));
+}
+
+TEST(OutcomeTest, TheDocumentHasEveryMember) {
+  Outcome outcome = ended(result({1.5}, 0.3));
+  outcome.degraded = true;
+  outcome.jail.layers = {{"landlock", "missing: old kernel"}};
+  const Json document = verdict_document(outcome);
+  EXPECT_EQ(document["status"], "ok");
+  EXPECT_EQ(document["flags"], Json({"leaks", "degraded"}));
+  EXPECT_EQ(document["jail"]["layers"][0]["state"], "missing: old kernel");
+  EXPECT_EQ(document["jail"]["exit_code"], 0);
+  EXPECT_TRUE(document["jail"]["signal"].is_null());
+  EXPECT_TRUE(document["jail"]["killed_by"].is_null());
+  const Json none = verdict_document(not_run("no sandbox", {}));
+  EXPECT_EQ(none["status"], "infrastructure");
+  EXPECT_TRUE(none["result"].is_null());
+}
+
+TEST(OutcomeTest, OddResultsDontBreakTheDocument) {
+  for (const char* text :
+       {R"({"type":"result","status":"ok","flags":"x","findings":3,"metrics":[],"stages":"no"})",
+        R"({"type":"result","status":3,"flags":{"a":1}})", R"({"type":"result"})"}) {
+    Outcome outcome = ended(Json::parse(text));
+    if (outcome.status == "ok") compare_with_repetition(outcome, ended(result({1}, 1)));
+    EXPECT_NE(verdict_document(outcome)["status"], "ok") << text;
+  }
+}
+
+}  // namespace
+}  // namespace bitloop::jobs

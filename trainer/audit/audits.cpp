@@ -1,0 +1,180 @@
+#include "trainer/audit/audits.h"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace bitloop::trainer {
+namespace {
+
+constexpr int64_t kProbeRows = 16;  // rows of an activation probe; the second half is replaced
+
+Finding passed(const char* rule, std::string detail) { return {rule, true, std::move(detail), ""}; }
+Finding failed(const char* rule, std::string status, std::string detail) {
+  return {rule, false, std::move(detail), std::move(status)};
+}
+
+lua::Context probe_context(const BitLinear& layer) {
+  return {.step = 0, .total_steps = 1, .training = false, .layer = &layer.layer, .params = &layer.params,
+          .state = &layer.state};
+}
+
+// The value of an activation probe.
+Result<at::Tensor> activation_value(BitLinear& layer, lua::Quantizer& quantizer, const at::Tensor& x_RK) {
+  BITLOOP_ASSIGN(returned, quantizer.activation_quant(x_RK, probe_context(layer)));
+  BITLOOP_ASSIGN(operand, make_activation_operand(returned, x_RK, quantizer.format(), layer.layer.name));
+  materialise_value(operand, x_RK, quantizer.format());
+  return operand.value;
+}
+
+// First layer whose activation values of untouched rows change when the other rows do; "" when there is none.
+Result<std::string> first_row_mixing_layer(Gpt2& model, lua::Quantizer& quantizer) {
+  const at::Generator generator = at::detail::createCPUGenerator(1);
+  for (BitLinear* layer : model.bitlinears()) {
+    const at::Tensor x = at::empty({kProbeRows, layer->layer.in_features}, at::kFloat).normal_(0, 1, generator);
+    at::Tensor other = x.clone();
+    other.narrow(0, kProbeRows / 2, kProbeRows / 2).mul_(4.0).add_(0.5);
+    BITLOOP_ASSIGN(value, activation_value(*layer, quantizer, x));
+    BITLOOP_ASSIGN(other_value, activation_value(*layer, quantizer, other));
+    if (!at::equal(value.narrow(0, 0, kProbeRows / 2), other_value.narrow(0, 0, kProbeRows / 2)))
+      return layer->layer.name;
+  }
+  return std::string();
+}
+
+// First position of a prefix whose logits change when what follows it (and the other rows of the batch) is replaced; -1
+// when there is none.
+Result<int64_t> first_looking_ahead(Gpt2& model, lua::Quantizer& quantizer, const TokenStream& text) {
+  const int64_t T = std::min<int64_t>(model.config().context, 64), B = 2;
+  ForwardContext context{.quantizer = &quantizer};
+  BITLOOP_TRY(model.quantize_weights(context));
+  const at::Tensor ids = validation_batch(text, 0, B, T).inputs_BT;
+  BITLOOP_ASSIGN(base, model.forward(ids, context));
+  const at::Tensor logits_BTV = base.view({B, T, -1});
+  for (const int64_t cut : {T / 4, T / 2, T - 1}) {
+    at::Tensor changed = ids.clone();
+    changed[0].narrow(0, cut, T - cut).copy_(ids[0].narrow(0, cut, T - cut).flip(0).add(1).remainder(model.config().vocab_size));
+    changed[1].copy_(ids[1].flip(0).add(7).remainder(model.config().vocab_size));
+    BITLOOP_ASSIGN(logits, model.forward(changed, context));
+    const at::Tensor same = logits.view({B, T, -1})[0].eq(logits_BTV[0]).all(1).narrow(0, 0, cut);
+    if (!same.all().item<bool>()) return same.logical_not().nonzero()[0].item<int64_t>();
+  }
+  return int64_t{-1};
+}
+
+bool same_bits(const at::Tensor& a, const at::Tensor& b) {
+  if (a.defined() != b.defined()) return false;
+  return !a.defined() || (a.sizes() == b.sizes() && at::equal(a, b));
+}
+
+bool same_bits(const lua::Quantized& a, const lua::Quantized& b) {
+  return same_bits(a.codes, b.codes) && same_bits(a.scale, b.scale) && same_bits(a.offset, b.offset) &&
+         same_bits(a.codebook, b.codebook) && same_bits(a.surrogate, b.surrogate);
+}
+
+lua::Quantized copy_of(const lua::Quantized& from) {
+  const auto copy = [](const at::Tensor& t) { return t.defined() ? t.detach().clone() : at::Tensor(); };
+  return {copy(from.codes), copy(from.scale), copy(from.offset), copy(from.codebook), copy(from.surrogate)};
+}
+
+// A, B, A on one function, then A in the fresh state. `call(quantizer, tensor)` runs the function.
+template <typename Call>
+Result<std::string> impurity(Call call, lua::Quantizer& quantizer, lua::Quantizer& fresh, const at::Tensor& a,
+                             const at::Tensor& b) {
+  const at::Tensor kept = a.clone();
+  BITLOOP_ASSIGN(first_call, call(quantizer, a));
+  const lua::Quantized first = copy_of(first_call);
+  const std::string digest = quantizer.state_digest();
+  BITLOOP_TRY(call(quantizer, b));
+  BITLOOP_ASSIGN(second, call(quantizer, a));
+  if (!same_bits(first, second)) return std::string("gives another result when it is called again");
+  if (quantizer.state_digest() != digest) return std::string("changes a variable that later calls can read");
+  BITLOOP_ASSIGN(other, call(fresh, a));
+  if (!same_bits(first, other)) return std::string("gives another result in a fresh Lua state");
+  if (!at::equal(a, kept)) return std::string("changes the tensor it was given");
+  return std::string();
+}
+
+}  // namespace
+
+void to_json(nlohmann::json& json, const Finding& finding) {
+  json = {{"rule", finding.rule}, {"ok", finding.ok}, {"detail", finding.detail}};
+}
+
+Finding audit_levels(Gpt2& model, const lua::Format& format) {
+  if (!format.quantizes_weights) return passed("levels", "weights are not quantised (32 bits a weight)");
+  const at::Tensor levels = at::tensor(std::vector<double>(format.levels), at::kDouble).to(at::kFloat);
+  for (const BitLinear* layer : model.bitlinears()) {
+    const Operand& operand = layer->weight_operand;
+    const std::string& name = layer->layer.name;
+    if (!operand.codes.defined()) return failed("levels", "rejected", name + ": has no codes");
+    if (format.codebook_entries == 0 && !at::isin(operand.codes, levels).all().item<bool>())
+      return failed("levels", "rejected", name + ": a code is not a declared level");
+    Operand again = operand;
+    again.value = at::Tensor();
+    if (format.codebook_entries == 0) {
+      materialise_value(again, layer->weight, format);
+      if (!at::equal(again.value, operand.value) || !at::equal(again.value, layer->used_weight))
+        return failed("levels", "rejected", name + ": the value in use is not codes times scale");
+    } else if (!at::equal(operand.value, layer->used_weight)) {
+      return failed("levels", "rejected", name + ": the value in use is not the codebook's");
+    }
+  }
+  const size_t count = format.codebook_entries > 0 ? static_cast<size_t>(format.codebook_entries) : format.levels.size();
+  return passed("levels", fmt::format("all codes of {} layers are among {} declared levels; values are codes times scale",
+                                      model.bitlinears().size(), count));
+}
+
+Finding audit_causality(Gpt2& model, lua::Quantizer& quantizer, const TokenStream& text, const Rules& rules,
+                        bool& leaks) {
+  at::NoGradGuard no_grad;
+  leaks = false;
+  std::string detail = "later tokens and other rows change no logit of a prefix";
+  if (quantizer.format().quantizes_activations) {
+    const auto layer = first_row_mixing_layer(model, quantizer);
+    if (!layer) return failed("causality", layer.error().code, layer.error().message);
+    if (!layer->empty()) {
+      leaks = true;
+      detail = fmt::format("activation_quant of layer {} gives a row another value when other rows change, so a token sees "
+                           "later ones; compute the scale along dim = -1 with keepdim = true",
+                           *layer);
+    }
+  }
+  if (!leaks) {
+    const auto position = first_looking_ahead(model, quantizer, text);
+    if (!position) return failed("causality", position.error().code, position.error().message);
+    if (*position >= 0) {
+      leaks = true;
+      detail = fmt::format("the logits at position {} change with tokens that come after it", *position);
+    }
+  }
+  if (leaks && !rules.paper_compat) return failed("causality", "rejected", "look-ahead: " + detail);
+  if (leaks) return passed("causality", "look-ahead, which this task allows (flag leaks): " + detail);
+  return passed("causality", detail);
+}
+
+Finding audit_purity(Gpt2& model, lua::Quantizer& quantizer, lua::Quantizer& fresh) {
+  at::NoGradGuard no_grad;
+  const std::vector<BitLinear*> layers = model.bitlinears();
+  BitLinear& layer = *layers.front();
+  const lua::Context context = probe_context(layer);
+  const at::Tensor a = layer.weight.detach(), b = a.flip(0) * 1.5;
+  const auto verdict = [&](const char* function, const Result<std::string>& result) -> Finding {
+    if (!result) return failed("purity", result.error().code, result.error().message);
+    if (!result->empty()) return failed("purity", "rejected", fmt::format("{} {}", function, *result));
+    return passed("purity", "the same input gives the same result, in a fresh Lua state too, and nothing is remembered");
+  };
+  if (quantizer.has("weight_quant")) {
+    const auto call = [&](lua::Quantizer& q, const at::Tensor& w) { return q.weight_quant(w, context); };
+    if (Finding found = verdict("weight_quant", impurity(call, quantizer, fresh, a, b)); !found.ok) return found;
+  }
+  if (quantizer.has("activation_quant")) {
+    const auto call = [&](lua::Quantizer& q, const at::Tensor& x) { return q.activation_quant(x, context); };
+    return verdict("activation_quant", impurity(call, quantizer, fresh, a * 40, b * 40));
+  }
+  return verdict("", std::string());
+}
+
+}  // namespace bitloop::trainer

@@ -1,0 +1,25 @@
+#include "trainer/audit/bits.h"
+
+#include <cmath>
+
+namespace bitloop::trainer {
+
+double bits_per_weight(Gpt2& model, const lua::Quantizer* quantizer) {
+  const bool quantized = quantizer != nullptr && quantizer->format().quantizes_weights;
+  if (!quantized) return 32.0;
+  const lua::Format& format = quantizer->format();
+  const double choices = format.codebook_entries > 0 ? static_cast<double>(format.codebook_entries)
+                                                     : static_cast<double>(format.levels.size());
+  const double stored_width = format.scale_dtype == at::kHalf ? 16.0 : 32.0;
+  double bits = 0.0, weights = 0.0;
+  for (const BitLinear* layer : model.bitlinears()) {
+    const auto count = static_cast<double>(layer->weight.numel());
+    weights += count;
+    bits += count * std::log2(choices);
+    bits += static_cast<double>(layer->weight_operand.stored_numbers) * stored_width;
+    for (const auto& [name, parameter] : layer->params) bits += static_cast<double>(parameter.numel()) * 32.0;
+  }
+  return bits / weights;
+}
+
+}  // namespace bitloop::trainer

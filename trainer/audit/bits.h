@@ -1,0 +1,13 @@
+// Bits per weight, over the BitLinear layers: log2(levels) a weight, and everything else that evaluation needs at the width
+// it is stored with: scales, offsets, codebooks, row biases, learned parameters.
+#pragma once
+
+#include "lua/quantizer/quantizer.h"
+#include "trainer/model/gpt2.h"
+
+namespace bitloop::trainer {
+
+// Requires: model.quantize_weights ran. 32 where weights are not quantised.
+double bits_per_weight(Gpt2& model, const lua::Quantizer* quantizer);
+
+}  // namespace bitloop::trainer

@@ -1,0 +1,36 @@
+#include "trainer/eval/evaluate.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <numbers>
+
+namespace bitloop::trainer {
+
+Result<EvalScore> evaluate(Gpt2& model, const TokenStream& validation, const EvalOptions& options,
+                           ForwardContext context) {
+  at::NoGradGuard no_grad;
+  context.training = false;
+  context.lambda = 1.0;
+  context.products = Products::kExact;
+  BITLOOP_TRY(model.quantize_weights(context));
+
+  const int64_t T = model.config().context, windows = validation_windows(validation, T);
+  const int64_t B = std::min(options.batch, windows), all = windows / B;
+  const int64_t count = options.batches > 0 ? std::min(options.batches, all) : all;
+  std::vector<double> losses(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t k = options.reversed ? count - 1 - i : i;
+    const Batch batch = validation_batch(validation, k * all / count * B, B, T);
+    BITLOOP_ASSIGN(logits, model.forward(batch.inputs_BT, context));
+    losses[static_cast<size_t>(k)] =
+        at::cross_entropy_loss(logits, batch.targets_BT.view({-1})).item<float>();
+  }
+  double sum = 0.0;
+  for (const double loss : losses) sum += loss;
+  return EvalScore{.loss = sum / static_cast<double>(count), .tokens = count * B * T};
+}
+
+double bits_per_byte(double loss) { return loss / std::numbers::ln2; }
+
+}  // namespace bitloop::trainer

@@ -1,0 +1,31 @@
+// The score: mean cross-entropy on validation text, in float32 on exact products, at lambda 1.
+#pragma once
+
+#include <cstdint>
+
+#include "harness/base/result.h"
+#include "trainer/data/dataset.h"
+#include "trainer/model/gpt2.h"
+
+namespace bitloop::trainer {
+
+struct EvalOptions {
+  int64_t batches = 0;   // at most so many batches, spread evenly over the split; 0: all
+  int64_t batch = 16;    // windows a batch, the same for every batch (all shapes are equal)
+  bool reversed = false; // visit the batches last to first: the sum, made in the order of their numbers, must not change
+};
+
+struct EvalScore {
+  double loss = 0.0;   // nats a token
+  int64_t tokens = 0;  // predicted
+};
+
+// Quantises the weights afresh and evaluates. `context` gives quantizer, step and total_steps; training, lambda and
+// products are set here. Errors are those of the candidate's functions.
+Result<EvalScore> evaluate(Gpt2& model, const TokenStream& validation, const EvalOptions& options,
+                           ForwardContext context);
+
+// Bits a UTF-8 byte, for data whose tokens are bytes.
+double bits_per_byte(double loss);
+
+}  // namespace bitloop::trainer

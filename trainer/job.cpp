@@ -1,0 +1,147 @@
+#include "trainer/job.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "harness/base/text.h"
+
+namespace bitloop::trainer {
+namespace {
+
+using nlohmann::json;
+
+template <typename T>
+void read(const json& object, const char* key, T& value) {
+  if (const auto found = object.find(key); found != object.end()) value = found->get<T>();
+}
+
+Status validate(const Job& job) {
+  const ModelConfig& m = job.model;
+  const TrainConfig& t = job.train;
+  const auto require = [](bool holds, std::string what) -> Status {
+    if (!holds) return fail("bad_job", std::move(what));
+    return {};
+  };
+  BITLOOP_TRY(require(job.kind == "train" || job.kind == "check" || job.kind == "verify",
+                      fmt::format("kind must be train, check or verify, got '{}'", job.kind)));
+  BITLOOP_TRY(require(m.architecture == "gpt2",
+                      fmt::format("model.architecture '{}' can't be trained by this version: use gpt2",
+                                  m.architecture)));
+  BITLOOP_TRY(require(m.layers > 0 && m.heads > 0 && m.width > 0 && m.context > 0, "model sizes must be positive"));
+  BITLOOP_TRY(require(m.width % m.heads == 0,
+                      fmt::format("model.width {} is not a multiple of model.heads {}", m.width, m.heads)));
+  BITLOOP_TRY(require(m.padded_vocab_size >= m.vocab_size && m.vocab_size > 0,
+                      "model.padded_vocab_size must be at least model.vocab_size"));
+  BITLOOP_TRY(require(t.steps > 0 && t.batch > 0 && t.micro_batch > 0 && t.batch % t.micro_batch == 0,
+                      fmt::format("train.batch {} must be a multiple of train.micro_batch {}", t.batch, t.micro_batch)));
+  BITLOOP_TRY(require(t.precision == "bfloat16" || t.precision == "float32",
+                      fmt::format("train.precision must be bfloat16 or float32, got '{}'", t.precision)));
+  BITLOOP_TRY(require(job.eval.batches > 0 && job.eval.log_every > 0 && job.eval.every >= 0,
+                      "eval.batches and eval.log_every must be positive"));
+  return require(job.threads > 0 && job.threads <= 1024, "limits.threads must be between 1 and 1024");
+}
+
+}  // namespace
+
+Result<Job> parse_job(const std::string& text) {
+  Job job;
+  try {
+    const json document = json::parse(text);
+    if (document.at("schema_version") != 1)
+      return fail("bad_job", "schema_version must be 1: supervisor and trainer are of different versions");
+    read(document, "kind", job.kind);
+    read(document, "nonce", job.nonce);
+    document.at("candidate").at("path").get_to(job.candidate_path);
+    document.at("candidate").at("content").get_to(job.candidate);
+    document.at("data_dir").get_to(job.data_dir);
+
+    const json& preset = document.at("preset");
+    job.config = preset;
+    read(preset, "name", job.preset_name);
+    const json& model = preset.at("model");
+    read(model, "architecture", job.model.architecture);
+    read(model, "vocab_size", job.model.vocab_size);
+    read(model, "padded_vocab_size", job.model.padded_vocab_size);
+    read(model, "context", job.model.context);
+    read(model, "layers", job.model.layers);
+    read(model, "heads", job.model.heads);
+    read(model, "width", job.model.width);
+    read(model, "bias", job.model.bias);
+    const json& data = preset.at("data");
+    read(data, "format", job.data.format);
+    read(data, "path", job.data.path);
+    read(data, "val_path", job.data.val_path);
+    if (data.contains("validation")) {
+      read(data.at("validation"), "first", job.data.validation_first);
+      read(data.at("validation"), "every", job.data.validation_every);
+    }
+    const json& train = preset.at("train");
+    read(train, "steps", job.train.steps);
+    read(train, "batch", job.train.batch);
+    read(train, "micro_batch", job.train.micro_batch);
+    read(train, "learning_rate", job.train.learning_rate);
+    read(train, "min_lr", job.train.min_lr);
+    read(train, "warmup_iters", job.train.warmup_iters);
+    read(train, "weight_decay", job.train.weight_decay);
+    read(train, "beta1", job.train.beta1);
+    read(train, "beta2", job.train.beta2);
+    read(train, "grad_clip", job.train.grad_clip);
+    read(train, "precision", job.train.precision);
+    document.at("seed").get_to(job.train.seed);
+    const json& eval = preset.at("eval");
+    read(eval, "every", job.eval.every);
+    read(eval, "batches", job.eval.batches);
+    read(eval, "log_every", job.eval.log_every);
+    if (preset.contains("limits")) read(preset.at("limits"), "threads", job.threads);
+
+    if (const auto rules = document.find("rules"); rules != document.end()) {
+      read(*rules, "quantize_head", job.rules.quantize_head);
+      read(*rules, "paper_compat", job.rules.paper_compat);
+      if (rules->contains("allowed_config"))
+        for (const auto& [key, bounds] : rules->at("allowed_config").items())
+          job.rules.allowed_config[key] = {bounds.at(0).get<double>(), bounds.at(1).get<double>()};
+    }
+  } catch (const json::exception& error) {
+    return fail("bad_job", fmt::format("the job document can't be read: {}", error.what()));
+  }
+  BITLOOP_TRY(validate(job));
+  return job;
+}
+
+Status apply_overrides(const nlohmann::json& overrides, const Rules& rules, TrainConfig& train) {
+  const std::map<std::string, double*> reals = {
+      {"learning_rate", &train.learning_rate}, {"min_lr", &train.min_lr},
+      {"weight_decay", &train.weight_decay},   {"beta1", &train.beta1},
+      {"beta2", &train.beta2},                 {"grad_clip", &train.grad_clip}};
+  if (overrides.is_null()) return {};
+  for (const auto& [key, value] : overrides.items()) {
+    const auto bounds = rules.allowed_config.find(key);
+    if (bounds == rules.allowed_config.end()) {
+      std::vector<std::string> allowed;
+      for (const auto& entry : rules.allowed_config) allowed.push_back(entry.first);
+      return fail("rejected", fmt::format("config: '{}' may not be set in this task; allowed are {}", key,
+                                          allowed.empty() ? "none" : join(allowed, ", ")));
+    }
+    const auto [low, high] = bounds->second;
+    if (!value.is_number() || !std::isfinite(value.get<double>()))
+      return fail("rejected", fmt::format("config: {} must be a finite number", key));
+    const double number = value.get<double>();
+    if (number < low || number > high)
+      return fail("rejected", fmt::format("config: {} = {} is out of bounds; this task allows {} to {}", key,
+                                          number, low, high));
+    if (key == "warmup_iters") {
+      if (number != std::floor(number))
+        return fail("rejected", fmt::format("config: warmup_iters must be a whole number, got {}", number));
+      train.warmup_iters = static_cast<int64_t>(number);
+    } else if (const auto real = reals.find(key); real != reals.end()) {
+      *real->second = number;
+    } else {
+      return fail("rejected", fmt::format("config: '{}' is not a setting of this trainer", key));
+    }
+  }
+  if (train.min_lr > train.learning_rate) train.min_lr = train.learning_rate;
+  return {};
+}
+
+}  // namespace bitloop::trainer

@@ -1,0 +1,140 @@
+#include "trainer/kernels/codes.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+
+#include "trainer/kernels/parallel.h"
+#include "trainer/kernels/simd.h"
+
+namespace bitloop::kernels {
+namespace {
+
+constexpr int64_t kGrain = 4096;
+constexpr int kFewLevels = 16;
+
+// Whether every product of the piece is near an integer in range; packs as it goes.
+BITLOOP_SIMD bool pack_piece(const float* codes, int64_t begin, int64_t end, float factor, float low, float high,
+                             int8_t* out) {
+  const float tolerance = kSnap * factor;
+  int32_t bad = 0;
+  for (int64_t i = begin; i < end; ++i) {
+    const float product = codes[i] * factor;
+    const float nearest = __builtin_rintf(product);
+    const float clamped = nearest < low ? low : nearest > high ? high : nearest;
+    const float distance = __builtin_fabsf(product - clamped);
+    bad |= !(distance <= tolerance);  // also true for NaN
+    out[i] = static_cast<int8_t>(static_cast<int32_t>(clamped));
+  }
+  return bad == 0;
+}
+
+BITLOOP_SIMD bool integers_piece(const float* codes, int64_t begin, int64_t end, float low, float high) {
+  int32_t bad = 0;
+  for (int64_t i = begin; i < end; ++i) {
+    const float code = codes[i];
+    const float distance = __builtin_fabsf(code - __builtin_rintf(code));
+    bad |= !(distance <= kSnap) | !(code >= low - kSnap) | !(code <= high + kSnap);
+  }
+  return bad == 0;
+}
+
+BITLOOP_SIMD void scale_rows(const int32_t* acc, const float* x_scale, int64_t x_stride, const float* w_row,
+                             const float* bias, int64_t begin, int64_t end, int64_t cols, float* y) {
+  for (int64_t r = begin; r < end; ++r) {
+    const float sx = x_scale[r * x_stride];
+    const int32_t* from = acc + r * cols;
+    float* to = y + r * cols;
+    for (int64_t c = 0; c < cols; ++c) to[c] = static_cast<float>(from[c]) * (sx * w_row[c]) + bias[c];
+  }
+}
+
+// The level nearest to a code; any level for NaN, which then fails the comparison with kSnap.
+float nearest_level(float code, const std::vector<float>& levels) {
+  const auto above = std::lower_bound(levels.begin(), levels.end(), code);
+  if (above == levels.end()) return levels.back();
+  if (above == levels.begin() || *above - code < code - *(above - 1)) return *above;
+  return *(above - 1);
+}
+
+// Compares with every level: no branch, so it vectorises. For the common formats of a few levels.
+BITLOOP_SIMD bool snap_piece_few(const float* codes, int64_t begin, int64_t end, const float* levels, int count,
+                                 float* snapped) {
+  for (int64_t i = begin; i < end; ++i) snapped[i] = __builtin_nanf("");
+  for (int k = 0; k < count; ++k) {
+    const float level = levels[k];
+    for (int64_t i = begin; i < end; ++i)
+      snapped[i] = __builtin_fabsf(codes[i] - level) <= kSnap ? level : snapped[i];
+  }
+  int32_t bad = 0;
+  for (int64_t i = begin; i < end; ++i) bad |= snapped[i] != snapped[i];
+  return bad == 0;
+}
+
+bool snap_piece_many(const float* codes, int64_t begin, int64_t end, const std::vector<float>& levels, float* snapped) {
+  bool good = true;
+  for (int64_t i = begin; i < end; ++i) {
+    snapped[i] = nearest_level(codes[i], levels);
+    good &= std::abs(codes[i] - snapped[i]) <= kSnap;
+  }
+  return good;
+}
+
+// The slow path after a piece was found bad: which code was it?
+template <typename Good>
+int64_t first_not(const float* codes, int64_t n, Good good) {
+  for (int64_t i = 0; i < n; ++i)
+    if (!good(codes[i])) return i;
+  return -1;
+}
+
+}  // namespace
+
+int64_t snap_to_levels(const float* codes, int64_t n, std::span<const double> levels, float* snapped) {
+  const std::vector<float> rounded(levels.begin(), levels.end());
+  const auto count = static_cast<int>(rounded.size());
+  std::atomic<bool> good = true;
+  parallel_pieces(n, kGrain, [&](int64_t begin, int64_t end) {
+    const bool all = count <= kFewLevels ? snap_piece_few(codes, begin, end, rounded.data(), count, snapped)
+                                         : snap_piece_many(codes, begin, end, rounded, snapped);
+    if (!all) good = false;
+  });
+  if (good) return -1;
+  return first_not(codes, n, [&](float code) { return std::abs(code - nearest_level(code, rounded)) <= kSnap; });
+}
+
+int64_t pack_int8(const float* codes, int64_t n, float factor, int low, int high, int8_t* out) {
+  std::atomic<bool> good = true;
+  const auto lo = static_cast<float>(low), hi = static_cast<float>(high);
+  parallel_pieces(n, kGrain, [&](int64_t begin, int64_t end) {
+    if (!pack_piece(codes, begin, end, factor, lo, hi, out)) good = false;
+  });
+  if (good) return -1;
+  return first_not(codes, n, [&](float code) {
+    const float product = code * factor;
+    return std::abs(product - std::clamp(std::rint(product), lo, hi)) <= kSnap * factor;
+  });
+}
+
+int64_t find_non_integer(const float* codes, int64_t n, float low, float high) {
+  std::atomic<bool> good = true;
+  parallel_pieces(n, kGrain, [&](int64_t begin, int64_t end) {
+    if (!integers_piece(codes, begin, end, low, high)) good = false;
+  });
+  if (good) return -1;
+  return first_not(codes, n, [&](float code) {
+    return std::abs(code - std::rint(code)) <= kSnap && code >= low - kSnap && code <= high + kSnap;
+  });
+}
+
+void scale_products(const int32_t* acc, const float* x_scale, int64_t x_stride, const float* w_scale,
+                    int64_t w_stride, const float* bias, int64_t rows, int64_t cols, float* y) {
+  std::vector<float> w_row(static_cast<size_t>(cols)), b_row(static_cast<size_t>(cols), 0.0f);
+  for (int64_t c = 0; c < cols; ++c) w_row[static_cast<size_t>(c)] = w_scale[c * w_stride];
+  if (bias != nullptr) std::copy_n(bias, cols, b_row.begin());
+  parallel_pieces(rows, 16, [&](int64_t begin, int64_t end) {
+    scale_rows(acc, x_scale, x_stride, w_row.data(), b_row.data(), begin, end, cols, y);
+  });
+}
+
+}  // namespace bitloop::kernels

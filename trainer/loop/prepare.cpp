@@ -1,0 +1,185 @@
+#include "trainer/loop/prepare.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "sandbox/lock_down.h"
+#include "trainer/audit/bits.h"
+#include "trainer/model/functions.h"
+
+namespace bitloop::trainer {
+namespace {
+
+constexpr const char* kWeightsFile = "output/weights.safetensors";
+
+// One forward and backward pass of each kind that training will run, on rows of zeros.
+void warm_training(Run& run) {
+  const ModelConfig& m = run.job.model;
+  const int64_t B = run.job.train.micro_batch, T = m.context;
+  ForwardContext context{.training = true, .products = run.training_products()};
+  const Batch batch = training_batch(run.data.train, 0, 0, 0, B, T);
+  const auto pass = [&](const char*) {
+    run.model->quantize_weights(context);
+    const auto logits = run.model->forward(batch.inputs_BT, context);
+    torch::autograd::backward({at::cross_entropy_loss(*logits, batch.targets_BT.view({-1}))}, {});
+  };
+  pass("float");
+  for (BitLinear* layer : run.model->bitlinears()) warm_integer_products(*layer, B * T, context.products);
+  for (const auto& [name, tensor] : run.model->named_parameters()) tensor.mutable_grad() = at::Tensor();
+}
+
+void warm_evaluation(Run& run) {
+  at::NoGradGuard no_grad;
+  ForwardContext context;
+  run.model->quantize_weights(context);
+  const int64_t T = run.job.model.context;
+  (void)run.model->forward(validation_batch(run.data.validation, 0, 1, T).inputs_BT, context);
+}
+
+Status init_layers(Run& run) {
+  lua::Quantizer& quantizer = *run.quantizer;
+  if (!quantizer.has("init")) return {};
+  for (BitLinear* layer : run.model->bitlinears()) {
+    BITLOOP_ASSIGN(made, quantizer.init(layer->layer, layer->weight.detach()));
+    for (auto& [name, param] : made.params) {
+      layer->params[name] = param.value.requires_grad_(true);
+      run.quantizer_slots.push_back({layer->params[name], param.lr_scale, param.weight_decay});
+    }
+    layer->state = std::move(made.state);
+    if (made.weight.defined()) {
+      if (made.weight.sizes() != layer->weight.sizes())
+        return fail("script_error", fmt::format("init (layer {}): weight has another shape than the layer's",
+                                                layer->layer.name));
+      layer->weight.detach().copy_(made.weight);
+    }
+  }
+  return {};
+}
+
+// What the contract has and this version does not run yet is refused by name: training without it would be a silent
+// wrong number.
+Status refuse_unsupported(const lua::Quantizer& quantizer) {
+  const lua::Format& format = quantizer.format();
+  std::string what;
+  if (format.blend_output) what = "blend = \"output\"";
+  if (format.requantize_every > 1) what = "requantize_every";
+  if (format.hadamard_block > 0) what = "transform";
+  for (const char* function : {"after_step", "regularizer", "input"})
+    if (quantizer.has(function)) what = function;
+  if (what.empty()) return {};
+  return fail("script_error", fmt::format("{} is not supported by this version of bitloop; remove it", what));
+}
+
+}  // namespace
+
+ForwardContext Run::context(int64_t step, bool training) const {
+  return {.quantizer = quantizer.get(),
+          .step = step,
+          .total_steps = job.train.steps,
+          .training = training,
+          .products = training ? training_products() : Products::kExact};
+}
+
+Products Run::training_products() const {
+  return job.train.precision == "bfloat16" ? Products::kBfloat16 : Products::kFloat32;
+}
+
+Result<double> Run::lambda(int64_t step) const {
+  if (!quantizer || !quantizer->has("lambda")) return 1.0;
+  return quantizer->lambda({.step = step, .total_steps = job.train.steps, .training = true});
+}
+
+NamedTensors Run::state_tensors() const {
+  NamedTensors all = model->named_parameters();
+  for (const BitLinear* layer : model->bitlinears()) {
+    for (const auto& [name, tensor] : layer->params) all.emplace_back(layer->layer.name + ".params." + name, tensor);
+    for (const auto& [name, tensor] : layer->state) all.emplace_back(layer->layer.name + ".state." + name, tensor);
+  }
+  return all;
+}
+
+Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
+  auto run = std::make_unique<Run>();
+  run->job = std::move(job);
+  run->records = &records;
+  at::set_num_threads(static_cast<int>(run->job.threads));
+  BITLOOP_ASSIGN(data, open_dataset(run->job.data, run->job.model, run->job.data_dir));
+  run->data = std::move(data);
+  if (run->job.kind == "train") {
+    BITLOOP_ASSIGN(file, open_file(kWeightsFile, O_WRONLY | O_CREAT | O_TRUNC));
+    run->weights_file = std::move(file);
+  } else if (run->job.kind == "verify") {
+    BITLOOP_ASSIGN(file, open_file(kWeightsFile, O_RDONLY));
+    run->weights_file = std::move(file);
+  }
+  run->model = std::make_unique<Gpt2>(run->job.model, run->job.rules.quantize_head, run->job.train.seed);
+  if (run->job.kind != "check") warm_training(*run);
+  warm_evaluation(*run);
+  records.stage("warm");
+  BITLOOP_TRY(sandbox::lock_down(sandbox::LockDownProfile::kCpu));
+  return run;
+}
+
+Result<std::unique_ptr<lua::Quantizer>> load_fresh(const Job& job) {
+  return lua::Quantizer::load(job.candidate, job.candidate_path, lua::Limits{});
+}
+
+Status load_candidate(Run& run) {
+  run.records->stage("candidate_loaded");
+  BITLOOP_ASSIGN(quantizer, load_fresh(run.job));
+  BITLOOP_TRY(refuse_unsupported(*quantizer));
+  BITLOOP_TRY(apply_overrides(quantizer->config(), run.job.rules, run.job.train));
+  run.quantizer = std::move(quantizer);
+  return init_layers(run);
+}
+
+const Finding* Preflight::failure() const {
+  for (const Finding& finding : findings)
+    if (!finding.ok) return &finding;
+  return nullptr;
+}
+
+Preflight run_preflight(Run& run) {
+  Preflight preflight;
+  const auto note = [&](Finding finding) {
+    run.records->finding(finding.rule, finding.ok, finding.detail);
+    preflight.findings.push_back(std::move(finding));
+    return preflight.findings.back().ok;
+  };
+  {
+    at::NoGradGuard no_grad;
+    if (const Status quantized = run.model->quantize_weights(run.context(0, false)); !quantized) {
+      note({"levels", false, quantized.error().message, quantized.error().code});
+      return preflight;
+    }
+  }
+  if (!note(audit_levels(*run.model, run.quantizer->format()))) return preflight;
+  preflight.bits_per_weight = bits_per_weight(*run.model, run.quantizer.get());
+  note({"bits_per_weight", true, fmt::format("{:.4f} bits a weight over the BitLinear layers", *preflight.bits_per_weight), ""});
+  auto fresh = load_fresh(run.job);
+  if (!fresh) {
+    note({"purity", false, fresh.error().message, fresh.error().code});
+    return preflight;
+  }
+  if (!note(audit_purity(*run.model, *run.quantizer, **fresh))) return preflight;
+  note(audit_causality(*run.model, *run.quantizer, run.data.validation, run.job.rules, preflight.leaks));
+  return preflight;
+}
+
+std::optional<CodeShares> code_shares(const Run& run) {
+  double negative = 0, zero = 0, all = 0;
+  if (!run.quantizer || run.quantizer->format().codebook_entries > 0) return std::nullopt;
+  for (const BitLinear* layer : run.model->bitlinears()) {
+    const at::Tensor& codes = layer->weight_operand.codes;
+    if (!codes.defined()) return std::nullopt;
+    negative += codes.lt(0).sum().item<double>();
+    zero += codes.eq(0).sum().item<double>();
+    all += static_cast<double>(codes.numel());
+  }
+  return CodeShares{negative / all, zero / all, 1.0 - (negative + zero) / all};
+}
+
+}  // namespace bitloop::trainer

@@ -1,0 +1,68 @@
+// What train, check and verify have in common, in an order that matters:
+//   1. open all files and the data; build the model from its seed
+//   2. start LibTorch's threads and run every shape once, so that no code is generated and no thread is started later
+//   3. narrow this process's system calls (sandbox::lock_down)
+//   4. only then load the candidate
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "harness/base/fd.h"
+#include "lua/quantizer/quantizer.h"
+#include "trainer/audit/audits.h"
+#include "trainer/checkpoint/safetensors.h"
+#include "trainer/data/dataset.h"
+#include "trainer/job.h"
+#include "trainer/model/gpt2.h"
+#include "trainer/optim/adamw.h"
+#include "trainer/records.h"
+
+namespace bitloop::trainer {
+
+// One run's parts. Not copied: layers point into it.
+struct Run {
+  Job job;
+  const Records* records = nullptr;
+  Dataset data;
+  UniqueFd weights_file;  // output/weights.safetensors: written by train, read by verify
+  std::unique_ptr<Gpt2> model;
+  std::unique_ptr<lua::Quantizer> quantizer;
+  // Learnable parameters of the layers (Q.init) with their own rate and decay.
+  std::vector<AdamW::Slot> quantizer_slots;
+
+  ForwardContext context(int64_t step, bool training) const;
+  Products training_products() const;
+  // Q.lambda at a step, 1 without it.
+  Result<double> lambda(int64_t step) const;
+  // Every tensor that makes up the trained state, for the weights file: parameters, then the layers' params and state.
+  NamedTensors state_tensors() const;
+};
+
+// Steps 1 to 3. Errors: "data_unavailable", "bad_job", "sandbox_unavailable", or an I/O error.
+Result<std::unique_ptr<Run>> prepare(Job job, const Records& records);
+
+// Step 4: loads the candidate, applies its config, calls Q.init for every layer. Errors: a test's status.
+Status load_candidate(Run& run);
+// The candidate in a Lua state of its own, for audits and for the final score.
+Result<std::unique_ptr<lua::Quantizer>> load_fresh(const Job& job);
+
+// The audits that need no training: levels, bits, causality, purity, each sent as a finding record.
+struct Preflight {
+  std::vector<Finding> findings;
+  std::optional<double> bits_per_weight;
+  bool leaks = false;
+
+  // The first failure, or null.
+  const Finding* failure() const;
+};
+Preflight run_preflight(Run& run);
+
+// Shares of the weights' codes below, at and above zero, over all layers; nullopt where there are no codes or a codebook.
+struct CodeShares {
+  double negative, zero, positive;
+};
+std::optional<CodeShares> code_shares(const Run& run);
+
+}  // namespace bitloop::trainer

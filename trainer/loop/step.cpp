@@ -1,0 +1,64 @@
+#include "trainer/loop/step.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+
+#include "trainer/optim/schedule.h"
+
+namespace bitloop::trainer {
+namespace {
+
+// A parameter that no gradient reaches would be a number that the file claims to learn and does not.
+Status require_gradients(Run& run) {
+  for (const BitLinear* layer : run.model->bitlinears())
+    for (const auto& [name, parameter] : layer->params)
+      if (!parameter.grad().defined())
+        return fail("script_error", fmt::format("no gradient reaches parameter '{}' of layer {}: use it in a surrogate "
+                                                "or row_bias, or keep it in state",
+                                                name, layer->layer.name));
+  return {};
+}
+
+}  // namespace
+
+AdamW make_optimizer(Run& run) {
+  std::vector<AdamW::Slot> slots;
+  for (const auto& [name, tensor] : run.model->named_parameters())
+    slots.push_back({tensor, 1.0, tensor.dim() >= 2 ? run.job.train.weight_decay : 0.0});
+  slots.insert(slots.end(), run.quantizer_slots.begin(), run.quantizer_slots.end());
+  return AdamW(std::move(slots), run.job.train);
+}
+
+Result<StepResult> train_step(Run& run, AdamW& optimizer, int64_t step) {
+  const TrainConfig& config = run.job.train;
+  const int64_t T = run.job.model.context, B = config.micro_batch, micro_batches = config.batch / B;
+  BITLOOP_ASSIGN(lambda, run.lambda(step));
+  ForwardContext context = run.context(step, true);
+  context.lambda = lambda;
+  BITLOOP_TRY(run.model->quantize_weights(context));
+
+  double loss_sum = 0.0;
+  for (int64_t i = 0; i < micro_batches; ++i) {
+    const Batch batch = training_batch(run.data.train, config.seed, step, i * B, B, T);
+    BITLOOP_ASSIGN(logits, run.model->forward(batch.inputs_BT, context));
+    at::Tensor loss = at::cross_entropy_loss(logits, batch.targets_BT.view({-1}));
+    loss_sum += loss.item<float>();
+    if (micro_batches > 1) loss = loss / static_cast<double>(micro_batches);
+    torch::autograd::backward({loss}, {});
+  }
+  run.model->finish_weight_gradients(context);
+  const double loss = loss_sum / static_cast<double>(micro_batches);
+  if (!std::isfinite(loss))
+    return fail("diverged", fmt::format("the training loss of step {} is not finite", step + 1));
+  if (step == 0) BITLOOP_TRY(require_gradients(run));
+
+  const double rate = learning_rate(config, step);
+  if (!std::isfinite(optimizer.step(rate)))
+    return fail("diverged", fmt::format("a gradient of step {} is not finite", step + 1));
+  return StepResult{loss, lambda, rate};
+}
+
+}  // namespace bitloop::trainer

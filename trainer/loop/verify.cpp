@@ -1,0 +1,54 @@
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "trainer/eval/evaluate.h"
+#include "trainer/loop/modes.h"
+#include "trainer/loop/step.h"
+
+namespace bitloop::trainer {
+namespace {
+
+using nlohmann::json;
+
+// The numbers that must be the same as training's.
+Result<json> repeat(Run& run) {
+  BITLOOP_TRY(load_candidate(run));
+  json first_losses = json::array();
+  {
+    AdamW optimizer = make_optimizer(run);
+    const int64_t steps = std::min(kRepeatedSteps, run.job.train.steps);
+    for (int64_t step = 0; step < steps; ++step) {
+      BITLOOP_ASSIGN(result, train_step(run, optimizer, step));
+      first_losses.push_back(result.loss);
+    }
+  }
+  {
+    at::NoGradGuard no_grad;
+    NamedTensors detached;
+    for (const auto& [name, tensor] : run.state_tensors()) detached.emplace_back(name, tensor.detach());
+    BITLOOP_TRY(read_safetensors(run.weights_file.get(), detached));
+  }
+  BITLOOP_ASSIGN(fresh, load_fresh(run.job));
+  run.quantizer = std::move(fresh);
+  const EvalOptions all{.batches = 0, .batch = run.job.train.micro_batch, .reversed = true};
+  BITLOOP_ASSIGN(score, evaluate(*run.model, run.data.validation, all, run.context(run.job.train.steps, false)));
+  return json{{"first_losses", first_losses}, {"val_loss", score.loss}};
+}
+
+}  // namespace
+
+Status verify(Job job, const Records& records) {
+  BITLOOP_ASSIGN(run, prepare(std::move(job), records));
+  const Result<json> repeated = repeat(*run);
+  const bool ok = repeated.has_value();
+  records.send("result", {{"status", ok ? "ok" : repeated.error().code},
+                          {"message", ok ? "repeated" : repeated.error().message},
+                          {"stages", json::array()},
+                          {"metrics", ok ? *repeated : json::object()},
+                          {"flags", json::array()},
+                          {"findings", json::array()}});
+  return {};
+}
+
+}  // namespace bitloop::trainer

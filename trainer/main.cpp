@@ -1,0 +1,87 @@
+// bitloop-trainer --job-fd N --event-fd N: runs one job (docs/architecture.md). Started by a supervisor, in a jail.
+#include <fmt/format.h>
+#include <malloc.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <new>
+
+#include "harness/base/fd.h"
+#include "harness/base/version.h"
+#include "trainer/job.h"
+#include "trainer/loop/modes.h"
+#include "trainer/records.h"
+
+namespace {
+
+using namespace bitloop;
+using namespace bitloop::trainer;
+
+constexpr int kDone = 0, kMachine = 3;
+
+// Activations of a step are freed and asked for again at the next: keep their pages instead of returning them to the
+// kernel, which would zero them anew each time.
+void keep_freed_memory() {
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, -1);
+  mallopt(M_TOP_PAD, 64 << 20);
+}
+
+Status dispatch(Job job, const Records& records) {
+  if (job.kind == "check") return check(std::move(job), records);
+  if (job.kind == "verify") return verify(std::move(job), records);
+  return train(std::move(job), records);
+}
+
+void send_failure(const Records& records, const std::string& status, const std::string& message) {
+  records.send("result", {{"status", status}, {"message", message}, {"stages", nlohmann::json::array()},
+                          {"metrics", nlohmann::json::object()}, {"flags", nlohmann::json::array()},
+                          {"findings", nlohmann::json::array()}});
+}
+
+int run(int job_fd, int event_fd) {
+  auto text = read_all(job_fd, size_t{64} << 20);
+  ::close(job_fd);
+  if (!text) {
+    fmt::print(stderr, "bitloop-trainer: the job can't be read: {}\n", text.error().message);
+    return kMachine;
+  }
+  auto job = parse_job(*text);
+  if (!job) {
+    fmt::print(stderr, "bitloop-trainer: {}\n", job.error().message);
+    return kMachine;
+  }
+  const Records records(event_fd, job->nonce);
+  try {
+    if (const Status done = dispatch(std::move(*job), records); !done) {
+      fmt::print(stderr, "bitloop-trainer: {}\n", done.error().message);
+      return kMachine;
+    }
+  } catch (const std::bad_alloc&) {
+    send_failure(records, "out_of_memory", "the run needs more memory than its limit allows");
+  } catch (const c10::Error& error) {
+    const std::string what = error.what_without_backtrace();
+    const bool memory = what.find("allocate memory") != std::string::npos;
+    send_failure(records, memory ? "out_of_memory" : "script_error", what.substr(0, 1000));
+  } catch (const std::exception& error) {
+    send_failure(records, "script_error", std::string(error.what()).substr(0, 1000));
+  }
+  return kDone;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Runs one bitloop job; started by the supervisor");
+  app.set_version_flag("--version", std::string(version()) + " " + git_hash());
+  int job_fd = -1, event_fd = -1;
+  app.add_option("--job-fd", job_fd, "descriptor that the job document is read from")->required();
+  app.add_option("--event-fd", event_fd, "descriptor that records are written to")->required();
+  CLI11_PARSE(app, argc, argv);
+  keep_freed_memory();
+  const int code = run(job_fd, event_fd);
+  // Not exit(): destructors of the candidate's state and of LibTorch have nothing to add.
+  fflush(nullptr);
+  ::_exit(code);
+}

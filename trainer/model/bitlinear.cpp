@@ -1,0 +1,197 @@
+#include "trainer/model/bitlinear.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "trainer/kernels/codes.h"
+
+namespace bitloop::trainer {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+lua::Context script_context(const BitLinear& layer, const ForwardContext& context) {
+  return lua::Context{.step = context.step,
+                      .total_steps = context.total_steps,
+                      .training = context.training,
+                      .layer = &layer.layer,
+                      .params = &layer.params,
+                      .state = &layer.state};
+}
+
+// Matrix product in the arithmetic asked for; float32 in and out.
+at::Tensor product(const at::Tensor& a, const at::Tensor& b, bool bfloat16) {
+  if (!bfloat16) return at::mm(a, b);
+  return at::mm(a.to(at::kBFloat16), b.to(at::kBFloat16)).to(at::kFloat);
+}
+
+// y = x̂ ŵᵀ + b on two operands, with the straight-through backward. `x_gate` and `w_gate` are the tensors that receive
+// dL/dx̂ and dL/dŵ; their numbers are not read. In integer form the codes are exact in bfloat16 (8 significant bits), so
+// the backward products use codes and apply the scales in float32: only dy is rounded.
+struct QuantizedProduct : torch::autograd::Function<QuantizedProduct> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& /*x_gate*/, const at::Tensor& /*w_gate*/,
+                            const std::optional<at::Tensor>& bias, const Operand& x, const Operand& w, bool bfloat16) {
+    const bool integer = x.codes_int8.defined() && w.codes_int8.defined();
+    ctx->saved_data["integer"] = integer;
+    ctx->saved_data["bfloat16"] = bfloat16;
+    ctx->saved_data["has_bias"] = bias.has_value();
+    if (integer) {
+      ctx->save_for_backward({x.codes_int8, x.int8_scale, w.codes_int8, w.int8_scale});
+      const at::Tensor acc = at::_int_mm(x.codes_int8, w.codes_int8.t());  // (R, N) int32
+      const at::Tensor y = at::empty(acc.sizes(), x.int8_scale.options());
+      kernels::scale_products(acc.data_ptr<int32_t>(), x.int8_scale.data_ptr<float>(), x.int8_scale.numel() > 1,
+                              w.int8_scale.data_ptr<float>(), w.int8_scale.numel() > 1,
+                              bias ? bias->const_data_ptr<float>() : nullptr, acc.size(0), acc.size(1),
+                              y.data_ptr<float>());
+      return y;
+    }
+    ctx->save_for_backward({x.value, w.value});
+    const at::Tensor y = product(x.value, w.value.t(), bfloat16);
+    return bias ? y.add_(*bias) : y;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const at::Tensor dy = grads[0];  // (R, N)
+    const auto saved = ctx->get_saved_variables();
+    const bool bfloat16 = ctx->saved_data["bfloat16"].toBool();
+    at::Tensor dx, dw;
+    if (ctx->saved_data["integer"].toBool()) {
+      const at::Tensor &x_codes = saved[0], &x_scale = saved[1], &w_codes = saved[2], &w_scale = saved[3];
+      const at::ScalarType type = bfloat16 ? at::kBFloat16 : at::kFloat;
+      if (ctx->needs_input_grad(0)) {
+        const at::Tensor scaled = w_scale.numel() > 1 ? dy * w_scale : dy;
+        dx = at::mm(scaled.to(type), w_codes.to(type)).to(at::kFloat);
+        if (w_scale.numel() == 1) dx.mul_(w_scale);
+      }
+      if (ctx->needs_input_grad(1)) {
+        const at::Tensor scaled = x_scale.numel() > 1 ? dy * x_scale.unsqueeze(1) : dy;
+        dw = at::mm(scaled.to(type).t(), x_codes.to(type)).to(at::kFloat);
+        if (x_scale.numel() == 1) dw.mul_(x_scale);
+      }
+    } else {
+      if (ctx->needs_input_grad(0)) dx = product(dy, saved[1], bfloat16);
+      if (ctx->needs_input_grad(1)) dw = product(dy.t(), saved[0], bfloat16);
+    }
+    at::Tensor db;
+    if (ctx->saved_data["has_bias"].toBool()) db = dy.sum(0);
+    return {dx, dw, db, at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+Operand float_operand(const at::Tensor& tensor) {
+  Operand operand;
+  operand.value = tensor.detach();
+  return operand;
+}
+
+// Activations (or nothing to quantise): the operand, and the tensor that receives its gradient.
+struct Activation {
+  Operand operand;
+  at::Tensor gate;
+};
+
+Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK, const ForwardContext& context,
+                                       bool want_integer) {
+  const lua::Format* format = context.quantizer ? &context.quantizer->format() : nullptr;
+  if (!layer.quantized || !format || !format->quantizes_activations) return Activation{float_operand(x_RK), x_RK};
+  BITLOOP_ASSIGN(returned, context.quantizer->activation_quant(x_RK, script_context(layer, context)));
+  BITLOOP_ASSIGN(operand, make_activation_operand(returned, x_RK, *format, layer.layer.name));
+  at::Tensor gate = operand.surrogate.defined() ? operand.surrogate : x_RK;
+  if (context.lambda < 1.0) {
+    // (1 - lambda) x + lambda x̂: no longer codes times a scale, so no integer form.
+    materialise_value(operand, x_RK, *format);
+    operand.value = x_RK.detach().lerp(operand.value, context.lambda);
+    gate = x_RK.lerp(gate, context.lambda);
+    operand.codes_int8 = at::Tensor();
+  }
+  if (!want_integer) operand.codes_int8 = at::Tensor();
+  if (!operand.codes_int8.defined()) materialise_value(operand, x_RK, *format);
+  return Activation{std::move(operand), gate};
+}
+
+}  // namespace
+
+Status quantize_weight(BitLinear& layer, const ForwardContext& context) {
+  const bool grad = at::GradMode::is_enabled();
+  const lua::Format* format = context.quantizer ? &context.quantizer->format() : nullptr;
+  layer.row_bias = layer.row_bias_graph = at::Tensor();
+  if (!layer.quantized || !format || !format->quantizes_weights) {
+    layer.weight_operand = float_operand(layer.weight);
+    layer.used_weight = layer.weight;
+    return {};
+  }
+  const lua::Context script = script_context(layer, context);
+  BITLOOP_ASSIGN(returned, context.quantizer->weight_quant(layer.weight, script));
+  BITLOOP_ASSIGN(operand, make_weight_operand(returned, layer.weight, *format, layer.layer.name));
+  if (context.quantizer->has("row_bias")) {
+    BITLOOP_ASSIGN(bias, context.quantizer->row_bias(layer.weight, operand.codes, script));
+    if (bias.numel() != layer.weight.size(0))
+      return fail("script_error", fmt::format("row_bias (layer {}): expected {} numbers, one a row, got {}",
+                                              layer.layer.name, layer.weight.size(0), bias.numel()));
+    operand.stored_numbers += bias.numel();
+    layer.row_bias_graph = bias.reshape({-1}) * context.lambda;
+    layer.row_bias = layer.row_bias_graph.detach().to(format->scale_dtype).to(at::kFloat);
+    if (grad) layer.row_bias.requires_grad_(true);
+  }
+  if (context.lambda < 1.0) {
+    operand.value = layer.weight.detach().lerp(operand.value, context.lambda);
+    operand.codes_int8 = at::Tensor();
+  }
+  layer.used_weight = operand.value.detach();
+  if (grad) layer.used_weight.requires_grad_(true);
+  layer.weight_operand = std::move(operand);
+  return {};
+}
+
+void warm_integer_products(const BitLinear& layer, int64_t rows, Products products) {
+  const int64_t N = layer.layer.out_features, K = layer.layer.in_features;
+  const auto zeros = [](int64_t a, int64_t b) {
+    Operand operand;
+    operand.codes_int8 = at::zeros({a, b}, at::kChar);
+    operand.int8_scale = at::ones({1});
+    return operand;
+  };
+  const at::Tensor x_gate = at::zeros({rows, K}).requires_grad_(true), w_gate = at::zeros({N, K}).requires_grad_(true);
+  const at::Tensor y = QuantizedProduct::apply(x_gate, w_gate, std::optional<at::Tensor>(), zeros(rows, K), zeros(N, K),
+                                               products == Products::kBfloat16);
+  torch::autograd::backward({y}, {at::ones_like(y)});
+}
+
+Result<at::Tensor> bitlinear_forward(BitLinear& layer, const at::Tensor& x_RK, const ForwardContext& context) {
+  const bool exact = context.products == Products::kExact;
+  BITLOOP_ASSIGN(activation, quantize_activation(layer, x_RK, context, !exact && layer.weight_operand.codes_int8.defined()));
+  std::optional<at::Tensor> bias;  // autograd functions take no undefined tensors
+  if (layer.bias.defined()) bias = layer.bias;
+  if (layer.row_bias.defined()) bias = bias ? *bias + layer.row_bias : layer.row_bias;
+  if (!activation.operand.codes_int8.defined() && layer.weight_operand.codes_int8.defined()) {
+    Operand weight = layer.weight_operand;
+    weight.codes_int8 = at::Tensor();
+    return QuantizedProduct::apply(activation.gate, layer.used_weight, bias, activation.operand, weight,
+                                   context.products == Products::kBfloat16);
+  }
+  return QuantizedProduct::apply(activation.gate, layer.used_weight, bias, activation.operand, layer.weight_operand,
+                                 context.products == Products::kBfloat16);
+}
+
+void finish_weight_gradient(BitLinear& layer, const ForwardContext& context) {
+  if (layer.used_weight.is_same(layer.weight)) return;  // float layer: gathered in place
+  const at::Tensor gradient = layer.used_weight.grad();
+  if (!gradient.defined()) return;
+  const at::Tensor surrogate = layer.weight_operand.surrogate;
+  if (surrogate.defined() && surrogate.requires_grad()) {
+    torch::autograd::backward({surrogate}, {context.lambda < 1.0 ? gradient * context.lambda : gradient});
+    if (context.lambda < 1.0) {
+      const at::Tensor direct = gradient * (1.0 - context.lambda);
+      layer.weight.mutable_grad() = layer.weight.grad().defined() ? layer.weight.grad() + direct : direct;
+    }
+  } else {
+    layer.weight.mutable_grad() = layer.weight.grad().defined() ? layer.weight.grad() + gradient : gradient;
+  }
+  if (layer.row_bias.defined() && layer.row_bias.grad().defined() && layer.row_bias_graph.requires_grad())
+    torch::autograd::backward({layer.row_bias_graph}, {layer.row_bias.grad()});
+}
+
+}  // namespace bitloop::trainer

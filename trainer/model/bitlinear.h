@@ -1,0 +1,68 @@
+// BitLinear: a linear layer whose weights and activations are quantised by the candidate's functions.
+//
+//   y (R, N) = x̂ (R, K) · ŵ (N, K)ᵀ + b (N),   x̂ = activation value, ŵ = weight value
+//
+// Weights are quantised once per optimiser step (quantize_weight), activations at every call. Backward is straight-through
+// or by the surrogate: dL/dx̂ = dy · ŵ goes to the activations' surrogate (or x), dL/dŵ = dyᵀ · x̂ gathers in
+// `used_weight.grad()` over micro-batches and is passed on once by finish_weight_gradient.
+// Legend: R rows, N output features, K input features.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "harness/base/result.h"
+#include "lua/quantizer/quantizer.h"
+#include "trainer/model/quantize.h"
+
+namespace bitloop::trainer {
+
+// How products are computed.
+enum class Products {
+  kExact,     // float32 on values, the oracle: what scores are made with
+  kFloat32,   // integer forward where codes allow it (exact up to float32 rounding of the scales), float32 backward
+  kBfloat16,  // integer forward where codes allow it, else bfloat16; bfloat16 backward, accumulated in float32
+};
+
+// What a forward pass needs to know beside its tensors.
+struct ForwardContext {
+  lua::Quantizer* quantizer = nullptr;  // null: all layers are float
+  int64_t step = 0;
+  int64_t total_steps = 1;
+  bool training = false;
+  double lambda = 1.0;  // share of quantisation
+  Products products = Products::kExact;
+};
+
+struct BitLinear {
+  lua::Layer layer;
+  at::Tensor weight;  // latent (N, K) float32, learnable
+  at::Tensor bias;    // (N) or undefined, learnable
+  bool quantized = true;  // false: a float layer (the head, where the task leaves it float)
+  std::map<std::string, at::Tensor> params;  // learnable, from Q.init
+  std::map<std::string, at::Tensor> state;   // from Q.init and Q.after_step
+
+  // Set by quantize_weight for one optimiser step.
+  Operand weight_operand;
+  at::Tensor used_weight;  // leaf (N, K) that products read and dL/dŵ gathers in; the latent weight for float layers
+  at::Tensor row_bias;        // leaf (N) from Q.row_bias; undefined without
+  at::Tensor row_bias_graph;  // the same numbers with the graph that leads to the weight and the parameters
+};
+
+// Runs weight_quant for this step and fills weight_operand and used_weight. Errors as lua::Quantizer and make_weight_operand.
+Status quantize_weight(BitLinear& layer, const ForwardContext& context);
+
+// Runs the integer forward and backward products of this layer once on `rows` rows of zeros: oneDNN generates code at the
+// first use of a shape, which the narrowed system calls forbid later.
+void warm_integer_products(const BitLinear& layer, int64_t rows, Products products);
+
+// x (R, K), which may carry a graph -> y (R, N). Errors as above.
+Result<at::Tensor> bitlinear_forward(BitLinear& layer, const at::Tensor& x_RK, const ForwardContext& context);
+
+// After the last micro-batch: passes dL/dŵ through lambda and the surrogate into weight.grad and the parameters' grads.
+void finish_weight_gradient(BitLinear& layer, const ForwardContext& context);
+
+}  // namespace bitloop::trainer

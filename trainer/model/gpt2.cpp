@@ -1,0 +1,125 @@
+#include "trainer/model/gpt2.h"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "trainer/model/functions.h"
+
+namespace bitloop::trainer {
+namespace {
+
+constexpr double kNormEpsilon = 1e-5;
+
+at::Tensor layer_norm(const at::Tensor& x, const LayerNorm& norm) {
+  return at::layer_norm(x, {x.size(-1)}, norm.weight, norm.bias, kNormEpsilon);
+}
+
+}  // namespace
+
+Gpt2::Gpt2(const ModelConfig& config, bool quantize_head, uint64_t seed) : config_(config) {
+  const int64_t D = config.width, L = config.layers;
+  const at::Generator generator = at::detail::createCPUGenerator(seed);
+  const auto normal = [&](at::IntArrayRef shape, double deviation) {
+    return at::empty(shape, at::kFloat).normal_(0.0, deviation, generator).requires_grad_(true);
+  };
+  const auto norm = [&] {
+    return LayerNorm{at::ones({D}).requires_grad_(true), at::zeros({D}).requires_grad_(true)};
+  };
+  const double residual = 0.02 / std::sqrt(2.0 * static_cast<double>(L));
+  int64_t index = 0;
+  const int64_t count = 4 * L + (quantize_head ? 1 : 0);
+  const auto linear = [&](const std::string& name, const char* kind, int64_t N, int64_t K, double deviation) {
+    BitLinear layer;
+    layer.layer = {.name = name, .index = index++, .count = count, .kind = kind, .in_features = K, .out_features = N};
+    layer.weight = normal({N, K}, deviation);
+    if (config.bias) layer.bias = at::zeros({N}).requires_grad_(true);
+    return layer;
+  };
+  wte_ = normal({config.padded_vocab_size, D}, 0.02);
+  wpe_ = normal({config.context, D}, 0.02);
+  for (int64_t i = 0; i < L; ++i) {
+    const std::string name = fmt::format("h.{}.", i);
+    Block block;
+    block.ln_1 = norm();
+    block.qkv = linear(name + "attn.c_attn", "attn_qkv", 3 * D, D, 0.02);
+    block.attn_proj = linear(name + "attn.c_proj", "attn_proj", D, D, residual);
+    block.ln_2 = norm();
+    block.fc = linear(name + "mlp.c_fc", "mlp_fc", 4 * D, D, 0.02);
+    block.mlp_proj = linear(name + "mlp.c_proj", "mlp_proj", D, 4 * D, residual);
+    blocks_.push_back(std::move(block));
+  }
+  ln_f_ = norm();
+  head_.layer = {.name = "lm_head", .index = index, .count = count, .kind = "head", .in_features = D,
+                 .out_features = config.padded_vocab_size};
+  head_.weight = wte_;
+  head_.quantized = quantize_head;
+}
+
+Status Gpt2::quantize_weights(const ForwardContext& context) {
+  for (Block& block : blocks_)
+    for (BitLinear* layer : {&block.qkv, &block.attn_proj, &block.fc, &block.mlp_proj})
+      BITLOOP_TRY(quantize_weight(*layer, context));
+  return quantize_weight(head_, context);
+}
+
+Result<at::Tensor> Gpt2::forward(const at::Tensor& ids_BT, const ForwardContext& context) {
+  const int64_t B = ids_BT.size(0), T = ids_BT.size(1), D = config_.width, R = B * T;
+  at::Tensor x_RD =
+      (at::embedding(wte_, ids_BT) + wpe_.narrow(0, 0, T)).view({R, D});
+  for (Block& block : blocks_) {
+    BITLOOP_ASSIGN(qkv, bitlinear_forward(block.qkv, layer_norm(x_RD, block.ln_1), context));
+    const at::Tensor heads_RD = causal_attention(qkv.view({B, T, 3 * D}), config_.heads).view({R, D});
+    BITLOOP_ASSIGN(attended, bitlinear_forward(block.attn_proj, heads_RD, context));
+    x_RD = x_RD + attended;
+    BITLOOP_ASSIGN(hidden, bitlinear_forward(block.fc, layer_norm(x_RD, block.ln_2), context));
+    BITLOOP_ASSIGN(fed, bitlinear_forward(block.mlp_proj, gelu_tanh(hidden), context));
+    x_RD = x_RD + fed;
+  }
+  return bitlinear_forward(head_, layer_norm(x_RD, ln_f_), context);
+}
+
+void Gpt2::finish_weight_gradients(const ForwardContext& context) {
+  for (BitLinear* layer : bitlinears()) finish_weight_gradient(*layer, context);
+}
+
+std::vector<BitLinear*> Gpt2::bitlinears() {
+  std::vector<BitLinear*> layers;
+  for (Block& block : blocks_)
+    for (BitLinear* layer : {&block.qkv, &block.attn_proj, &block.fc, &block.mlp_proj}) layers.push_back(layer);
+  if (head_.quantized) layers.push_back(&head_);
+  return layers;
+}
+
+std::vector<std::pair<std::string, at::Tensor>> Gpt2::named_parameters() {
+  std::vector<std::pair<std::string, at::Tensor>> all = {{"wte.weight", wte_}, {"wpe.weight", wpe_}};
+  const auto add_norm = [&](const std::string& name, const LayerNorm& norm) {
+    all.emplace_back(name + ".weight", norm.weight);
+    all.emplace_back(name + ".bias", norm.bias);
+  };
+  const auto add_linear = [&](const BitLinear& layer) {
+    all.emplace_back(layer.layer.name + ".weight", layer.weight);
+    if (layer.bias.defined()) all.emplace_back(layer.layer.name + ".bias", layer.bias);
+  };
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    const Block& block = blocks_[i];
+    add_norm(fmt::format("h.{}.ln_1", i), block.ln_1);
+    add_linear(block.qkv);
+    add_linear(block.attn_proj);
+    add_norm(fmt::format("h.{}.ln_2", i), block.ln_2);
+    add_linear(block.fc);
+    add_linear(block.mlp_proj);
+  }
+  add_norm("ln_f", ln_f_);
+  return all;
+}
+
+int64_t Gpt2::parameter_count() {
+  int64_t count = 0;
+  for (const auto& [name, tensor] : named_parameters()) count += tensor.numel();
+  return count;
+}
+
+}  // namespace bitloop::trainer

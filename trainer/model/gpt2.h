@@ -1,0 +1,60 @@
+// GPT-2 (Radford et al. 2019; nanoGPT's form) with BitLinear in every linear layer of its blocks: pre-norm blocks, learned
+// positions, tanh-GELU, head tied to the token embedding.
+// Legend: B batch, T tokens, D width, H heads, V padded vocabulary, R = B T.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "harness/base/result.h"
+#include "trainer/job.h"
+#include "trainer/model/bitlinear.h"
+
+namespace bitloop::trainer {
+
+struct LayerNorm {
+  at::Tensor weight;  // (D)
+  at::Tensor bias;    // (D)
+};
+
+struct Block {
+  LayerNorm ln_1, ln_2;
+  BitLinear qkv;        // (3D, D)   name h.<i>.attn.c_attn
+  BitLinear attn_proj;  // (D, D)    h.<i>.attn.c_proj
+  BitLinear fc;         // (4D, D)   h.<i>.mlp.c_fc
+  BitLinear mlp_proj;   // (D, 4D)   h.<i>.mlp.c_proj
+};
+
+class Gpt2 {
+ public:
+  // Weights N(0, 0.02), residual projections scaled by 1/sqrt(2 L), biases zero, norms one; the same bits for the same seed.
+  Gpt2(const ModelConfig& config, bool quantize_head, uint64_t seed);
+
+  // Quantises all weights for one optimiser step. Must precede forward, and follow each change of the weights.
+  Status quantize_weights(const ForwardContext& context);
+  // ids (B, T) int64 -> logits (R, V) float32. Errors are those of the candidate's functions.
+  Result<at::Tensor> forward(const at::Tensor& ids_BT, const ForwardContext& context);
+  // After the last backward pass of a step: finishes the gradients of all latent weights.
+  void finish_weight_gradients(const ForwardContext& context);
+
+  const ModelConfig& config() const { return config_; }
+  // The layers that the candidate quantises, in order of the forward pass (the head last, where the task quantises it).
+  std::vector<BitLinear*> bitlinears();
+  // Every learnable tensor with its name in the Hugging Face style ("h.0.attn.c_attn.weight", here (N, K)); fixed order.
+  std::vector<std::pair<std::string, at::Tensor>> named_parameters();
+  int64_t parameter_count();
+
+ private:
+  ModelConfig config_;
+  at::Tensor wte_;  // (V, D)
+  at::Tensor wpe_;  // (context, D)
+  std::vector<Block> blocks_;
+  LayerNorm ln_f_;
+  BitLinear head_;  // its weight is wte_; quantised only where the task says so
+};
+
+}  // namespace bitloop::trainer

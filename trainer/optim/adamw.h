@@ -1,0 +1,38 @@
+// AdamW (Loshchilov & Hutter 2019) with decoupled decay on matrices only, and clipping by the global gradient norm.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "trainer/job.h"
+
+namespace bitloop::trainer {
+
+class AdamW {
+ public:
+  // One learnable tensor: its rate is the schedule's times lr_scale, its decay is its own.
+  struct Slot {
+    at::Tensor parameter;
+    double lr_scale = 1.0;
+    double weight_decay = 0.0;
+  };
+
+  AdamW(std::vector<Slot> slots, const TrainConfig& config);
+
+  // Clips all gradients to config.grad_clip by their global norm, updates the parameters and drops the gradients. Parameters
+  // without gradient stay. Returns the norm before clipping; when it is not finite nothing is updated.
+  double step(double learning_rate);
+
+ private:
+  struct Moments {
+    at::Tensor first, second;
+  };
+  std::vector<Slot> slots_;
+  std::vector<Moments> moments_;
+  double beta1_, beta2_, grad_clip_;
+  int64_t steps_ = 0;
+};
+
+}  // namespace bitloop::trainer

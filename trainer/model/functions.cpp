@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "trainer/kernels/attention.h"
 #include "trainer/kernels/gelu.h"
 
 namespace bitloop::trainer {
@@ -27,12 +28,38 @@ struct Gelu : torch::autograd::Function<Gelu> {
   }
 };
 
+struct Attention : torch::autograd::Function<Attention> {
+  static kernels::AttentionShape shape_of(const at::Tensor& qkv, int64_t heads) {
+    return {qkv.size(0), qkv.size(1), heads, qkv.size(2) / 3 / heads};
+  }
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& qkv, int64_t heads) {
+    const kernels::AttentionShape shape = shape_of(qkv, heads);
+    const at::Tensor out = at::empty({shape.B, shape.T, shape.H * shape.S}, qkv.options());
+    const at::Tensor lse = at::empty({shape.B, shape.H, shape.T}, qkv.options());
+    kernels::attention_forward(qkv.const_data_ptr<float>(), shape, out.data_ptr<float>(), lse.data_ptr<float>());
+    ctx->saved_data["heads"] = heads;
+    ctx->save_for_backward({qkv, out, lse});
+    return out;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    const at::Tensor dout = grads[0].contiguous();
+    const at::Tensor dqkv = at::empty_like(saved[0]);
+    kernels::attention_backward(saved[0].const_data_ptr<float>(), saved[1].const_data_ptr<float>(),
+                                saved[2].const_data_ptr<float>(), dout.const_data_ptr<float>(),
+                                shape_of(saved[0], ctx->saved_data["heads"].toInt()), dqkv.data_ptr<float>());
+    return {dqkv, at::Tensor()};
+  }
+};
+
 }  // namespace
 
 at::Tensor gelu_tanh(const at::Tensor& x) { return Gelu::apply(x.contiguous()); }
 
 at::Tensor causal_attention(const at::Tensor& qkv_BTC, int64_t heads) {
   const int64_t B = qkv_BTC.size(0), T = qkv_BTC.size(1), D = qkv_BTC.size(2) / 3;
+  if (kernels::attention_supported({B, T, heads, D / heads}) && qkv_BTC.device().is_cpu())
+    return Attention::apply(qkv_BTC.contiguous(), heads);
   const auto qkv = qkv_BTC.view({B, T, 3, heads, D / heads}).permute({2, 0, 3, 1, 4});  // (3, B, H, T, D/H)
   const at::Tensor y = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], {}, 0.0, /*is_causal=*/true);
   return y.transpose(1, 2).reshape({B, T, D});

@@ -1,0 +1,16 @@
+import pytest
+
+from bitloop import Host
+
+
+@pytest.fixture
+def host(tmp_path):
+    running = Host(tmp_path / "workspace")
+    yield running
+    if running.process.poll() is None:
+        assert running.stop() == 0
+
+
+@pytest.fixture
+def session(host):
+    return host.session()

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <random>
 #include <set>
 
@@ -39,12 +40,21 @@ TEST(LedgerCrash, NothingAcknowledgedIsLost) {
     ASSERT_GE(child, 0);
     if (child == 0) append_forever(folder.file(), pipe->write.get(), round);
     pipe->write.reset();
-    ::usleep(std::uniform_int_distribution<useconds_t>(0, 20'000)(random));
+    // Killed at a random moment after a random number of answers, so that a slow machine gets as
+    // far as a fast one.
+    std::string text;
+    const auto answers = std::uniform_int_distribution<ptrdiff_t>(0, 10)(random);
+    while (std::ranges::count(text, '\n') < answers) {
+      char byte = 0;
+      if (::read(pipe->read.get(), &byte, 1) != 1) break;
+      text += byte;
+    }
+    ::usleep(std::uniform_int_distribution<useconds_t>(0, 5'000)(random));
     ::kill(child, SIGKILL);
     int status = 0;
     ASSERT_EQ(::waitpid(child, &status, 0), child);
     ASSERT_TRUE(WIFSIGNALED(status)) << "the child ended by itself with " << WEXITSTATUS(status);
-    std::string text = read_all(pipe->read.get()).value();
+    text += read_all(pipe->read.get()).value();
     text.erase(text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1);
     for (const std::string& line : split_lines(text)) acknowledged.insert(line);
 

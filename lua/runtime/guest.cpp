@@ -13,6 +13,7 @@ constexpr int kHookInterval = 250;  // instructions between two looks at the lim
 constexpr size_t kLargeAllocation = 64u
                                     << 10;  // from this size on the allocator looks at the clock
 constexpr size_t kMaxMessage = 2000;
+constexpr int kMaxDepth = 10'000;  // of Lua calls; Lua itself stops later, out of memory
 
 using Clock = std::chrono::steady_clock;
 
@@ -85,6 +86,10 @@ void Guest::on_count(lua_State* L, lua_Debug*) {
   Guest& guest = of(L);
   guest.instructions_left_ -= kHookInterval;
   guest.check(L);
+  lua_Debug frame;
+  if (lua_getstack(L, kMaxDepth, &frame)) {
+    raise(L, fmt::format("stack overflow: functions call each other more than {} deep", kMaxDepth));
+  }
   if (guest.instructions_left_ < 0) {
     guest.trip(L, Trip::kTimeout,
                fmt::format("more than {} instructions in one call", guest.limits_.instructions));

@@ -79,7 +79,8 @@ void TensorHeap::reserve(lua_State* L, double bytes) {
   }
   guest_.trip(
       L, Trip::kMemory,
-      fmt::format("this needs {:.4g} MiB more than the {} MiB of {} MiB that tensors take now",
+      fmt::format("out of tensor memory: {:.4g} MiB more are needed, tensors hold {} MiB and may "
+                  "hold {} MiB",
                   bytes / (1 << 20), live_bytes_ >> 20, guest_.limits().tensor_bytes >> 20));
 }
 

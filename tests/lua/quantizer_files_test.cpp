@@ -1,0 +1,146 @@
+// One contract, over every file in quantizers/.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <regex>
+
+#include "tests/lua/fixture.h"
+
+namespace bitloop::lua {
+namespace {
+
+std::string read(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+std::vector<std::string> quantizer_files() {
+  std::vector<std::string> names;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::string(BITLOOP_SOURCE_DIR) + "/quantizers")) {
+    if (entry.path().extension() == ".lua") names.push_back(entry.path().stem());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// A fixed matrix of both signs, without randomness: (n, k).
+at::Tensor wave(int64_t n, int64_t k) {
+  const at::Tensor t = at::arange(n * k, at::kFloat).view({n, k});
+  return at::sin(t * 12.9898) * at::exp(at::cos(t * 0.37)) * 0.02;
+}
+
+class QuantizerFiles : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    source_ = read(std::string(BITLOOP_SOURCE_DIR) + "/quantizers/" + GetParam() + ".lua");
+    auto loaded = load(source_, Limits{});
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    quantizer_ = std::move(*loaded);
+  }
+  Quantized weights(const at::Tensor& w) {
+    Result<Quantized> result = quantizer_->weight_quant(w, Context{});
+    EXPECT_TRUE(result) << result.error().message;
+    return result ? *result : Quantized{};
+  }
+  // The largest distance of a code to the nearest level.
+  double off_level(const at::Tensor& codes) {
+    double worst = 0;
+    const at::Tensor levels = at::tensor(quantizer_->format().levels).to(at::kFloat);
+    worst = (codes.unsqueeze(-1) - levels).abs().amin(-1).max().item<double>();
+    return worst;
+  }
+
+  std::string source_;
+  std::unique_ptr<Quantizer> quantizer_;
+};
+
+TEST_P(QuantizerFiles, SaysWhatItIs) {
+  EXPECT_EQ(quantizer_->format().name, GetParam());
+  EXPECT_FALSE(quantizer_->format().doc.empty());
+  for (const char* line :
+       {"-- BEGIN EDITABLE quantizer\n", "-- BEGIN EDITABLE config\n", "-- END EDITABLE\n",
+        "-- Paper:", "-- Weights:", "-- Activations:", "-- Bits a weight:"}) {
+    EXPECT_NE(source_.find(line), std::string::npos) << line;
+  }
+  EXPECT_TRUE(quantizer_->config().empty());
+}
+
+TEST_P(QuantizerFiles, CodesAreLevelsAndShapesFit) {
+  if (!quantizer_->has("weight_quant")) return;  // weights stay float
+  for (const at::Tensor& w :
+       {wave(16, 24), wave(1, 1), at::zeros({3, 5}), wave(7, 128) * 1e4, wave(4, 8) * 1e-9}) {
+    const Quantized result = weights(w);
+    EXPECT_EQ(result.codes.sizes(), w.sizes());
+    EXPECT_LE(off_level(result.codes), 1e-6);
+    EXPECT_TRUE(at::isfinite(result.scale).all().item<bool>());
+    EXPECT_TRUE(result.scale.dim() == 0 || result.scale.sizes() == at::IntArrayRef({w.size(0), 1}));
+  }
+}
+
+TEST_P(QuantizerFiles, ScalingTheWeightScalesTheScale) {
+  if (!quantizer_->has("weight_quant")) return;  // weights stay float
+  const at::Tensor w = wave(16, 24);
+  const Quantized once = weights(w), twice = weights(w * 4);
+  EXPECT_TRUE(at::equal(once.codes, twice.codes));  // a power of two changes no rounding
+  EXPECT_TRUE(at::equal(once.scale * 4, twice.scale));
+}
+
+TEST_P(QuantizerFiles, TheErrorIsBoundedByTheScale) {
+  if (!quantizer_->has("weight_quant")) return;  // weights stay float
+  const at::Tensor w = wave(16, 24);
+  const Quantized result = weights(w);
+  const std::vector<double>& levels = quantizer_->format().levels;
+  double gap = 0;
+  for (size_t i = 1; i < levels.size(); ++i) gap = std::max(gap, levels[i] - levels[i - 1]);
+  // Within the grid the nearest level is at most half a gap away; outside, the last level is the
+  // nearest.
+  const at::Tensor inside = (w / result.scale).clamp(levels.front(), levels.back());
+  EXPECT_LE((inside - result.codes).abs().max().item<double>(), gap / 2 + 1e-5);
+}
+
+TEST_P(QuantizerFiles, ActivationCodesAreIntegersInRange) {
+  if (!quantizer_->has("activation_quant")) return;  // activations stay float
+  for (const at::Tensor& x : {wave(32, 24), at::zeros({2, 4}), wave(3, 8) * 1e6}) {
+    const Result<Quantized> result = quantizer_->activation_quant(x, Context{});
+    ASSERT_TRUE(result) << result.error().message;
+    EXPECT_TRUE(at::equal(result->codes, result->codes.round()));
+    EXPECT_GE(result->codes.min().item<double>(), -128);
+    EXPECT_LE(result->codes.max().item<double>(), 127);
+    EXPECT_EQ(result->scale.sizes(), at::IntArrayRef({x.size(0), 1}));
+    // One step of the grid is the row's scale: no value is further from x than half of it.
+    const at::Tensor error = (result->codes * result->scale - x).abs() / result->scale;
+    EXPECT_LE(error.max().item<double>(), 0.5 + 1e-4);
+  }
+}
+
+TEST_P(QuantizerFiles, RowsOfActivationsDoNotSeeEachOther) {
+  if (!quantizer_->has("activation_quant")) return;  // activations stay float
+  const at::Tensor x = wave(6, 16);
+  const at::Tensor y = at::cat({x.narrow(0, 0, 3), wave(3, 16) * 100});
+  const Result<Quantized> a = quantizer_->activation_quant(x, Context{}),
+                          b = quantizer_->activation_quant(y, Context{});
+  EXPECT_TRUE(at::equal(a->codes.narrow(0, 0, 3), b->codes.narrow(0, 0, 3)));
+  EXPECT_TRUE(at::equal(a->scale.narrow(0, 0, 3), b->scale.narrow(0, 0, 3)));
+}
+
+TEST_P(QuantizerFiles, CallsArePureAndRepeat) {
+  if (!quantizer_->has("weight_quant")) return;  // weights stay float
+  const std::string before = quantizer_->state_digest();
+  const at::Tensor a = wave(8, 8), b = wave(8, 8).t().contiguous();
+  const Quantized first = weights(a);
+  weights(b);
+  const Quantized again = weights(a);
+  EXPECT_TRUE(at::equal(first.codes, again.codes));
+  EXPECT_TRUE(at::equal(first.scale, again.scale));
+  EXPECT_EQ(before, quantizer_->state_digest());
+  const auto other = load(source_, Limits{});
+  EXPECT_TRUE(at::equal(first.codes, (*other)->weight_quant(a, Context{})->codes));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, QuantizerFiles, ::testing::ValuesIn(quantizer_files()),
+                         [](const auto& file) { return file.param; });
+
+}  // namespace
+}  // namespace bitloop::lua

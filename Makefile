@@ -1,6 +1,6 @@
 # The commands of bitloop's users and developers; `make` lists them. CMakePresets.json has the builds behind them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-fast bench asan tsan format clean
+.PHONY: help setup configure build build-tests demo test test-fast bench asan tsan format clean
 MAKEFLAGS += --no-print-directory
 
 # As many compilers as there are cores, but no more than memory allows: one that reads LibTorch's headers takes 2 GB.
@@ -10,23 +10,28 @@ DEMO_FLAGS ?=
 BENCH_FLAGS ?=
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 setup:  ## install the Debian packages, fetch and unpack LibTorch and the data
 	@scripts/setup
 
-build: setup  ## set up, then build; the programs are in build/bin/
+configure: setup
 	@mkdir -p build
 	@cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+
+build: configure  ## set up, then build the programs into build/bin/
+	@cmake --build --preset release --parallel $(JOBS) --target bitloop bitloop-trainer bitloop_assets
+
+build-tests: configure
 	@cmake --build --preset release --parallel $(JOBS)
 
 demo: build  ## set up, build and play one agent's session: edits, a check, two tests, a submission
 	@build/bin/bitloop demo $(DEMO_FLAGS)
 
-test: build  ## set up, build and run all tests
+test: build-tests  ## set up, build and run all tests
 	@ctest --preset release
 
-test-fast: build  ## only the tests that take seconds
+test-fast: build-tests  ## only the tests that take seconds
 	@ctest --preset fast
 
 bench: build  ## measure bitloop beside PyTorch, print ratios (BENCH_FLAGS="--help" tells more)

@@ -131,7 +131,8 @@ class Machine:
         libraries = ["libtorch_cpu", "libc10", "libtorch_cuda", "libc10_cuda", "libtorch_cuda_linalg", "libtorch_nvshmem",
                      "libtorch_python"]
         zip_file(self.index / "torch-2.11.0-cp311-cp311-manylinux_2_28_x86_64.whl",
-                 ["torch/__init__.py", "torch/include/ATen/ATen.h", "torch/lib/libgomp.so.1",
+                 ["torch/__init__.py", "torch/include/ATen/ATen.h", "torch/include/fmt/format.h",
+                  "torch/lib/libgomp.so.1",
                   *(f"torch/lib/{name}.so" for name in libraries)])
         zip_file(self.index / "nvidia_cuda_runtime-13.0-py3-none-any.whl", ["nvidia/cu13/lib/libcudart.so.13"])
         zip_file(self.index / "nvidia_cuda_cupti-13.0-py3-none-any.whl",

@@ -61,6 +61,7 @@ void* Guest::allocate(void* self, void* memory, size_t old_size, size_t new_size
     // the deadline late.
     if (new_size > kLargeAllocation && Clock::now() > guest.deadline_) {
       guest.trip_ = Trip::kTimeout;
+      guest.trip_message_ = guest.timeout_message();
       return nullptr;
     }
   }
@@ -99,8 +100,12 @@ void Guest::on_count(lua_State* L, lua_Debug*) {
 void Guest::check(lua_State* L) {
   if (tripped()) raise(L, trip_message_);
   if (Clock::now() > deadline_) {
-    trip(L, Trip::kTimeout, fmt::format("took longer than the {} s of one call", seconds_));
+    trip(L, Trip::kTimeout, timeout_message());
   }
+}
+
+std::string Guest::timeout_message() const {
+  return fmt::format("took longer than the {} s of one call", seconds_);
 }
 
 void Guest::trip(lua_State* L, Trip what, const std::string& message) {
@@ -149,8 +154,7 @@ Error Guest::take_error(int status) {
   const char* code = "script_error";
   if (trip_ == Trip::kTimeout) {
     code = "timeout";
-    if (status == LUA_ERRMEM)
-      message = fmt::format("took longer than the {} s of one call", seconds_);
+    if (status == LUA_ERRMEM) message = timeout_message();
   } else if (trip_ == Trip::kMemory || status == LUA_ERRMEM) {
     code = "out_of_memory";
     if (status == LUA_ERRMEM) {

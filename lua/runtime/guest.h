@@ -65,6 +65,7 @@ class Guest {
   static int enter(lua_State* L);
   static int add_position(lua_State* L);
   Error take_error(int status);
+  std::string timeout_message() const;
 
   Limits limits_;
   std::string file_name_;

@@ -18,13 +18,13 @@ namespace bitloop::api {
 constexpr size_t kMaxBodyBytes = size_t{1} << 20;
 
 struct RawRequest {
-  std::string method;
-  std::string path;  // decoded
-  std::multimap<std::string, std::string> query;
-  std::string content_type;
-  std::string if_match;
-  std::string idempotency_key;
-  std::string body;
+  std::string method = {};
+  std::string path = {};  // decoded
+  std::multimap<std::string, std::string> query = {};
+  std::string content_type = {};
+  std::string if_match = {};
+  std::string idempotency_key = {};
+  std::string body = {};
 };
 
 // Remembers the first answer to each Idempotency-Key for as long as the process lives (the newest

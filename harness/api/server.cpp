@@ -120,6 +120,11 @@ Server::Server(Dispatcher& dispatcher, const ServerOptions& options)
   httplib::Server& http = impl.http;
   http.new_task_queue = [threads = options.max_connections] { return new PoolQueue(threads); };
   http.set_tcp_nodelay(true);
+  // The library's own choice is SO_REUSEPORT, with which a second server would share the port unnoticed.
+  http.set_socket_options([](socket_t socket) {
+    const int yes = 1;
+    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  });
   http.set_payload_max_length(kMaxBodyBytes);
   http.set_read_timeout(kReadTimeoutS);
   http.set_write_timeout(kWriteTimeoutS);

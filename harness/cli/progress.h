@@ -14,8 +14,9 @@ namespace bitloop::cli {
 struct RunNumbers {
   int64_t step = 0;
   int64_t total_steps = 0;  // 0: not known
-  std::optional<double> train_loss, val_loss, tokens_per_s, q_neg1, q_zero, q_pos1;
-  std::string stage;
+  std::optional<double> train_loss = {}, val_loss = {}, tokens_per_s = {};
+  std::optional<double> q_neg1 = {}, q_zero = {}, q_pos1 = {};  // shares of codes
+  std::string stage = {};
 };
 
 // "step 230/400  loss 2.4123  val 2.5120  26,912 tokens/s  quant=[-1:0.31 0:0.38 +1:0.31]"; unknown

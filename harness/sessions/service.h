@@ -51,9 +51,9 @@ struct EditRequest {
   std::string path;  // "candidate.lua"
   std::string
       op;  // "replace", "insert", "rewrite" or "str_replace", with the members below that it needs
-  std::optional<int64_t> start_line, end_line, after_line;
-  std::optional<std::string> region, content, old_str, new_str;
-  std::string description;
+  std::optional<int64_t> start_line = {}, end_line = {}, after_line = {};
+  std::optional<std::string> region = {}, content = {}, old_str = {}, new_str = {};
+  std::string description = {};
 };
 
 struct EditAnswer {
@@ -95,8 +95,8 @@ struct HistoryItem {
 struct NewSession {
   std::string task;
   std::string quantizer = "ternary";
-  std::optional<int64_t> tests;  // at most the task's budget
-  std::string agent;
+  std::optional<int64_t> tests = {};  // at most the task's budget
+  std::string agent = {};
 };
 
 // A run from the command line, outside any agent's session.

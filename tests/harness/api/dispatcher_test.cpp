@@ -1,0 +1,116 @@
+#include "harness/api/dispatcher.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <stdexcept>
+#include <thread>
+
+namespace bitloop::api {
+namespace {
+
+class DispatcherTest : public ::testing::Test {
+ protected:
+  DispatcherTest() : dispatcher_(routes()) {}
+
+  std::vector<Route> routes() {
+    std::vector<Route> list;
+    list.push_back({"GET",
+                    "/things/{id}",
+                    "",
+                    {{"wait", FieldType::kInteger, false, ""}},
+                    {},
+                    200,
+                    "",
+                    [](const Request& request) {
+                      return json_response({{"id", request.parameters.at("id")}});
+                    }});
+    list.push_back({"POST",
+                    "/things",
+                    "",
+                    {},
+                    {{"name", FieldType::kString, false, ""}},
+                    201,
+                    "",
+                    [this](const Request& request) -> Result<Response> {
+                      const int call = ++calls_;
+                      if (request.text("name") == "throw") throw std::runtime_error("a bug");
+                      if (request.text("name") == "refuse") return fail("no_tests_left", "No.");
+                      return json_response({{"call", call}, {"if_match", request.if_match}}, 201);
+                    }});
+    return list;
+  }
+  Response post(const std::string& body, const std::string& key = "",
+                const std::string& type = "application/json") {
+    return dispatcher_.dispatch({"POST", "/things", {}, type, "W/\"abc\"", key, body});
+  }
+  static std::string code_of(const Response& response) {
+    EXPECT_EQ(response.content_type, "application/problem+json");
+    return nlohmann::json::parse(response.body)["code"];
+  }
+
+  std::atomic<int> calls_{0};
+  Dispatcher dispatcher_;
+};
+
+TEST_F(DispatcherTest, FindsTheRoute) {
+  EXPECT_EQ(dispatcher_.dispatch({.method = "GET", .path = "/things/7"}).body, "{\"id\":\"7\"}\n");
+  EXPECT_EQ(dispatcher_.dispatch({.method = "HEAD", .path = "/things/7"}).status, 200);
+  EXPECT_EQ(nlohmann::json::parse(post("{}").body)["if_match"], "abc");
+}
+
+TEST_F(DispatcherTest, ProblemsOfRouting) {
+  EXPECT_EQ(code_of(dispatcher_.dispatch({.method = "GET", .path = "/nothing"})),
+            "route_not_found");
+  const Response response = dispatcher_.dispatch({.method = "DELETE", .path = "/things/7"});
+  EXPECT_EQ(response.status, 405);
+  EXPECT_EQ(response.headers,
+            (std::vector<std::pair<std::string, std::string>>{{"Allow", "GET, HEAD"}}));
+  EXPECT_EQ(
+      code_of(dispatcher_.dispatch({.method = "GET", .path = "/things/7", .query = {{"x", "1"}}})),
+      "unknown_field");
+}
+
+TEST_F(DispatcherTest, ABodyMustSayThatItIsJson) {
+  EXPECT_EQ(code_of(post("{}", "", "text/plain")), "unsupported_media_type");
+  EXPECT_EQ(code_of(post("{}", "", "")), "unsupported_media_type");
+  EXPECT_EQ(post("{}", "", "Application/JSON; charset=utf-8").status, 201);
+  EXPECT_EQ(post("", "", "").status, 201);
+}
+
+TEST_F(DispatcherTest, AnExceptionIsAProblemAndTheServerLives) {
+  const Response response = post(R"({"name":"throw"})");
+  EXPECT_EQ(response.status, 500);
+  EXPECT_EQ(code_of(response), "internal");
+  EXPECT_EQ(response.body.find("a bug"), std::string::npos);  // the log has it, not the client
+  EXPECT_EQ(post("{}").status, 201);
+}
+
+TEST_F(DispatcherTest, AKeyIsAnsweredOnce) {
+  const Response first = post("{}", "k");
+  EXPECT_EQ(post("{}", "k").body, first.body);
+  EXPECT_EQ(calls_, 1);
+  EXPECT_EQ(code_of(post(R"({"name":"x"})", "k")), "key_reused");
+  EXPECT_NE(post("{}", "other").body, first.body);
+  EXPECT_EQ(code_of(post("{}", std::string(256, 'k'))), "invalid_request");
+}
+
+TEST_F(DispatcherTest, ARefusalIsKeptButAFailureIsNot) {
+  post(R"({"name":"refuse"})", "r");
+  post(R"({"name":"refuse"})", "r");
+  EXPECT_EQ(calls_, 1);
+  post(R"({"name":"throw"})", "t");
+  post(R"({"name":"throw"})", "t");
+  EXPECT_EQ(calls_, 3);
+}
+
+TEST_F(DispatcherTest, RepeatsAtTheSameTimeAreDoneOnce) {
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 8; ++i)
+    threads.emplace_back([this] { EXPECT_EQ(post("{}", "same").status, 201); });
+  threads.clear();
+  EXPECT_EQ(calls_, 1);
+}
+
+}  // namespace
+}  // namespace bitloop::api

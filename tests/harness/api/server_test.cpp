@@ -1,0 +1,94 @@
+#include "harness/api/server.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "harness/api/client.h"
+
+namespace bitloop::api {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A server on any free port, and the real client.
+class ServerTest : public ::testing::Test {
+ protected:
+  ServerTest() : dispatcher_(routes()), server_(dispatcher_, {}) {
+    port_ = server_.bind().value();
+    thread_ = std::thread([this] { server_.run(); });
+  }
+  ~ServerTest() override {
+    release_ = true;
+    server_.stop();
+    thread_.join();
+  }
+  std::vector<Route> routes() {
+    std::vector<Route> list;
+    list.push_back({"GET", "/held", "", {}, {}, 200, "", [this](const Request&) {
+                      ++held_;
+                      while (!release_) std::this_thread::sleep_for(2ms);
+                      return json_response({});
+                    }});
+    list.push_back({"POST",
+                    "/echo",
+                    "",
+                    {},
+                    {{"text", FieldType::kString, false, ""}},
+                    200,
+                    "",
+                    [](const Request& request) {
+                      return json_response({{"size", request.text("text").value_or("").size()}});
+                    }});
+    return list;
+  }
+
+  std::atomic<bool> release_{false};
+  std::atomic<int> held_{0};
+  Dispatcher dispatcher_;
+  Server server_;
+  int port_ = 0;
+  std::thread thread_;
+};
+
+TEST_F(ServerTest, AnswersOverASocket) {
+  Client client("127.0.0.1", port_);
+  EXPECT_EQ(client.post("/echo", {{"text", "four"}})->document["size"], 4);
+  const auto missing = client.get("/nothing");
+  EXPECT_EQ(missing->status, 404);
+  EXPECT_EQ(missing->document["code"], "route_not_found");
+}
+
+TEST_F(ServerTest, ALargeBodyIsRefused) {
+  Client client("127.0.0.1", port_);
+  EXPECT_EQ(client.post("/echo", {{"text", std::string(kMaxBodyBytes - 100, 'x')}})->status, 200);
+  const auto refused = client.post("/echo", {{"text", std::string(kMaxBodyBytes + 1, 'x')}});
+  ASSERT_TRUE(refused) << refused.error().message;
+  EXPECT_EQ(refused->status, 413);
+  EXPECT_EQ(refused->document["code"], "body_too_large");
+}
+
+TEST_F(ServerTest, HeldRequestsLeaveRoomForOthers) {
+  std::vector<std::jthread> held;
+  for (int i = 0; i < 40; ++i)
+    held.emplace_back([this] { EXPECT_EQ(Client("127.0.0.1", port_).get("/held")->status, 200); });
+  while (held_ < 40) std::this_thread::sleep_for(2ms);
+  EXPECT_EQ(Client("127.0.0.1", port_).post("/echo", nlohmann::ordered_json::object())->status,
+            200);
+  EXPECT_FALSE(server_.wait_idle(1));
+  release_ = true;
+  EXPECT_TRUE(server_.wait_idle(60'000));
+}
+
+TEST_F(ServerTest, APortInUseIsAnError) {
+  Server second(dispatcher_, {.port = port_});
+  EXPECT_EQ(second.bind().error().code, "port_in_use");
+}
+
+TEST(ClientTest, NobodyThereIsAnError) {
+  EXPECT_EQ(Client("127.0.0.1", 1).get("/").error().code, "no_answer");
+}
+
+}  // namespace
+}  // namespace bitloop::api

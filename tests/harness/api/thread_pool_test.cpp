@@ -1,0 +1,44 @@
+#include "harness/api/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <latch>
+
+namespace bitloop::api {
+namespace {
+
+TEST(GrowingPool, RunsAsManyAtOnceAsItMay) {
+  GrowingPool pool(8);
+  std::latch all_here(8);
+  for (int i = 0; i < 8; ++i) pool.enqueue([&all_here] { all_here.arrive_and_wait(); });
+  all_here.wait();  // hangs unless all eight run at the same time
+}
+
+TEST(GrowingPool, WhatIsTooMuchWaits) {
+  std::atomic<int> active{0};
+  std::atomic<int> most{0};
+  std::atomic<int> done{0};
+  {
+    GrowingPool pool(3);
+    for (int i = 0; i < 100; ++i)
+      pool.enqueue([&] {
+        const int now = ++active;
+        int seen = most;
+        while (now > seen && !most.compare_exchange_weak(seen, now)) {
+        }
+        --active;
+        ++done;
+      });
+  }
+  EXPECT_EQ(done, 100);  // shutdown ran all that was enqueued
+  EXPECT_LE(most, 3);
+}
+
+TEST(GrowingPool, AnUnusedPoolEnds) {
+  GrowingPool pool(4);
+  pool.shutdown();
+}
+
+}  // namespace
+}  // namespace bitloop::api

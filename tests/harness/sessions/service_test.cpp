@@ -1,0 +1,288 @@
+#include "harness/sessions/service.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <set>
+#include <thread>
+
+#include "harness/base/fd.h"
+#include "harness/journal/journal.h"
+#include "harness/ledger/ledger.h"
+
+namespace bitloop::sessions {
+namespace {
+
+// A service on a workspace and a share folder of its own; runs are performed by the fake supervisor
+// of tests/e2e, which obeys words in the candidate.
+class ServiceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "bitloop-service-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+    const std::filesystem::path source = BITLOOP_SOURCE_DIR;
+    const std::filesystem::path share = folder_ / "share";
+    std::filesystem::create_directories(share / "quantizers");
+    std::filesystem::create_directories(share / "tasks");
+    std::filesystem::copy(source / "trainer/presets", share / "presets");
+    for (const char* task : {"quick.json", "quick-mls.json"})
+      std::filesystem::copy(source / "harness/tasks" / task, share / "tasks" / task);
+    for (const char* name : {"program.md", "lua.md", "model.md"})
+      ASSERT_TRUE(write_file_atomic(share / name, std::string(name) + "\n"));
+    ASSERT_TRUE(
+        write_file_atomic(share / "quantizers/ternary.lua",
+                          "-- BEGIN EDITABLE quantizer\none\ntwo\n-- END EDITABLE\nreturn Q\n"));
+    ::setenv("BITLOOP_SUPERVISOR", (source / "tests/e2e/fake_supervisor.py").c_str(), 1);
+    open();
+  }
+  void TearDown() override {
+    service_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void open() {
+    service_.reset();
+    auto opened = Service::open({folder_ / "workspace", folder_ / "share", 1, true});
+    ASSERT_TRUE(opened) << opened.error().message;
+    service_ = std::move(*opened);
+  }
+  std::string create() { return service_->create({.task = "quick", .agent = "tester"})->id; }
+  // Puts a line into the region.
+  Result<EditAnswer> say(const std::string& id, const std::string& words) {
+    EditRequest edit;
+    edit.path = "candidate.lua";
+    edit.op = "insert";
+    edit.after_line = 1;
+    edit.content = words;
+    return service_->edit(id, edit);
+  }
+  TestView test(const std::string& id) {
+    const auto started = service_->start_test(id, "");
+    EXPECT_TRUE(started) << started.error().message;
+    return *service_->test(id, started->test, 60'000);
+  }
+  std::string content(const std::string& id) {
+    return service_->view(id, "candidate.lua", {}, {})->content;
+  }
+  std::string head(const std::string& id) { return service_->get(id)->commit; }
+
+  std::filesystem::path folder_;
+  std::unique_ptr<Service> service_;
+};
+
+TEST_F(ServiceTest, ANewSessionHasTheQuantizerAndTheTexts) {
+  const auto session = service_->create({.task = "quick", .tests = 2, .agent = "a"});
+  ASSERT_TRUE(session) << session.error().message;
+  EXPECT_EQ(session->tests_left, 2);
+  EXPECT_EQ(session->state, "open");
+  std::vector<std::string> paths;
+  for (const FileInfo& file : session->files) paths.push_back(file.path);
+  EXPECT_EQ(paths, (std::vector<std::string>{"candidate.lua", "program.md", "lua.md", "model.md",
+                                             "quantizers/ternary.lua"}));
+  EXPECT_EQ(session->files[0].editable, (Ranges{{2, 3}}));
+  EXPECT_TRUE(session->files[4].editable.empty());
+}
+
+TEST_F(ServiceTest, WhatCannotBeCreated) {
+  EXPECT_EQ(service_->create({.task = "nope"}).error().code, "task_not_found");
+  EXPECT_EQ(service_->create({.task = "quick", .quantizer = "nope"}).error().code,
+            "unknown_quantizer");
+  EXPECT_EQ(service_->create({.task = "quick", .tests = 4}).error().code, "too_many_tests");
+  EXPECT_EQ(service_->create({.task = "quick", .agent = "a\x01"}).error().code, "invalid_text");
+  EXPECT_TRUE(service_->list().empty());
+}
+
+TEST_F(ServiceTest, UndoCountsEditsOnly) {
+  const std::string id = create();
+  const std::string start = content(id);
+  ASSERT_TRUE(say(id, "a"));
+  const std::string after_a = content(id);
+  ASSERT_TRUE(service_->check(id));
+  ASSERT_TRUE(say(id, "b"));
+  EXPECT_EQ(service_->undo(id, 3).error().code, "nothing_to_undo");
+  EXPECT_EQ(service_->undo(id, 0).error().code, "nothing_to_undo");
+  ASSERT_TRUE(service_->undo(id, 1));
+  EXPECT_EQ(content(id), after_a);
+  open();
+  const auto undone = service_->undo(id, 1);
+  ASSERT_TRUE(undone);
+  EXPECT_EQ(undone->message, "OK: Undid 1 edit(s) in candidate.lua. Editable range: 2–3.");
+  EXPECT_EQ(content(id), start);
+  EXPECT_EQ(service_->undo(id, 1).error().code, "nothing_to_undo");
+}
+
+TEST_F(ServiceTest, AFailedEditChangesNothing) {
+  const std::string id = create();
+  const std::string before = head(id);
+  EditRequest edit{
+      .path = "candidate.lua", .op = "replace", .start_line = 1, .end_line = 2, .content = "x"};
+  EXPECT_EQ(service_->edit(id, edit).error().code, "edit_out_of_range");
+  edit.region = "quantizer";
+  EXPECT_EQ(service_->edit(id, edit).error().code, "unknown_field");
+  EXPECT_EQ(service_->edit(id, {.path = "candidate.lua", .op = "rewrite"}).error().code,
+            "missing_field");
+  EXPECT_EQ(service_->edit(id, {.path = "candidate.lua", .op = "erase"}).error().code,
+            "unknown_op");
+  EXPECT_EQ(service_->edit(id, {.path = "lua.md", .op = "rewrite"}).error().code, "file_read_only");
+  EXPECT_EQ(service_->edit(id, {.path = "../x", .op = "rewrite"}).error().code, "file_not_found");
+  EXPECT_EQ(service_->edit("none", edit).error().code, "session_not_found");
+  EXPECT_EQ(head(id), before);
+}
+
+TEST_F(ServiceTest, AnExpectedCommitMustBeTheNewest) {
+  const std::string id = create();
+  const std::string first = head(id);
+  const EditRequest edit{.path = "candidate.lua", .op = "insert", .after_line = 1, .content = "x"};
+  ASSERT_TRUE(service_->edit(id, edit, first));
+  EXPECT_EQ(service_->edit(id, edit, first).error().code, "commit_mismatch");
+  EXPECT_TRUE(service_->edit(id, edit, "*"));
+}
+
+TEST_F(ServiceTest, RevertGoesToATestOrACommitOfThisSession) {
+  const std::string id = create();
+  const std::string start = head(id);
+  ASSERT_TRUE(say(id, "tested"));
+  const TestView tested = test(id);
+  ASSERT_TRUE(say(id, "later"));
+  ASSERT_TRUE(service_->revert_to_test(id, 1));
+  EXPECT_NE(content(id).find("tested"), std::string::npos);
+  EXPECT_EQ(content(id).find("later"), std::string::npos);
+  ASSERT_TRUE(service_->revert_to_commit(id, start.substr(0, 8)));
+  EXPECT_EQ(content(id).find("tested"), std::string::npos);
+  EXPECT_EQ(service_->revert_to_test(id, 2).error().code, "test_not_found");
+  EXPECT_EQ(service_->revert_to_commit(create(), tested.commit).error().code, "unknown_commit");
+}
+
+TEST_F(ServiceTest, ATestIsChargedAndOnlyInfrastructureIsGivenBack) {
+  const std::string id = create();
+  EXPECT_EQ(service_->start_test(id, "")->tests_left, 2);
+  EXPECT_EQ(service_->test(id, 1, 60'000)->status, "ok");
+  ASSERT_TRUE(say(id, "FAKE_STATUS=diverged"));
+  EXPECT_EQ(test(id).tests_left, 1);
+  ASSERT_TRUE(say(id, "FAKE_DIE"));
+  EXPECT_EQ(test(id).tests_left, 1);
+  ASSERT_TRUE(service_->undo(id, 1));
+  EXPECT_EQ(test(id).tests_left, 0);
+  EXPECT_EQ(service_->start_test(id, "").error().code, "no_tests_left");
+  EXPECT_EQ(service_->test(id, 9).error().code, "test_not_found");
+}
+
+TEST_F(ServiceTest, TheCandidateOfARunningTestIsLeftAlone) {
+  const std::string id = create();
+  ASSERT_TRUE(say(id, "FAKE_SLEEP=1"));
+  ASSERT_TRUE(service_->start_test(id, ""));
+  EXPECT_EQ(say(id, "x").error().code, "test_running");
+  EXPECT_EQ(service_->undo(id, 1).error().code, "test_running");
+  EXPECT_EQ(service_->revert_to_test(id, 1).error().code, "test_running");
+  EXPECT_EQ(service_->start_test(id, "").error().code, "test_running");
+  EXPECT_EQ(service_->submit(id, 1).error().code, "test_running");
+  EXPECT_EQ(service_->get(id)->state, "testing");
+  EXPECT_EQ(service_->test(id, 1, 60'000)->status, "ok");
+  EXPECT_TRUE(service_->undo(id, 1));
+}
+
+TEST_F(ServiceTest, ASubmissionBindsTheTestsCandidateAndCloses) {
+  const std::string id = create();
+  ASSERT_TRUE(say(id, "scored"));
+  test(id);
+  ASSERT_TRUE(say(id, "FAKE_STATUS=rejected"));
+  test(id);
+  EXPECT_EQ(service_->submit(id, 3).error().code, "test_not_found");
+  EXPECT_EQ(service_->submit(id, 2).error().code, "test_failed");
+  const auto submitted = service_->submit(id, 1);
+  ASSERT_TRUE(submitted);
+  EXPECT_EQ(submitted->message, "[submit] Submitting result from test #1 as final.");
+  EXPECT_NE(content(id).find("scored"), std::string::npos);
+  EXPECT_EQ(content(id).find("rejected"), std::string::npos);
+  for (const auto& code :
+       {say(id, "x").error().code, service_->submit(id, 1).error().code,
+        service_->start_test(id, "").error().code, service_->check(id).error().code})
+    EXPECT_EQ(code, "session_closed");
+  EXPECT_EQ(service_->results()[0]["submitted"], true);
+  EXPECT_EQ(service_->results()[1]["submitted"], false);
+}
+
+TEST_F(ServiceTest, TheLedgerComesBackFromTheJournal) {
+  const std::string id = create();
+  test(id);
+  test(id);
+  ASSERT_TRUE(service_->submit(id, 2));
+  const std::string table = service_->results_tsv();
+  service_.reset();
+  std::filesystem::remove(folder_ / "workspace/results.tsv");
+  open();
+  EXPECT_EQ(service_->results_tsv(), table);
+}
+
+TEST_F(ServiceTest, ARunOutlivesItsServiceAndIsAdopted) {
+  const std::string id = create();
+  ASSERT_TRUE(say(id, "FAKE_SLEEP=0.5"));
+  ASSERT_TRUE(service_->start_test(id, ""));
+  while (!std::filesystem::exists(service_->run_dir(id, 1) / "events.jsonl"))
+    std::this_thread::yield();
+  open();
+  EXPECT_EQ(service_->get(id)->tests_left, 2);
+  const auto ended = service_->test(id, 1, 60'000);
+  EXPECT_EQ(ended->status, "ok");
+  EXPECT_FALSE(ended->commit.empty());
+  EXPECT_EQ(service_->results().size(), 1u);
+}
+
+TEST_F(ServiceTest, ATestThatNeverStartedIsGivenBack) {
+  const std::string first = create();
+  const std::string second = create();
+  ASSERT_TRUE(say(first, "FAKE_SLEEP=1"));
+  ASSERT_TRUE(service_->start_test(first, ""));
+  ASSERT_TRUE(service_->start_test(second, ""));  // waits behind the first
+  open();
+  const auto ended = service_->test(second, 1);
+  EXPECT_EQ(ended->status, "infrastructure");
+  EXPECT_EQ(ended->tests_left, 3);
+}
+
+TEST_F(ServiceTest, AWorkspaceHasOneService) {
+  EXPECT_EQ(Service::open({folder_ / "workspace", folder_ / "share", 1, true}).error().code,
+            "workspace_in_use");
+}
+
+TEST_F(ServiceTest, ALocalRunIsARowOfSessionLocal) {
+  LocalRun run;
+  run.candidate = "-- no regions needed\nreturn Q\n";
+  run.quantizer = "mine";
+  run.task = *service_->task("quick");
+  run.preset = nlohmann::json::parse(*read_file(folder_ / "share/presets/quick.json"));
+  run.seed = 7;
+  ASSERT_TRUE(service_->start_local(run));
+  const auto ended = service_->test("local", 1, 60'000);
+  EXPECT_EQ(ended->status, "ok");
+  EXPECT_TRUE(ended->message.starts_with("### train (quick)\n"));
+  const auto row = service_->results()[0];
+  EXPECT_EQ(row["session"], "local");
+  EXPECT_EQ(row["type"], "local");
+  EXPECT_EQ(row["seed"], 7);
+  EXPECT_EQ(row["quantizer"], "mine");
+  open();
+  EXPECT_EQ(service_->results().size(), 1u);
+}
+
+TEST_F(ServiceTest, ManyThreadsLoseNothing) {
+  const std::string id = create();
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([this, &id, t] {
+      for (int i = 0; i < 5; ++i) {
+        EXPECT_TRUE(say(id, "thread " + std::to_string(t) + " line " + std::to_string(i)));
+        (void)service_->list();
+        (void)service_->results();
+      }
+    });
+  threads.clear();
+  EXPECT_EQ(service_->history(id)->size(), 21u);
+  EXPECT_EQ(service_->view(id, "candidate.lua", {}, {})->editable, (Ranges{{2, 23}}));
+}
+
+}  // namespace
+}  // namespace bitloop::sessions

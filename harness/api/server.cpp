@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <thread>
 
 #include "harness/api/problem.h"
 #include "harness/api/thread_pool.h"
@@ -111,6 +112,9 @@ struct Server::Impl {
   Dispatcher& dispatcher;
   ServerOptions options;
   std::atomic<int> active{0};
+  std::atomic<bool> stopping{false};
+  std::atomic<bool> entered{false};  // run() was called
+  std::atomic<bool> finished{false};
   ListeningServer http;
 };
 
@@ -183,9 +187,20 @@ Result<int> Server::bind() {
   return port;
 }
 
-void Server::run() { impl_->http.listen_after_bind(); }
+void Server::run() {
+  impl_->entered = true;
+  if (!impl_->stopping) impl_->http.listen_after_bind();
+  impl_->finished = true;
+}
 
-void Server::stop() { impl_->http.stop(); }
+void Server::stop() {
+  impl_->stopping = true;
+  // The library ignores a stop that comes while it is still starting.
+  while (impl_->entered && !impl_->finished) {
+    if (impl_->http.is_running()) return impl_->http.stop();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
 
 bool Server::wait_idle(int timeout_ms) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);

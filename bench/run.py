@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import shutil
 import socket
 import statistics
@@ -103,8 +104,12 @@ class Bench:
         return seconds
 
     def edits(self):
-        """What bench/edits.py prints as JSON: 16 clients editing at once."""
-        return run_json([sys.executable, ROOT / "bench/edits.py", "--json"])[0]
+        """The p99 in ms of an edit with 16 clients at once."""
+        text = subprocess.run([sys.executable, ROOT / "bench/edits.py"], text=True, capture_output=True).stdout
+        found = re.search(r"^edit,.*p99 +([\d.]+) ms", text, flags=re.M)
+        if not found:
+            sys.exit(f"bench: bench/edits.py printed {text!r}")
+        return float(found[1])
 
 
 def measure(options):
@@ -129,9 +134,8 @@ def measure(options):
         metrics, wall_s = bench.train("ternary", "quick")
         note("quick s", wall_s)
         note("quick MB", metrics["peak_memory_mb"])
-        if (ROOT / "bench/edits.py").exists():
-            say("bench: 16 clients editing")
-            note("edits p99 ms", bench.edits()["p99_ms"])
+        say("bench: 16 clients editing")
+        note("edits p99 ms", bench.edits())
     return found
 
 
@@ -151,9 +155,8 @@ def table(found):
         ("a `quick` test, peak memory", f"{middle['quick MB']:.0f} MB", "under 1 GB"),
         ("`bitloop check`, wall", f"{middle['check s'] * 1000:.0f} ms", "under 500 ms"),
         ("`bitloop serve` to the first /healthz", f"{middle['healthz s'] * 1000:.0f} ms", "under 50 ms"),
+        ("an edit's p99, 16 clients at 5 a second, fsync on", f"{middle['edits p99 ms']:.1f} ms", "under 10 ms"),
     ]
-    if "edits p99 ms" in middle:
-        rows.append(("an edit's p99, 16 clients, fsync on", f"{middle['edits p99 ms']:.1f} ms", "under 10 ms"))
     return rows
 
 

@@ -4,8 +4,10 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${BITLOOP_OUTPUT_DIR}/bin")
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
-  # Precompiled headers are cached only when ccache may ignore their defines and time stamps.
+  # Precompiled headers are cached only when ccache may ignore their defines and time stamps; with paths taken relative to
+  # the checkout, a second checkout finds what the first compiled.
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE_PROGRAM})
 endif()
 

@@ -1,0 +1,117 @@
+#include "trainer/audit/audits.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/trainer/fixture.h"
+#include "trainer/audit/bits.h"
+
+namespace bitloop::trainer {
+namespace {
+
+using testing::HasSubstr;
+
+// Each cheat beside a legal file that resembles it.
+class AuditsTest : public testing::Test {
+ protected:
+  AuditsTest() : model_(small_model(), false, 3) {
+    std::string text;
+    for (int i = 0; i < 400; ++i) text += static_cast<char>(i * 7 % 17);
+    text_ = TokenStream::from_bytes(text);
+  }
+  Finding causality(lua::Quantizer& quantizer, bool paper_compat = false) {
+    return audit_causality(model_, quantizer, text_, {.paper_compat = paper_compat}, leaks_);
+  }
+  Finding purity(const std::string& lua) {
+    const auto one = quantizer_from(lua), two = quantizer_from(lua);
+    return audit_purity(model_, *one, *two);
+  }
+  Gpt2 model_;
+  TokenStream text_;
+  bool leaks_ = false;
+};
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  const size_t place = text.find(from);
+  EXPECT_NE(place, std::string::npos) << from;
+  return text.replace(place, from.size(), to);
+}
+
+const std::string kPerTensor =
+    replaced(kTernaryLua, "x:abs():amax{dim = -1, keepdim = true}:clamp", "x:abs():amax():clamp");
+
+TEST_F(AuditsTest, EachShippedQuantizerPasses) {
+  for (const char* name : {"float", "ternary", "binary", "int2"}) {
+    const auto quantizer = shipped_quantizer(name), fresh = shipped_quantizer(name);
+    at::NoGradGuard no_grad;
+    ASSERT_TRUE(model_.quantize_weights({.quantizer = quantizer.get()})) << name;
+    EXPECT_TRUE(audit_levels(model_, quantizer->format()).ok) << name;
+    EXPECT_TRUE(audit_purity(model_, *quantizer, *fresh).ok) << name;
+    EXPECT_TRUE(causality(*quantizer).ok) << name;
+    EXPECT_FALSE(leaks_) << name;
+  }
+}
+
+TEST_F(AuditsTest, AScaleOverAllRowsLooksAhead) {
+  const auto quantizer = quantizer_from(kPerTensor);
+  const Finding strict = causality(*quantizer);
+  EXPECT_FALSE(strict.ok);
+  EXPECT_EQ(strict.status, "rejected");
+  EXPECT_THAT(strict.detail, HasSubstr("look-ahead"));
+  const Finding allowed = causality(*quantizer, true);
+  EXPECT_TRUE(allowed.ok);
+  EXPECT_TRUE(leaks_);
+}
+
+TEST_F(AuditsTest, AbsmaxOverTheWrongDimensionLooksAhead) {
+  const auto quantizer = quantizer_from(replaced(
+      kTernaryLua, "x:abs():amax{dim = -1, keepdim = true}", "x:abs():amax{dim = 0, keepdim = true}"));
+  EXPECT_FALSE(causality(*quantizer).ok);
+}
+
+TEST_F(AuditsTest, AConstantScaleDoesNot) {
+  const auto quantizer =
+      quantizer_from(replaced(kTernaryLua, "x:abs():amax{dim = -1, keepdim = true}:clamp{min = 1e-5} / 127", "0.05"));
+  EXPECT_TRUE(causality(*quantizer).ok);
+  EXPECT_FALSE(leaks_);
+}
+
+TEST_F(AuditsTest, RememberingBetweenCallsIsImpure) {
+  const std::string counting = replaced(replaced(kTernaryLua, "local Q", "local calls = 0\nlocal Q"),
+                                        "local scale = w:abs()", "calls = calls + 1\n  local scale = w:abs()");
+  EXPECT_FALSE(purity(counting).ok);
+  const std::string keeping = replaced(replaced(kTernaryLua, "local Q", "local kept\nlocal Q"),
+                                       "local scale = w:abs()", "kept = kept or w\n  local scale = kept:abs()");
+  EXPECT_FALSE(purity(keeping).ok);
+  EXPECT_TRUE(purity(replaced(kTernaryLua, "local Q", "local unused = 0\nlocal Q")).ok);
+}
+
+TEST_F(AuditsTest, AValueThatIsNotCodesTimesScaleIsCaught) {
+  const auto quantizer = quantizer_from(kTernaryLua);
+  at::NoGradGuard no_grad;
+  ASSERT_TRUE(model_.quantize_weights({.quantizer = quantizer.get()}));
+  BitLinear* layer = model_.bitlinears()[3];
+  layer->used_weight = layer->used_weight + layer->weight * 1e-6;  // bits hidden in the low mantissa
+  EXPECT_FALSE(audit_levels(model_, quantizer->format()).ok);
+}
+
+TEST_F(AuditsTest, BitsCountLevelsScalesAndBiases) {
+  at::NoGradGuard no_grad;
+  const auto bits = [&](const std::string& lua) {
+    const auto quantizer = quantizer_from(lua);
+    EXPECT_TRUE(model_.quantize_weights({.quantizer = quantizer.get()}));
+    return bits_per_weight(model_, quantizer.get());
+  };
+  const double weights = 2 * 12 * 32 * 32, rows = 2 * 9 * 32;
+  EXPECT_NEAR(bits(kTernaryLua), std::log2(3.0) + 8 * 16 / weights, 1e-12);
+  EXPECT_NEAR(bits(replaced(kTernaryLua, "w:abs():mean()", "w:abs():mean{dim = 1, keepdim = true}")),
+              std::log2(3.0) + rows * 16 / weights, 1e-12);
+  EXPECT_NEAR(bits(replaced(replaced(kTernaryLua, "levels = {-1, 0, 1}", "levels = {-1, 0, 1}, scale_dtype = \"float32\""),
+                            "w:abs():mean()", "w:abs():mean{dim = 1, keepdim = true}")),
+              std::log2(3.0) + rows * 32 / weights, 1e-12);
+  EXPECT_EQ(bits("return {name = 'float'}"), 32.0);
+}
+
+}  // namespace
+}  // namespace bitloop::trainer

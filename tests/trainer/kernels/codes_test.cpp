@@ -1,0 +1,82 @@
+#include "trainer/kernels/codes.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+namespace bitloop::kernels {
+namespace {
+
+const std::vector<double> kTernary = {-1, 0, 1};
+const std::vector<double> kThirds = {-1, -1.0 / 3, 1.0 / 3, 1};
+
+int64_t snap(const std::vector<float>& codes, const std::vector<double>& levels, std::vector<float>& snapped) {
+  snapped.assign(codes.size(), 99.0f);
+  return snap_to_levels(codes.data(), static_cast<int64_t>(codes.size()), levels, snapped.data());
+}
+
+TEST(SnapToLevels, SnapsWhatIsNear) {
+  std::vector<float> snapped;
+  EXPECT_EQ(snap({1.0000005f, -0.9999995f, 5e-7f, -0.0f}, kTernary, snapped), -1);
+  EXPECT_EQ(snapped, (std::vector<float>{1, -1, 0, 0}));
+  EXPECT_EQ(snap({0.3333333f, -1}, kThirds, snapped), -1);
+  EXPECT_EQ(snapped[0], static_cast<float>(1.0 / 3));
+}
+
+TEST(SnapToLevels, NamesTheFirstCodeThatIsNoLevel) {
+  std::vector<float> snapped;
+  EXPECT_EQ(snap({1, 0, 0.5f, 7}, kTernary, snapped), 2);
+  EXPECT_EQ(snap({1, NAN}, kTernary, snapped), 1);
+  EXPECT_EQ(snap({INFINITY}, kTernary, snapped), 0);
+  EXPECT_EQ(snap({1.00001f}, kTernary, snapped), 0);
+}
+
+TEST(SnapToLevels, ManyLevelsAndLongRuns) {
+  std::vector<double> levels(256);
+  std::iota(levels.begin(), levels.end(), -128);
+  std::vector<float> codes(10007), snapped;
+  for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<float>(static_cast<int>(i % 256) - 128);
+  EXPECT_EQ(snap(codes, levels, snapped), -1);
+  EXPECT_EQ(snapped, codes);
+  codes[10001] = 0.25f;
+  EXPECT_EQ(snap(codes, levels, snapped), 10001);
+}
+
+TEST(PackInt8, PacksAndRefuses) {
+  const std::vector<float> codes = {-128, 127, 0, 3};
+  std::vector<int8_t> out(codes.size());
+  EXPECT_EQ(pack_int8(codes.data(), 4, 1.0f, -128, 127, out.data()), -1);
+  EXPECT_EQ(out, (std::vector<int8_t>{-128, 127, 0, 3}));
+  for (const float bad : {128.0f, -129.0f, 0.5f, NAN, INFINITY}) {
+    const std::vector<float> with = {1, bad};
+    EXPECT_EQ(pack_int8(with.data(), 2, 1.0f, -128, 127, out.data()), 1) << bad;
+  }
+}
+
+TEST(PackInt8, AFactorMakesThirdsWhole) {
+  const std::vector<float> codes = {-1, -1.0f / 3, 1.0f / 3, 1};
+  std::vector<int8_t> out(codes.size());
+  EXPECT_EQ(pack_int8(codes.data(), 4, 3.0f, -127, 127, out.data()), -1);
+  EXPECT_EQ(out, (std::vector<int8_t>{-3, -1, 1, 3}));
+}
+
+TEST(FindNonInteger, SixteenBits) {
+  const std::vector<float> codes = {-32768, 32767, 12345};
+  EXPECT_EQ(find_non_integer(codes.data(), 3, -32768, 32767), -1);
+  EXPECT_EQ(find_non_integer(codes.data(), 3, -8, 7), 0);
+}
+
+TEST(ScaleProducts, EqualsTheFormula) {
+  const std::vector<int32_t> acc = {1, -2, 3, 4, 5, -6};
+  const std::vector<float> x = {0.5f, 2.0f}, w = {1.0f, 0.25f, 3.0f}, b = {10, 20, 30};
+  std::vector<float> y(6);
+  scale_products(acc.data(), x.data(), 1, w.data(), 1, b.data(), 2, 3, y.data());
+  EXPECT_EQ(y, (std::vector<float>{10.5f, 19.75f, 34.5f, 18, 22.5f, -6}));
+  scale_products(acc.data(), x.data(), 0, w.data(), 0, nullptr, 2, 3, y.data());
+  EXPECT_EQ(y, (std::vector<float>{0.5f, -1, 1.5f, 2, 2.5f, -3}));
+}
+
+}  // namespace
+}  // namespace bitloop::kernels

@@ -1,4 +1,5 @@
 // bitloop-trainer --job-fd N --event-fd N: runs one job (docs/architecture.md). Started by a supervisor, in a jail.
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
 #include <malloc.h>
 #include <unistd.h>

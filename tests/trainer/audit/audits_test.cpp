@@ -21,7 +21,7 @@ class AuditsTest : public testing::Test {
     text_ = TokenStream::from_bytes(text);
   }
   Finding causality(lua::Quantizer& quantizer, bool paper_compat = false) {
-    return audit_causality(model_, quantizer, text_, {.paper_compat = paper_compat}, leaks_);
+    return audit_causality(model_, quantizer, text_, {.paper_compat = paper_compat, .allowed_config = {}}, leaks_);
   }
   Finding purity(const std::string& lua) {
     const auto one = quantizer_from(lua), two = quantizer_from(lua);

@@ -29,7 +29,8 @@ TEST_F(SafetensorsTest, ComesBackBitForBit) {
   const at::Tensor a = at::randn({3, 5}), b = at::tensor(1.5f);
   save({{"a", a}, {"b", b}});
   const at::Tensor a2 = at::zeros({3, 5}), b2 = at::zeros({});
-  ASSERT_TRUE(load({{"b", b2}, {"a", a2}}));
+  const Status loaded = load({{"b", b2}, {"a", a2}});
+  ASSERT_TRUE(loaded) << loaded.error().message;
   EXPECT_TRUE(at::equal(a, a2));
   EXPECT_TRUE(at::equal(b, b2));
 }

@@ -30,10 +30,11 @@ class DatasetTest : public testing::Test {
     return bytes;
   }
   static std::string llmc(int32_t magic, int32_t count, const std::string& body) {
-    std::string header(1024, '\0');
+    std::string shard(1024, '\0');
     const int32_t fields[] = {magic, 1, count};
-    std::memcpy(header.data(), fields, sizeof fields);
-    return header + body;
+    std::memcpy(shard.data(), fields, sizeof fields);
+    shard += body;
+    return shard;
   }
   std::string folder_;
   ModelConfig model_ = small_model();
@@ -42,7 +43,7 @@ class DatasetTest : public testing::Test {
 TEST_F(DatasetTest, EveryNthFileFromTheFirstNamedIsValidation) {
   for (int i = 1; i <= 15; ++i) write("texts/" + std::string(1, static_cast<char>('a' + i)) + ".txt", std::string(20, static_cast<char>('A' + i)));
   write("texts/notes.md", "not data");
-  const auto data = open_dataset({.format = "bytes", .path = "texts"}, model_, folder_);
+  const auto data = open_dataset({.format = "bytes", .path = "texts", .val_path = ""}, model_, folder_);
   ASSERT_TRUE(data) << data.error().message;
   EXPECT_EQ(data->validation.size(), 40);  // files 4 and 14
   EXPECT_EQ(data->train.size(), 13 * 20);

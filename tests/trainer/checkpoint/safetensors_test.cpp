@@ -26,7 +26,7 @@ class SafetensorsTest : public testing::Test {
 };
 
 TEST_F(SafetensorsTest, ComesBackBitForBit) {
-  const at::Tensor a = at::randn({3, 5}), b = at::tensor(1.5f);
+  const at::Tensor a = at::randn({3, 5}), b = at::scalar_tensor(1.5f);
   save({{"a", a}, {"b", b}});
   const at::Tensor a2 = at::zeros({3, 5}), b2 = at::zeros({});
   const Status loaded = load({{"b", b2}, {"a", a2}});

@@ -28,7 +28,7 @@ def skips(log):
 def expected_patterns(text):
     """Lines `TEST-PATTERN | REASON-PATTERN`, both searched for as regular expressions."""
     lines = [line.strip() for line in text.splitlines()]
-    return [tuple(part.strip() for part in line.split("|", 1)) for line in lines if line and line[0] != "#"]
+    return [tuple(part.strip() for part in line.split(" | ", 1)) for line in lines if line and line[0] != "#"]
 
 
 def unexpected(found, patterns):
@@ -57,9 +57,14 @@ def test_skips_are_found():
 
 
 def test_a_skip_is_expected_only_for_the_listed_reason():
-    patterns = expected_patterns("# comment\n\n^a\\. | no data\n")
+    patterns = expected_patterns("# comment\n\n^(a|c)\\. | no data\n")
     assert unexpected([("a.A", "no data"), ("a.A", "tired"), ("b.B", "no data")], patterns) == [
         ("a.A", "tired"), ("b.B", "no data")]
+
+
+def test_the_list_of_expected_skips_is_well_formed():
+    patterns = expected_patterns(EXPECTED.read_text())
+    assert patterns and all(len(pattern) == 2 and re.compile(pattern[0]) and re.compile(pattern[1]) for pattern in patterns)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <thread>
+#include <utility>
 
 #include "harness/api/problem.h"
 #include "harness/api/thread_pool.h"
@@ -105,18 +106,28 @@ struct Server::Impl {
 
   void answer(const RawRequest& raw, httplib::Response& response) {
     ++active;
+    answering = true;
     send(dispatcher.dispatch(raw), response);
+  }
+
+  // The library calls this on the same thread when the response has been written: only then may a
+  // server that ends forget it.
+  void written() {
+    if (!std::exchange(answering, false)) return;  // an answer of the library's own
     --active;
   }
 
   Dispatcher& dispatcher;
   ServerOptions options;
-  std::atomic<int> active{0};
+  std::atomic<int> active{0};  // requests whose answer is not written yet
+  static thread_local bool answering;
   std::atomic<bool> stopping{false};
   std::atomic<bool> entered{false};  // run() was called
   std::atomic<bool> finished{false};
   ListeningServer http;
 };
+
+thread_local bool Server::Impl::answering = false;
 
 Server::Server(Dispatcher& dispatcher, const ServerOptions& options)
     : impl_(std::make_unique<Impl>(dispatcher, options)) {
@@ -124,7 +135,8 @@ Server::Server(Dispatcher& dispatcher, const ServerOptions& options)
   httplib::Server& http = impl.http;
   http.new_task_queue = [threads = options.max_connections] { return new PoolQueue(threads); };
   http.set_tcp_nodelay(true);
-  // The library's own choice is SO_REUSEPORT, with which a second server would share the port unnoticed.
+  // The library's own choice is SO_REUSEPORT, with which a second server would share the port
+  // unnoticed.
   http.set_socket_options([](socket_t socket) {
     const int yes = 1;
     ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
@@ -166,6 +178,7 @@ Server::Server(Dispatcher& dispatcher, const ServerOptions& options)
     send(problem_response(library_error(status)), response);
     return httplib::Server::HandlerResponse::Handled;
   };
+  http.set_logger([&impl](const httplib::Request&, const httplib::Response&) { impl.written(); });
   http.set_error_handler(httplib::Server::HandlerWithResponse(fill_error));
 }
 

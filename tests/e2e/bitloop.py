@@ -134,7 +134,7 @@ class Session:
     def events(self):
         return [item["event"] for item in self.get()["history"]]
 
-    def wait(self, number, seconds=60):
+    def wait(self, number, seconds=900):
         deadline = time.time() + seconds
         while time.time() < deadline:
             answer = self.get(f"/tests/{number}?wait=30")

@@ -87,6 +87,22 @@ Operand float_operand(const at::Tensor& tensor) {
   return operand;
 }
 
+// Calls a quantising function, which is pure: without recording a graph as long as no surrogate has come, since without one
+// no gradient passes through the call; once more with recording when the first one does.
+template <typename Call>
+Result<lua::Quantized> call_recording(bool& surrogate_seen, Call call) {
+  if (!surrogate_seen) {
+    Result<lua::Quantized> returned;
+    {
+      at::NoGradGuard no_grad;
+      returned = call();
+    }
+    if (!returned || !returned->surrogate.defined()) return returned;
+    surrogate_seen = true;
+  }
+  return call();
+}
+
 // Activations (or nothing to quantise): the operand, and the tensor that receives its gradient.
 struct Activation {
   Operand operand;
@@ -97,7 +113,9 @@ Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK,
                                        bool want_integer) {
   const lua::Format* format = context.quantizer ? &context.quantizer->format() : nullptr;
   if (!layer.quantized || !format || !format->quantizes_activations) return Activation{float_operand(x_RK), x_RK};
-  BITLOOP_ASSIGN(returned, context.quantizer->activation_quant(x_RK, script_context(layer, context)));
+  BITLOOP_ASSIGN(returned, call_recording(layer.activation_surrogate, [&] {
+                   return context.quantizer->activation_quant(x_RK, script_context(layer, context));
+                 }));
   BITLOOP_ASSIGN(operand, make_activation_operand(returned, x_RK, *format, layer.layer.name));
   at::Tensor gate = operand.surrogate.defined() ? operand.surrogate : x_RK;
   if (context.lambda < 1.0) {
@@ -124,7 +142,9 @@ Status quantize_weight(BitLinear& layer, const ForwardContext& context) {
     return {};
   }
   const lua::Context script = script_context(layer, context);
-  BITLOOP_ASSIGN(returned, context.quantizer->weight_quant(layer.weight, script));
+  BITLOOP_ASSIGN(returned, call_recording(layer.weight_surrogate, [&] {
+                   return context.quantizer->weight_quant(layer.weight, script);
+                 }));
   BITLOOP_ASSIGN(operand, make_weight_operand(returned, layer.weight, *format, layer.layer.name));
   if (context.quantizer->has("row_bias")) {
     BITLOOP_ASSIGN(bias, context.quantizer->row_bias(layer.weight, operand.codes, script));

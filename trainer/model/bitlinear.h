@@ -45,6 +45,9 @@ struct BitLinear {
   std::map<std::string, at::Tensor> params;  // learnable, from Q.init
   std::map<std::string, at::Tensor> state;   // from Q.init and Q.after_step
 
+  // Whether a function of this layer ever returned a surrogate: only then is a graph recorded (see call_recording).
+  bool weight_surrogate = false, activation_surrogate = false;
+
   // Set by quantize_weight for one optimiser step.
   Operand weight_operand;
   at::Tensor used_weight;  // leaf (N, K) that products read and dL/dŵ gathers in; the latent weight for float layers

@@ -14,8 +14,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 using sandbox::KilledBy;
 
-constexpr const char* kTrainerStatuses[] = {"ok",       "script_error",  "rejected",
-                                            "diverged", "out_of_memory", "stopped_early"};
+constexpr const char* kTrainerStatuses[] = {"ok",      "script_error",  "rejected",     "diverged",
+                                            "timeout", "out_of_memory", "stopped_early"};
 
 std::string signal_name(int number) {
   const char* name = ::sigabbrev_np(number);

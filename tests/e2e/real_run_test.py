@@ -53,6 +53,8 @@ def test_edit_check_test_submit(host):
     ("local Q = {", "local Q = {{", "script_error"),
     ("return (w / scale):round():clamp{min = -1, max = 1}, scale", "return (w / scale)", "script_error"),
     ("return (w / scale):round():clamp{min = -1, max = 1}, scale", "return w, scale", "rejected"),
+    ("local scale = w:abs():mean():clamp{min = 1e-5}", "while true do end", "timeout"),
+    ("local scale = w:abs():mean():clamp{min = 1e-5}", 'local scale = string.rep("x", 1000000000)', "out_of_memory"),
 ])
 def test_a_candidate_that_fails_is_charged_and_the_next_is_clean(host, old, new, status):
     session = host.session()

@@ -57,6 +57,8 @@ TEST(OutcomeTest, EveryEndHasItsStatus) {
   EXPECT_EQ(status(0, {}, {}, {odd, true, ""}), "infrastructure");
   odd["status"] = "script_error";
   EXPECT_EQ(status(1, {}, {}, {odd, true, ""}), "script_error");
+  odd["status"] = "timeout";  // a Lua function that loops: charged, never given back
+  EXPECT_EQ(status(0, {}, {}, {odd, true, ""}), "timeout");
 }
 
 TEST(OutcomeTest, EqualBitsAreAFinding) {

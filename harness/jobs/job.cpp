@@ -54,7 +54,7 @@ Result<Job> read_job(const std::filesystem::path& path) {
   job.data.emplace_back(data_dir.get<std::string>());
   // A preset may name data of its own, outside the folder.
   const Json data = preset.value("data", Json());
-  for (const char* name : {"path", "train", "validation"}) {
+  for (const char* name : {"path", "val_path"}) {
     const Json own = data.is_object() ? data.value(name, Json()) : Json();
     if (own.is_string() && own.get<std::string>().starts_with('/'))
       job.data.emplace_back(own.get<std::string>());

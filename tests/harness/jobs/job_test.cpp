@@ -47,8 +47,9 @@ TEST_F(JobTest, ACheckIsShort) {
 }
 
 TEST_F(JobTest, APresetMayNameDataOfItsOwn) {
-  good_["preset"]["data"] = {{"path", "/elsewhere/train.bin"}};
-  EXPECT_EQ(read(good_.dump())->data.back(), "/elsewhere/train.bin");
+  good_["preset"]["data"] = {{"path", "/elsewhere/train.bin"}, {"val_path", "/elsewhere/val.bin"}};
+  EXPECT_EQ(read(good_.dump())->data, (std::vector<std::filesystem::path>{
+                                          "/data", "/elsewhere/train.bin", "/elsewhere/val.bin"}));
   good_["preset"]["data"] = {{"path", "shakespeare"}};
   EXPECT_EQ(read(good_.dump())->data.size(), 1u);
 }

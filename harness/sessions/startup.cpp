@@ -114,18 +114,26 @@ Status Service::Impl::load_ledger() {
 
 void Service::Impl::adopt_runs() {
   for (const auto& session : all()) {
-    const TestRecord* test = session->state.running_test();
-    if (test == nullptr) continue;
-    const int64_t number = test->number;
-    const std::filesystem::path folder = run_dir(session->state.id, number);
-    if (jobs::run_is_alive(folder) || jobs::run_has_verdict(folder)) {
-      spdlog::info("adopting the run of session {} test {}", session->state.id, number);
-      queue->adopt({folder, nullptr, [this, session, number](const jobs::Verdict& verdict) {
-                      finish_test(session, number, verdict);
-                    }});
-    } else {
-      finish_test(session, number,
-                  jobs::infrastructure_verdict("The host ended before the run did; test again."));
+    // The local session can have several: each `bitloop train` that was killed leaves one.
+    std::vector<int64_t> running;
+    std::string id;
+    {
+      const std::lock_guard guard(session->mutex);
+      id = session->state.id;
+      for (const TestRecord& test : session->state.tests)
+        if (test.running()) running.push_back(test.number);
+    }
+    for (const int64_t number : running) {
+      const std::filesystem::path folder = run_dir(id, number);
+      if (jobs::run_is_alive(folder) || jobs::run_has_verdict(folder)) {
+        spdlog::info("adopting the run of session {} test {}", id, number);
+        queue->adopt({folder, nullptr, [this, session, number](const jobs::Verdict& verdict) {
+                        finish_test(session, number, verdict);
+                      }});
+      } else {
+        finish_test(session, number,
+                    jobs::infrastructure_verdict("The host ended before the run did; test again."));
+      }
     }
   }
 }

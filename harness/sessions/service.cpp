@@ -240,8 +240,8 @@ Result<SessionView> Service::get(std::string_view id) const {
 }
 
 Result<std::vector<HistoryItem>> Service::history(std::string_view id) const {
-  BITLOOP_ASSIGN(session, impl_->find(id));
-  BITLOOP_ASSIGN(commits, impl_->journal->history(session->state.id));
+  BITLOOP_TRY(impl_->find(id));
+  BITLOOP_ASSIGN(commits, impl_->journal->history(id));  // not state.id: that needs the lock
   std::vector<HistoryItem> items;
   for (const journal::Commit& commit : commits) {
     HistoryItem item{commit.id, commit.time_s, commit.kind, commit.sentence, std::nullopt};

@@ -10,6 +10,7 @@
 #include "harness/base/fd.h"
 #include "harness/base/paths.h"
 #include "harness/base/text.h"
+#include "harness/editor/document.h"
 #include "harness/tasks/preset.h"
 #include "sandbox/jail.h"
 
@@ -72,8 +73,9 @@ Result<std::vector<api::LayerState>> probe_sandbox(bool allow_degraded) {
 
 Result<Target> load_target(const std::filesystem::path& file, const std::string& preset) {
   Target target;
-  BITLOOP_ASSIGN(candidate, read_file(file, kMaxCandidateBytes));
-  target.candidate = std::move(candidate);
+  BITLOOP_ASSIGN(text, read_file(file, kMaxCandidateBytes));
+  BITLOOP_ASSIGN(document, editor::Document::read_only(text, file.filename().string()));
+  target.candidate = document.text();  // as a session would hold it
   target.name = file.stem().string();
   BITLOOP_ASSIGN(tasks, tasks::load_tasks(share_dir()));
   const auto named = std::find_if(tasks.begin(), tasks.end(),

@@ -41,7 +41,7 @@ struct Target {
   nlohmann::json preset;
 };
 // Reads the file and finds the preset: the name of a task ("quick-mls") brings its rules, too.
-// Errors: "file_not_found", "unknown_preset", those of load_tasks.
+// Errors: "file_not_found", "invalid_text", "unknown_preset", those of load_tasks.
 Result<Target> load_target(const std::filesystem::path& file, const std::string& preset);
 
 }  // namespace bitloop::cli

@@ -62,6 +62,14 @@ def test_wrong_usage(bitloop, words):
     one_sentence(done.stderr)
 
 
+@pytest.mark.parametrize("command", ["check", "train"])
+def test_a_file_that_is_not_text(bitloop, tmp_path, command):
+    (tmp_path / "binary.lua").write_bytes(b"return \xff\xfe\0")
+    done = bitloop(command, tmp_path / "binary.lua", "--allow-degraded")
+    assert done.returncode == 2 and done.stdout == ""
+    assert "binary.lua" in one_sentence(done.stderr)
+
+
 def test_check(bitloop, candidate):
     done = bitloop("check", TERNARY, "--allow-degraded", "--json")
     document = json.loads(done.stdout)

@@ -18,12 +18,12 @@ constexpr std::pair<std::string_view, int> kStatuses[] = {
     {"test_failed", 409},        {"key_reused", 409},
     {"journal_conflict", 409},   {"commit_mismatch", 412},
     {"body_too_large", 413},     {"unsupported_media_type", 415},
-    {"headers_too_large", 431},  {"io_error", 500},
+    {"io_error", 500},
     {"journal_failed", 500},     {"journal_unreadable", 500},
     {"journal_read_only", 500},  {"bad_preset", 500},
     {"unknown_preset", 500},     {"ledger_malformed", 500},
     {"internal", 500},           {"infrastructure", 503},
-    {"shutting_down", 503},      {"disk_full", 507},
+    {"disk_full", 507},
 };
 
 constexpr std::pair<int, std::string_view> kTitles[] = {
@@ -35,7 +35,6 @@ constexpr std::pair<int, std::string_view> kTitles[] = {
     {413, "Too large"},
     {415, "Unsupported media type"},
     {422, "Refused"},
-    {431, "Header too large"},
     {503, "Unavailable"},
     {507, "Disk full"},
 };

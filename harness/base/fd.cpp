@@ -91,11 +91,4 @@ Status write_file_atomic(const std::filesystem::path& path, std::string_view dat
   return written;
 }
 
-Status append_file_durable(const std::filesystem::path& path, std::string_view data) {
-  BITLOOP_ASSIGN(fd, open_file(path, O_WRONLY | O_CREAT | O_APPEND));
-  BITLOOP_TRY(write_all(fd.get(), data));
-  if (::fsync(fd.get()) != 0) return std::unexpected(errno_error(path.string(), errno));
-  return {};
-}
-
 }  // namespace bitloop

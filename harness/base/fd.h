@@ -54,8 +54,6 @@ Result<std::string> read_file(const std::filesystem::path& path, size_t max_byte
 // Replaces `path` by a file with content `data`: written beside it, fsynced, renamed, folder fsynced. After a crash the
 // file has either the old content or the new one.
 Status write_file_atomic(const std::filesystem::path& path, std::string_view data);
-// Appends with a single write and fsyncs. The file is made if it is not there.
-Status append_file_durable(const std::filesystem::path& path, std::string_view data);
 // fsync of a folder, so that a rename or a new name in it is on disk.
 Status sync_folder(const std::filesystem::path& folder);
 

@@ -42,7 +42,6 @@ struct Service::Impl {
 
   Result<std::shared_ptr<Session>> find(std::string_view id) const;
   std::vector<std::shared_ptr<Session>> all() const;
-  Result<std::string> preset_text(const tasks::Task& task) const;
 
   // Errors that keep a session from changing: closed, testing, or not at the expected commit.
   // Requires: session locked.

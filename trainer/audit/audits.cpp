@@ -9,36 +9,38 @@
 namespace bitloop::trainer {
 namespace {
 
-constexpr int64_t kProbeRows = 16;  // rows of an activation probe; the second half is replaced
-
 Finding passed(const char* rule, std::string detail) { return {rule, true, std::move(detail), ""}; }
 Finding failed(const char* rule, std::string status, std::string detail) {
   return {rule, false, std::move(detail), std::move(status)};
 }
 
-lua::Context probe_context(const BitLinear& layer) {
-  return {.step = 0, .total_steps = 1, .training = false, .layer = &layer.layer, .params = &layer.params,
-          .state = &layer.state};
+lua::Context probe_context(const BitLinear& layer, const ForwardContext& scored) {
+  return {.step = scored.step, .total_steps = scored.total_steps, .training = false, .layer = &layer.layer,
+          .params = &layer.params, .state = &layer.state};
 }
 
 // The value of an activation probe.
-Result<at::Tensor> activation_value(BitLinear& layer, lua::Quantizer& quantizer, const at::Tensor& x_RK) {
-  BITLOOP_ASSIGN(returned, quantizer.activation_quant(x_RK, probe_context(layer)));
+Result<at::Tensor> activation_value(BitLinear& layer, lua::Quantizer& quantizer, const ForwardContext& scored,
+                                    const at::Tensor& x_RK) {
+  BITLOOP_ASSIGN(returned, quantizer.activation_quant(x_RK, probe_context(layer, scored)));
   BITLOOP_ASSIGN(operand, make_activation_operand(returned, x_RK, quantizer.format(), layer.layer.name));
   materialise_value(operand, x_RK, quantizer.format());
   return operand.value;
 }
 
-// First layer whose activation values of untouched rows change when the other rows do; "" when there is none.
-Result<std::string> first_row_mixing_layer(Gpt2& model, lua::Quantizer& quantizer) {
+// First layer whose activation values of untouched rows change when the other half of the `rows` does; "" when there is
+// none.
+Result<std::string> first_row_mixing_layer(Gpt2& model, lua::Quantizer& quantizer, const ForwardContext& scored,
+                                           int64_t rows) {
+  const int64_t kept = rows / 2;
   const at::Generator generator = at::detail::createCPUGenerator(1);
   for (BitLinear* layer : model.bitlinears()) {
-    const at::Tensor x = at::empty({kProbeRows, layer->layer.in_features}, at::kFloat).normal_(0, 1, generator);
+    const at::Tensor x = at::empty({rows, layer->layer.in_features}, at::kFloat).normal_(0, 1, generator);
     at::Tensor other = x.clone();
-    other.narrow(0, kProbeRows / 2, kProbeRows / 2).mul_(4.0).add_(0.5);
-    BITLOOP_ASSIGN(value, activation_value(*layer, quantizer, x));
-    BITLOOP_ASSIGN(other_value, activation_value(*layer, quantizer, other));
-    if (!at::equal(value.narrow(0, 0, kProbeRows / 2), other_value.narrow(0, 0, kProbeRows / 2)))
+    other.narrow(0, kept, rows - kept).mul_(4.0).add_(0.5);
+    BITLOOP_ASSIGN(value, activation_value(*layer, quantizer, scored, x));
+    BITLOOP_ASSIGN(other_value, activation_value(*layer, quantizer, scored, other));
+    if (!at::equal(value.narrow(0, 0, kept), other_value.narrow(0, 0, kept)))
       return layer->layer.name;
   }
   return std::string();
@@ -46,9 +48,11 @@ Result<std::string> first_row_mixing_layer(Gpt2& model, lua::Quantizer& quantize
 
 // First position of a prefix whose logits change when what follows it (and the other rows of the batch) is replaced; -1
 // when there is none.
-Result<int64_t> first_looking_ahead(Gpt2& model, lua::Quantizer& quantizer, const TokenStream& text) {
-  const int64_t T = std::min<int64_t>(model.config().context, 64), B = 2;
-  ForwardContext context{.quantizer = &quantizer};
+Result<int64_t> first_looking_ahead(Gpt2& model, lua::Quantizer& quantizer, const TokenStream& text,
+                                    const ForwardContext& scored, int64_t batch) {
+  const int64_t T = model.config().context, B = std::min(batch, validation_windows(text, T));
+  ForwardContext context = scored;
+  context.quantizer = &quantizer;
   BITLOOP_TRY(model.quantize_weights(context));
   const at::Tensor ids = validation_batch(text, 0, B, T).inputs_BT;
   BITLOOP_ASSIGN(base, model.forward(ids, context));
@@ -56,7 +60,7 @@ Result<int64_t> first_looking_ahead(Gpt2& model, lua::Quantizer& quantizer, cons
   for (const int64_t cut : {T / 4, T / 2, T - 1}) {
     at::Tensor changed = ids.clone();
     changed[0].narrow(0, cut, T - cut).copy_(ids[0].narrow(0, cut, T - cut).flip(0).add(1).remainder(model.config().vocab_size));
-    changed[1].copy_(ids[1].flip(0).add(7).remainder(model.config().vocab_size));
+    changed.narrow(0, 1, B - 1).copy_(ids.narrow(0, 1, B - 1).flip(1).add(7).remainder(model.config().vocab_size));
     BITLOOP_ASSIGN(logits, model.forward(changed, context));
     const at::Tensor same = logits.view({B, T, -1})[0].eq(logits_BTV[0]).all(1).narrow(0, 0, cut);
     if (!same.all().item<bool>()) return same.logical_not().nonzero()[0].item<int64_t>();
@@ -128,12 +132,12 @@ Finding audit_levels(Gpt2& model, const lua::Format& format) {
 }
 
 Finding audit_causality(Gpt2& model, lua::Quantizer& quantizer, const TokenStream& text, const Rules& rules,
-                        bool& leaks) {
+                        const ForwardContext& scored, int64_t batch, bool& leaks) {
   at::NoGradGuard no_grad;
   leaks = false;
   std::string detail = "later tokens and other rows change no logit of a prefix";
   if (quantizer.format().quantizes_activations) {
-    const auto layer = first_row_mixing_layer(model, quantizer);
+    const auto layer = first_row_mixing_layer(model, quantizer, scored, batch * model.config().context);
     if (!layer) return failed("causality", layer.error().code, layer.error().message);
     if (!layer->empty()) {
       leaks = true;
@@ -143,7 +147,7 @@ Finding audit_causality(Gpt2& model, lua::Quantizer& quantizer, const TokenStrea
     }
   }
   if (!leaks) {
-    const auto position = first_looking_ahead(model, quantizer, text);
+    const auto position = first_looking_ahead(model, quantizer, text, scored, batch);
     if (!position) return failed("causality", position.error().code, position.error().message);
     if (*position >= 0) {
       leaks = true;
@@ -155,11 +159,11 @@ Finding audit_causality(Gpt2& model, lua::Quantizer& quantizer, const TokenStrea
   return passed("causality", detail);
 }
 
-Finding audit_purity(Gpt2& model, lua::Quantizer& quantizer, lua::Quantizer& fresh) {
+Finding audit_purity(Gpt2& model, lua::Quantizer& quantizer, lua::Quantizer& fresh, const ForwardContext& scored) {
   at::NoGradGuard no_grad;
   const std::vector<BitLinear*> layers = model.bitlinears();
   BitLinear& layer = *layers.front();
-  const lua::Context context = probe_context(layer);
+  const lua::Context context = probe_context(layer, scored);
   const at::Tensor a = layer.weight.detach(), b = a.flip(0) * 1.5;
   const auto verdict = [&](const char* function, const Result<std::string>& result) -> Finding {
     if (!result) return failed("purity", result.error().code, result.error().message);

@@ -144,6 +144,7 @@ const Finding* Preflight::failure() const {
 
 Preflight run_preflight(Run& run) {
   Preflight preflight;
+  const ForwardContext scored = run.context(run.job.train.steps, false);
   const auto note = [&](Finding finding) {
     run.records->finding(finding.rule, finding.ok, finding.detail);
     preflight.findings.push_back(std::move(finding));
@@ -151,7 +152,7 @@ Preflight run_preflight(Run& run) {
   };
   {
     at::NoGradGuard no_grad;
-    if (const Status quantized = run.model->quantize_weights(run.context(0, false)); !quantized) {
+    if (const Status quantized = run.model->quantize_weights(scored); !quantized) {
       note({"levels", false, quantized.error().message, quantized.error().code});
       return preflight;
     }
@@ -164,8 +165,9 @@ Preflight run_preflight(Run& run) {
     note({"purity", false, fresh.error().message, fresh.error().code});
     return preflight;
   }
-  if (!note(audit_purity(*run.model, *run.quantizer, **fresh))) return preflight;
-  note(audit_causality(*run.model, *run.quantizer, run.data.validation, run.job.rules, preflight.leaks));
+  if (!note(audit_purity(*run.model, *run.quantizer, **fresh, scored))) return preflight;
+  note(audit_causality(*run.model, *run.quantizer, run.data.validation, run.job.rules, scored,
+                       run.job.train.micro_batch, preflight.leaks));
   return preflight;
 }
 

@@ -48,7 +48,8 @@ Status load_candidate(Run& run);
 // The candidate in a Lua state of its own, for audits and for the final score.
 Result<std::unique_ptr<lua::Quantizer>> load_fresh(const Job& job);
 
-// The audits that need no training: levels, bits, causality, purity, each sent as a finding record.
+// The audits that need no training: levels, bits, causality, purity, each sent as a finding record. All of them run as the
+// final evaluation does: at its step and with its shapes.
 struct Preflight {
   std::vector<Finding> findings;
   std::optional<double> bits_per_weight;

@@ -21,12 +21,15 @@ class AuditsTest : public testing::Test {
     text_ = TokenStream::from_bytes(text);
   }
   Finding causality(lua::Quantizer& quantizer, bool paper_compat = false) {
-    return audit_causality(model_, quantizer, text_, {.paper_compat = paper_compat, .allowed_config = {}}, leaks_);
+    return audit_causality(model_, quantizer, text_, {.paper_compat = paper_compat, .allowed_config = {}}, scored_,
+                           kBatch, leaks_);
   }
   Finding purity(const std::string& lua) {
     const auto one = quantizer_from(lua), two = quantizer_from(lua);
-    return audit_purity(model_, *one, *two);
+    return audit_purity(model_, *one, *two, scored_);
   }
+  static constexpr int64_t kBatch = 4;
+  const ForwardContext scored_{.step = 9, .total_steps = 9};
   Gpt2 model_;
   TokenStream text_;
   bool leaks_ = false;
@@ -47,7 +50,7 @@ TEST_F(AuditsTest, EachShippedQuantizerPasses) {
     at::NoGradGuard no_grad;
     ASSERT_TRUE(model_.quantize_weights({.quantizer = quantizer.get()})) << name;
     EXPECT_TRUE(audit_levels(model_, quantizer->format()).ok) << name;
-    EXPECT_TRUE(audit_purity(model_, *quantizer, *fresh).ok) << name;
+    EXPECT_TRUE(audit_purity(model_, *quantizer, *fresh, scored_).ok) << name;
     EXPECT_TRUE(causality(*quantizer).ok) << name;
     EXPECT_FALSE(leaks_) << name;
   }
@@ -62,6 +65,15 @@ TEST_F(AuditsTest, AScaleOverAllRowsLooksAhead) {
   const Finding allowed = causality(*quantizer, true);
   EXPECT_TRUE(allowed.ok);
   EXPECT_TRUE(leaks_);
+}
+
+TEST_F(AuditsTest, LookAheadThatWaitsForTheScoreIsSeen) {
+  for (const char* condition : {"ctx.step == 9", "ctx.progress == 1", "x:size(0) == 48"}) {  // 4 windows of 12 tokens
+    const auto quantizer = quantizer_from(
+        replaced(kTernaryLua, "return (x / scale)",
+                 std::string("if ") + condition + " then scale = x:abs():amax() / 127 end\n  return (x / scale)"));
+    EXPECT_FALSE(causality(*quantizer).ok) << condition;
+  }
 }
 
 TEST_F(AuditsTest, AbsmaxOverTheWrongDimensionLooksAhead) {

@@ -1,9 +1,10 @@
 // One program in a jail: start it, feed on its pipes while it runs, and learn how it ended. What
 // kills it is named.
 //
-// Invariants: 1. Nothing of the jail is alive after wait() or the destructor. 2. Nothing of it
-// outlives the calling thread, even one that is killed. 3. A layer that is missing is in the
-// verdict, and without allow_degraded there is no start.
+// Invariants:
+// 1. Nothing of the jail is alive after wait() or the destructor.
+// 2. Nothing of it outlives the calling thread, even one that is killed.
+// 3. A layer that is missing is in the verdict, and without allow_degraded there is no start.
 #pragma once
 
 #include <functional>

@@ -2,8 +2,8 @@
 // It becomes the jail's init (process 1): it builds the file system, starts the program as its only
 // child, and reports how that ended.
 //
-//   supervisor ──clone──▶ init: user, mounts, host name ──fork──▶ program: limits, no rights,
-//   Landlock, descriptors, filter, exec
+// - supervisor ──clone──▶ init: user, mounts, host name
+// - init ──fork──▶ program: no rights, Landlock, descriptors, limits, filter, exec
 //
 // The init is killed when the supervisor dies, and the kernel kills a process namespace with its
 // init.

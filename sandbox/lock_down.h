@@ -3,17 +3,17 @@
 // that is: compute, and write to descriptors that were open already.
 //
 // The rules of the profile of one rank on the CPU (kCpu):
-//   allowed   read, write, pread64, pwrite64, readv, writev, lseek, ftruncate, fsync, fdatasync,
-//   fstat, close; memory that
-//             is anonymous and not executable (mmap, mprotect, mremap, munmap, madvise, brk);
-//             futex; clocks and sleeps; getrandom; getpid, gettid, getrusage, sched_yield,
-//             sched_getaffinity, getcpu; signals' own housekeeping (rt_sigreturn, rt_sigprocmask,
-//             restart_syscall, sigaltstack) and tgkill(self, SIGABRT) for abort(); exit
-//   refused   executable or file-backed memory (EACCES: oneDNN asks for such pages when it meets a
-//   shape that was not
-//             warmed; it then reports an error of its own), ioctl (ENOTTY) and newfstatat (EPERM),
-//             which stdio tries
-//   else      kills the whole process with SIGSYS; the verdict's killed_by is then "seccomp"
+//
+// - Allowed: read, write, pread64, pwrite64, readv, writev, lseek, ftruncate, fsync, fdatasync,
+//   fstat, close; memory that is anonymous and not executable (mmap, mprotect, mremap, munmap,
+//   madvise, brk); futex; clocks and sleeps; getrandom; getpid, gettid, getrusage, sched_yield,
+//   sched_getaffinity, getcpu; signals' own housekeeping (rt_sigreturn, rt_sigprocmask,
+//   restart_syscall, sigaltstack) and tgkill(self, SIGABRT) for abort(); exit.
+// - Refused: executable or file-backed memory (EACCES: oneDNN asks for such pages when it meets a
+//   shape that was not warmed; it then reports an error of its own), ioctl (ENOTTY) and newfstatat
+//   (EPERM), which stdio tries.
+// - Anything else kills the whole process with SIGSYS; the verdict's killed_by is then "seccomp".
+//
 // So nothing can be opened and no thread can be started: open the weights file, start every thread,
 // run every shape first. CUDA and several ranks need device calls and sockets: they will get
 // profiles of their own.

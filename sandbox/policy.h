@@ -2,11 +2,13 @@
 // no file beside its libraries, no descriptor, no environment, no writable folder, no memory worth
 // having and no time.
 //
-// Inside the jail files appear under their own absolute names, read-only; beside them there are
-// only
-//   output/   the one writable folder (the working folder is its parent, so "output/x" is right in
-//   any jail) /tmp      a small memory file system /dev/null, /dev/zero, /dev/urandom, and copies
-//   of /proc/cpuinfo and of the processor lists of /sys (no procfs, no sysfs)
+// Inside the jail files appear under their own absolute names, read-only. Beside them there are
+//
+// - output/, the one writable folder; the working folder is its parent, so "output/x" is right in
+//   any jail
+// - /tmp, a small memory file system
+// - /dev/null, /dev/zero, /dev/urandom
+// - copies of /proc/cpuinfo and of the processor lists of /sys (no procfs, no sysfs)
 #pragma once
 
 #include <chrono>

@@ -11,7 +11,7 @@ namespace bitloop::api {
 // A layer of the jail as /healthz names it.
 struct LayerState {
   std::string layer;
-  std::string state;  // "available", or "missing: why"
+  std::string state;  // "active", or "missing: why"
 };
 
 struct ApiOptions {

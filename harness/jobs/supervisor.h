@@ -1,10 +1,11 @@
 // The supervisor of one run: a process of its own that jails the trainer, keeps its records and
 // writes how it ended. It outlives the host; the jail does not outlive it.
 //
-// Invariants: 1. It alone writes the run's folder once job.json exists, and holds supervisor.lock
-// while it lives.
-// 2. verdict.json appears last, whole, once; a run that has one is over. 3. No run is started
-// twice: a folder with records but no verdict is ended as "infrastructure".
+// Invariants:
+// 1. It alone writes the run's folder once job.json exists, and holds supervisor.lock while it
+//    lives.
+// 2. verdict.json appears last, whole, once; a run that has one is over.
+// 3. No run is started twice: a folder with records but no verdict is ended as "infrastructure".
 #pragma once
 
 #include <filesystem>

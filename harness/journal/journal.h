@@ -2,16 +2,16 @@
 // a commit for each event. It is the database: what is not committed here did not happen.
 //
 // 1. When create_session() or append() has returned an id, objects and reference are on disk (fsync
-// of files and folders).
+//    of files and folders).
 // 2. A process killed at any moment leaves a valid repository: objects are written under temporary
-// names and renamed, the
-//    reference last. What it leaves lying about (*.lock, temporary objects) is removed by the next
-//    open_or_create().
+//    names and renamed, the reference last. What it leaves lying about (*.lock, temporary objects)
+//    is removed by the next open_or_create().
 // 3. A branch moves only by compare-and-swap from the commit it was read at: no event is lost to a
-// second writer.
+//    second writer.
 // 4. All functions may be called from any thread. Sessions do not wait for each other; appends to
-// one session are in turn. HEAD names the newest session, so that plain `git log` shows something
-// of interest.
+//    one session are in turn.
+//
+// HEAD names the newest session, so that plain `git log` shows something of interest.
 #pragma once
 
 #include <filesystem>

@@ -49,8 +49,8 @@ struct FileView {
 
 struct EditRequest {
   std::string path;  // "candidate.lua"
-  std::string
-      op;  // "replace", "insert", "rewrite" or "str_replace", with the members below that it needs
+  // "replace", "insert", "rewrite" or "str_replace", with the members below that it needs.
+  std::string op;
   std::optional<int64_t> start_line = {}, end_line = {}, after_line = {};
   std::optional<std::string> region = {}, content = {}, old_str = {}, new_str = {};
   std::string description = {};

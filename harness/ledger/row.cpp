@@ -21,7 +21,8 @@ constexpr Column kColumns[] = {
     {"type", "", "`agent`, `baseline` or `local`", false, &Row::type},
     {"agent", "", "who worked in the session, as it named itself", false, &Row::agent},
     {"task", "", "the task's name", false, &Row::task},
-    {"quantizer", "", "what the candidate started from; the file's name for the command line", false, &Row::quantizer},
+    {"quantizer", "", "what the candidate started from; the file's name for the command line",
+     false, &Row::quantizer},
     {"status", "",
      "`ok`, `script_error`, `rejected`, `diverged`, `timeout`, `out_of_memory`, `violation`, "
      "`stopped_early`, `cancelled` or `infrastructure`",

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "lua/tensor/backward_error.h"
 #include "trainer/optim/schedule.h"
 
 namespace bitloop::trainer {
@@ -19,6 +20,18 @@ Status require_gradients(Run& run) {
         return fail("script_error", fmt::format("no gradient reaches parameter '{}' of layer {}: use it in a surrogate "
                                                 "or row_bias, or keep it in state",
                                                 name, layer->layer.name));
+  return {};
+}
+
+// Runs a backward pass. A backward function of the candidate's that fails has no other way out than an exception, which
+// carries the test's status.
+template <typename Call>
+Status backward_pass(Call call) {
+  try {
+    call();
+  } catch (const lua::BackwardError& failed) {
+    return std::unexpected(failed.error);
+  }
   return {};
 }
 
@@ -47,9 +60,9 @@ Result<StepResult> train_step(Run& run, AdamW& optimizer, int64_t step) {
     at::Tensor loss = at::cross_entropy_loss(logits, batch.targets_BT.view({-1}));
     loss_sum += loss.item<float>();
     if (micro_batches > 1) loss = loss / static_cast<double>(micro_batches);
-    torch::autograd::backward({loss}, {});
+    BITLOOP_TRY(backward_pass([&] { torch::autograd::backward({loss}, {}); }));
   }
-  run.model->finish_weight_gradients(context);
+  BITLOOP_TRY(backward_pass([&] { run.model->finish_weight_gradients(context); }));
   const double loss = loss_sum / static_cast<double>(micro_batches);
   if (!std::isfinite(loss))
     return fail("diverged", fmt::format("the training loss of step {} is not finite", step + 1));

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 namespace bitloop::trainer {
 namespace {
@@ -28,20 +29,25 @@ Result<at::Tensor> activation_value(BitLinear& layer, lua::Quantizer& quantizer,
   return operand.value;
 }
 
-// First layer whose activation values of untouched rows change when the other half of the `rows` does; "" when there is
-// none.
+// First layer whose activation values of untouched rows change when the other half of the `rows` does, the later half or
+// the earlier one; "" when there is none. A row's value may depend on that row alone.
 Result<std::string> first_row_mixing_layer(Gpt2& model, lua::Quantizer& quantizer, const ForwardContext& scored,
                                            int64_t rows) {
-  const int64_t kept = rows / 2;
+  const int64_t half = rows / 2;
   const at::Generator generator = at::detail::createCPUGenerator(1);
+  std::map<int64_t, at::Tensor> inputs;  // by K: drawing normals costs more than the calls
   for (BitLinear* layer : model.bitlinears()) {
-    const at::Tensor x = at::empty({rows, layer->layer.in_features}, at::kFloat).normal_(0, 1, generator);
-    at::Tensor other = x.clone();
-    other.narrow(0, kept, rows - kept).mul_(4.0).add_(0.5);
+    at::Tensor& x = inputs[layer->layer.in_features];
+    if (!x.defined()) x = at::empty({rows, layer->layer.in_features}, at::kFloat).normal_(0, 1, generator);
     BITLOOP_ASSIGN(value, activation_value(*layer, quantizer, scored, x));
-    BITLOOP_ASSIGN(other_value, activation_value(*layer, quantizer, scored, other));
-    if (!at::equal(value.narrow(0, 0, kept), other_value.narrow(0, 0, kept)))
-      return layer->layer.name;
+    for (const bool later : {true, false}) {
+      const int64_t changed = later ? half : 0, kept = later ? 0 : half, count = later ? rows - half : half;
+      at::Tensor other = x.clone();
+      other.narrow(0, changed, count).mul_(4.0).add_(0.5);
+      BITLOOP_ASSIGN(other_value, activation_value(*layer, quantizer, scored, other));
+      if (!at::equal(value.narrow(0, kept, rows - count), other_value.narrow(0, kept, rows - count)))
+        return layer->layer.name;
+    }
   }
   return std::string();
 }
@@ -49,15 +55,18 @@ Result<std::string> first_row_mixing_layer(Gpt2& model, lua::Quantizer& quantize
 // First position of a prefix whose logits change when what follows it (and the other rows of the batch) is replaced; -1
 // when there is none.
 Result<int64_t> first_looking_ahead(Gpt2& model, lua::Quantizer& quantizer, const TokenStream& text,
-                                    const ForwardContext& scored, int64_t batch) {
+                                    const ForwardContext& scored, int64_t batch, CausalityCuts cuts) {
   const int64_t T = model.config().context, B = std::min(batch, validation_windows(text, T));
   ForwardContext context = scored;
   context.quantizer = &quantizer;
   BITLOOP_TRY(model.quantize_weights(context));
   const at::Tensor ids = validation_batch(text, 0, B, T).inputs_BT;
   BITLOOP_ASSIGN(base, model.forward(ids, context));
+  if (!at::isfinite(base).all().item<bool>()) return fail("diverged", "the logits are not finite");
   const at::Tensor logits_BTV = base.view({B, T, -1});
-  for (const int64_t cut : {T / 4, T / 2, T - 1}) {
+  const std::vector<int64_t> places =
+      cuts == CausalityCuts::kOne ? std::vector<int64_t>{T / 2} : std::vector<int64_t>{T / 4, T / 2, T - 1};
+  for (const int64_t cut : places) {
     at::Tensor changed = ids.clone();
     changed[0].narrow(0, cut, T - cut).copy_(ids[0].narrow(0, cut, T - cut).flip(0).add(1).remainder(model.config().vocab_size));
     changed.narrow(0, 1, B - 1).copy_(ids.narrow(0, 1, B - 1).flip(1).add(7).remainder(model.config().vocab_size));
@@ -88,9 +97,9 @@ template <typename Call>
 Result<std::string> impurity(Call call, lua::Quantizer& quantizer, lua::Quantizer& fresh, const at::Tensor& a,
                              const at::Tensor& b) {
   const at::Tensor kept = a.clone();
+  const std::string digest = quantizer.state_digest();
   BITLOOP_ASSIGN(first_call, call(quantizer, a));
   const lua::Quantized first = copy_of(first_call);
-  const std::string digest = quantizer.state_digest();
   BITLOOP_TRY(call(quantizer, b));
   BITLOOP_ASSIGN(second, call(quantizer, a));
   if (!same_bits(first, second)) return std::string("gives another result when it is called again");
@@ -132,7 +141,7 @@ Finding audit_levels(Gpt2& model, const lua::Format& format) {
 }
 
 Finding audit_causality(Gpt2& model, lua::Quantizer& quantizer, const TokenStream& text, const Rules& rules,
-                        const ForwardContext& scored, int64_t batch, bool& leaks) {
+                        const ForwardContext& scored, int64_t batch, CausalityCuts cuts, bool& leaks) {
   at::NoGradGuard no_grad;
   leaks = false;
   std::string detail = "later tokens and other rows change no logit of a prefix";
@@ -147,7 +156,7 @@ Finding audit_causality(Gpt2& model, lua::Quantizer& quantizer, const TokenStrea
     }
   }
   if (!leaks) {
-    const auto position = first_looking_ahead(model, quantizer, text, scored, batch);
+    const auto position = first_looking_ahead(model, quantizer, text, scored, batch, cuts);
     if (!position) return failed("causality", position.error().code, position.error().message);
     if (*position >= 0) {
       leaks = true;

@@ -23,6 +23,10 @@ struct Finding {
 
 void to_json(nlohmann::json& json, const Finding& finding);
 
+// Where the end-to-end probe cuts a sequence: once for the pre-flight, which should answer quickly, at three places for a
+// score.
+enum class CausalityCuts { kOne, kThree };
+
 // levels: every code of every quantised weight is a declared level, and every value is exactly codes * scale (+ offset) or
 // the codebook's entry. Requires: quantize_weights ran at lambda 1.
 Finding audit_levels(Gpt2& model, const lua::Format& format);
@@ -31,7 +35,7 @@ Finding audit_levels(Gpt2& model, const lua::Format& format);
 // neighbours are replaced by larger ones, layer by layer; and the logits of a prefix whose suffix is replaced, end to end.
 // `leaks` is set when they do change; that is a failure unless the task is paper_compat.
 Finding audit_causality(Gpt2& model, lua::Quantizer& quantizer, const TokenStream& text, const Rules& rules,
-                        const ForwardContext& scored, int64_t batch, bool& leaks);
+                        const ForwardContext& scored, int64_t batch, CausalityCuts cuts, bool& leaks);
 
 // purity: the functions called on A, B and A again give the same bits for A, also in a fresh Lua state, and change
 // nothing that a later call could see.

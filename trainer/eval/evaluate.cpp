@@ -1,6 +1,7 @@
 #include "trainer/eval/evaluate.h"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 
 #include <algorithm>
 #include <numbers>
@@ -13,10 +14,19 @@ Result<EvalScore> evaluate(Gpt2& model, const TokenStream& validation, const Eva
   context.training = false;
   context.lambda = 1.0;
   context.products = Products::kExact;
-  BITLOOP_TRY(model.quantize_weights(context));
-
   const int64_t T = model.config().context, windows = validation_windows(validation, T);
   const int64_t B = std::min(options.batch, windows), all = windows / B;
+  ScoreGuard guard;
+  if (options.guarded && context.quantizer != nullptr) {
+    guard.digest = context.quantizer->state_digest();
+    if (options.reorder_rows) {
+      guard.order = at::randperm(B * T, at::detail::createCPUGenerator(options.order_seed), at::kLong);
+      guard.inverse = at::argsort(guard.order);
+    }
+    context.guard = &guard;
+  }
+  BITLOOP_TRY(model.quantize_weights(context));
+
   const int64_t count = options.batches > 0 ? std::min(options.batches, all) : all;
   std::vector<double> losses(static_cast<size_t>(count));
   for (int64_t i = 0; i < count; ++i) {

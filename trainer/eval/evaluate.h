@@ -13,6 +13,9 @@ struct EvalOptions {
   int64_t batches = 0;   // at most so many batches, spread evenly over the split; 0: all
   int64_t batch = 16;    // windows a batch, the same for every batch (all shapes are equal)
   bool reversed = false; // visit the batches last to first: the sum, made in the order of their numbers, must not change
+  bool guarded = false;  // for a score that counts: see ScoreGuard
+  bool reorder_rows = true;    // of a guarded evaluation; off in tasks that allow scales across rows
+  uint64_t order_seed = 0;     // another one in every process
 };
 
 struct EvalScore {

@@ -133,6 +133,7 @@ Status load_candidate(Run& run) {
   BITLOOP_TRY(refuse_unsupported(*quantizer));
   BITLOOP_TRY(apply_overrides(quantizer->config(), run.job.rules, run.job.train));
   run.quantizer = std::move(quantizer);
+  run.loaded_digest = run.quantizer->state_digest();
   return init_layers(run);
 }
 
@@ -142,33 +143,55 @@ const Finding* Preflight::failure() const {
   return nullptr;
 }
 
-Preflight run_preflight(Run& run) {
+namespace {
+
+// Adds a finding and sends its record; whether it is ok.
+bool note(Run& run, Preflight& preflight, Finding finding) {
+  run.records->finding(finding.rule, finding.ok, finding.detail);
+  preflight.findings.push_back(std::move(finding));
+  return preflight.findings.back().ok;
+}
+
+// The audits, with levels and bits on the weights as they are quantised now.
+Preflight run_audits(Run& run, CausalityCuts cuts) {
   Preflight preflight;
   const ForwardContext scored = run.context(run.job.train.steps, false);
-  const auto note = [&](Finding finding) {
-    run.records->finding(finding.rule, finding.ok, finding.detail);
-    preflight.findings.push_back(std::move(finding));
-    return preflight.findings.back().ok;
-  };
-  {
-    at::NoGradGuard no_grad;
-    if (const Status quantized = run.model->quantize_weights(scored); !quantized) {
-      note({"levels", false, quantized.error().message, quantized.error().code});
-      return preflight;
-    }
-  }
-  if (!note(audit_levels(*run.model, run.quantizer->format()))) return preflight;
+  if (!note(run, preflight, audit_levels(*run.model, run.quantizer->format()))) return preflight;
   preflight.bits_per_weight = bits_per_weight(*run.model, run.quantizer.get());
-  note({"bits_per_weight", true, fmt::format("{:.4f} bits a weight over the BitLinear layers", *preflight.bits_per_weight), ""});
+  note(run, preflight, {"bits_per_weight", true,
+                        fmt::format("{:.4f} bits a weight over the BitLinear layers", *preflight.bits_per_weight), ""});
   auto fresh = load_fresh(run.job);
   if (!fresh) {
-    note({"purity", false, fresh.error().message, fresh.error().code});
+    note(run, preflight, {"purity", false, fresh.error().message, fresh.error().code});
     return preflight;
   }
-  if (!note(audit_purity(*run.model, *run.quantizer, **fresh, scored))) return preflight;
-  note(audit_causality(*run.model, *run.quantizer, run.data.validation, run.job.rules, scored,
-                       run.job.train.micro_batch, preflight.leaks));
+  if (!note(run, preflight, audit_purity(*run.model, *run.quantizer, **fresh, scored))) return preflight;
+  note(run, preflight, audit_causality(*run.model, *run.quantizer, run.data.validation, run.job.rules, scored,
+                                       run.job.train.micro_batch, cuts, preflight.leaks));
   return preflight;
+}
+
+}  // namespace
+
+Preflight run_preflight(Run& run) {
+  at::NoGradGuard no_grad;
+  if (const Status quantized = run.model->quantize_weights(run.context(run.job.train.steps, false)); !quantized) {
+    Preflight preflight;
+    note(run, preflight, {"levels", false, quantized.error().message, quantized.error().code});
+    return preflight;
+  }
+  return run_audits(run, CausalityCuts::kOne);
+}
+
+Preflight audit_score(Run& run) { return run_audits(run, CausalityCuts::kThree); }
+
+EvalOptions score_options(const Job& job, bool reversed) {
+  return {.batches = 0,
+          .batch = job.train.micro_batch,
+          .reversed = reversed,
+          .guarded = true,
+          .reorder_rows = !job.rules.paper_compat,
+          .order_seed = std::hash<std::string>{}(job.nonce + job.kind)};
 }
 
 std::optional<CodeShares> code_shares(const Run& run) {

@@ -14,6 +14,7 @@
 #include "trainer/audit/audits.h"
 #include "trainer/checkpoint/safetensors.h"
 #include "trainer/data/dataset.h"
+#include "trainer/eval/evaluate.h"
 #include "trainer/job.h"
 #include "trainer/model/gpt2.h"
 #include "trainer/optim/adamw.h"
@@ -29,6 +30,7 @@ struct Run {
   UniqueFd weights_file;  // output/weights.safetensors: written by train, read by verify
   std::unique_ptr<Gpt2> model;
   std::unique_ptr<lua::Quantizer> quantizer;
+  std::string loaded_digest;  // of the candidate's variables after loading: nothing may change them
   // Learnable parameters of the layers (Q.init) with their own rate and decay.
   std::vector<AdamW::Slot> quantizer_slots;
 
@@ -59,6 +61,11 @@ struct Preflight {
   const Finding* failure() const;
 };
 Preflight run_preflight(Run& run);
+// The same after the final evaluation: levels and bits are read off the very tensors that were scored, before anything
+// quantises again.
+Preflight audit_score(Run& run);
+// How the final evaluation of train and verify is done, batches first to last or reversed.
+EvalOptions score_options(const Job& job, bool reversed);
 
 // Shares of the weights' codes below, at and above zero, over all layers; nullopt where there are no codes or a codebook.
 struct CodeShares {

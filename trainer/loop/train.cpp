@@ -81,6 +81,8 @@ Status run_steps(Run& run, const Records& records, Outcome& outcome) {
                            {"val_bpb", run.data.tokens_are_bytes ? json(bits_per_byte(score.loss)) : json(nullptr)}});
     }
   }
+  if (run.quantizer->state_digest() != run.loaded_digest)
+    return fail("rejected", "a function changed a variable during training that later calls can read; keep state in ctx.state");
   const double tokens = tokens_per_step * static_cast<double>(job.train.steps);
   outcome.metrics.update({{"tokens", tokens},
                           {"train_s", training_seconds},
@@ -99,12 +101,12 @@ Status score(Run& run, const Records& records, Outcome& outcome) {
   BITLOOP_TRY(write_safetensors(run.weights_file.get(), run.state_tensors()));
   BITLOOP_ASSIGN(fresh, load_fresh(run.job));
   run.quantizer = std::move(fresh);
-  ForwardContext context = run.context(run.job.train.steps, false);
-  const EvalOptions all{.batches = 0, .batch = run.job.train.micro_batch};
-  BITLOOP_ASSIGN(final_score, evaluate(*run.model, run.data.validation, all, context));
+  BITLOOP_ASSIGN(final_score, evaluate(*run.model, run.data.validation, score_options(run.job, false),
+                                       run.context(run.job.train.steps, false)));
   if (!std::isfinite(final_score.loss)) return fail("diverged", "the validation loss is not finite");
 
-  Preflight audits = run_preflight(run);
+  const json shares = share_fields(code_shares(run));
+  const Preflight audits = audit_score(run);
   outcome.findings = audits.findings;
   if (const Finding* failure = audits.failure()) return fail(failure->status, failure->detail);
   if (audits.leaks && std::find(outcome.flags.begin(), outcome.flags.end(), "leaks") == outcome.flags.end())
@@ -112,7 +114,7 @@ Status score(Run& run, const Records& records, Outcome& outcome) {
   json metrics = {{"val_loss", final_score.loss},
                   {"val_bpb", run.data.tokens_are_bytes ? json(bits_per_byte(final_score.loss)) : json(nullptr)},
                   {"bits_per_weight", *audits.bits_per_weight}};
-  metrics.update(share_fields(code_shares(run)));
+  metrics.update(shares);
   outcome.metrics.update(metrics);
   outcome.stages.push_back({{"name", "eval"}, {"metrics", metrics}, {"failure", nullptr}});
   records.send("eval", {{"task", "validation"}, {"val_loss", final_score.loss}, {"tokens", final_score.tokens}});

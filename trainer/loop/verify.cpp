@@ -31,8 +31,8 @@ Result<json> repeat(Run& run) {
   }
   BITLOOP_ASSIGN(fresh, load_fresh(run.job));
   run.quantizer = std::move(fresh);
-  const EvalOptions all{.batches = 0, .batch = run.job.train.micro_batch, .reversed = true};
-  BITLOOP_ASSIGN(score, evaluate(*run.model, run.data.validation, all, run.context(run.job.train.steps, false)));
+  BITLOOP_ASSIGN(score, evaluate(*run.model, run.data.validation, score_options(run.job, true),
+                                 run.context(run.job.train.steps, false)));
   return json{{"first_losses", first_losses}, {"val_loss", score.loss}};
 }
 

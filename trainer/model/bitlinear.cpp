@@ -103,6 +103,27 @@ Result<lua::Quantized> call_recording(bool& surrogate_seen, Call call) {
   return call();
 }
 
+// After a call of the candidate in a guarded pass: did it write down anything?
+Status check_guard(const ForwardContext& context, const char* function, const BitLinear& layer) {
+  if (context.guard == nullptr || context.quantizer->state_digest() == context.guard->digest) return {};
+  return fail("rejected", fmt::format("{} (layer {}): changes a variable that later calls can read", function,
+                                      layer.layer.name));
+}
+
+// activation_quant on x, in a guarded pass with its rows in the guard's order and the results put back.
+Result<lua::Quantized> call_activation_quant(BitLinear& layer, const at::Tensor& x_RK, const ForwardContext& context) {
+  const lua::Context script = script_context(layer, context);
+  const bool reorder = context.guard != nullptr && context.guard->order.defined() &&
+                       context.guard->order.size(0) == x_RK.size(0);
+  if (!reorder) return context.quantizer->activation_quant(x_RK, script);
+  BITLOOP_ASSIGN(returned, context.quantizer->activation_quant(x_RK.index_select(0, context.guard->order), script));
+  for (at::Tensor* tensor : {&returned.codes, &returned.scale, &returned.offset})
+    if (tensor->defined() && tensor->dim() == 2 && tensor->size(0) == x_RK.size(0))
+      *tensor = tensor->index_select(0, context.guard->inverse);
+  returned.surrogate = at::Tensor();  // of no use to a score
+  return returned;
+}
+
 // Activations (or nothing to quantise): the operand, and the tensor that receives its gradient.
 struct Activation {
   Operand operand;
@@ -114,8 +135,9 @@ Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK,
   const lua::Format* format = context.quantizer ? &context.quantizer->format() : nullptr;
   if (!layer.quantized || !format || !format->quantizes_activations) return Activation{float_operand(x_RK), x_RK};
   BITLOOP_ASSIGN(returned, call_recording(layer.activation_surrogate, [&] {
-                   return context.quantizer->activation_quant(x_RK, script_context(layer, context));
+                   return call_activation_quant(layer, x_RK, context);
                  }));
+  BITLOOP_TRY(check_guard(context, "activation_quant", layer));
   BITLOOP_ASSIGN(operand, make_activation_operand(returned, x_RK, *format, layer.layer.name));
   at::Tensor gate = operand.surrogate.defined() ? operand.surrogate : x_RK;
   if (context.lambda < 1.0) {
@@ -145,12 +167,16 @@ Status quantize_weight(BitLinear& layer, const ForwardContext& context) {
   BITLOOP_ASSIGN(returned, call_recording(layer.weight_surrogate, [&] {
                    return context.quantizer->weight_quant(layer.weight, script);
                  }));
+  BITLOOP_TRY(check_guard(context, "weight_quant", layer));
   BITLOOP_ASSIGN(operand, make_weight_operand(returned, layer.weight, *format, layer.layer.name));
   if (context.quantizer->has("row_bias")) {
     BITLOOP_ASSIGN(bias, context.quantizer->row_bias(layer.weight, operand.codes, script));
     if (bias.numel() != layer.weight.size(0))
       return fail("script_error", fmt::format("row_bias (layer {}): expected {} numbers, one a row, got {}",
                                               layer.layer.name, layer.weight.size(0), bias.numel()));
+    BITLOOP_TRY(check_guard(context, "row_bias", layer));
+    if (!at::isfinite(bias.detach().to(format->scale_dtype)).all().item<bool>())
+      return fail("rejected", fmt::format("row_bias (layer {}): must be finite as it is stored", layer.layer.name));
     operand.stored_numbers += bias.numel();
     layer.row_bias_graph = bias.reshape({-1}) * context.lambda;
     layer.row_bias = layer.row_bias_graph.detach().to(format->scale_dtype).to(at::kFloat);

@@ -27,6 +27,17 @@ enum class Products {
   kBfloat16,  // integer forward where codes allow it, else bfloat16; bfloat16 backward, accumulated in float32
 };
 
+// Set for the passes that a score is made of, so that it does not rest on probes alone:
+//  - rows reach activation_quant in an order of their own, drawn anew in every process. For a function of single rows that
+//    changes no bit; a function that mixes rows gives another score in each process, which the repetition then refuses;
+//  - after every call of the candidate its variables are compared with how they were when it was loaded, so nothing can be
+//    carried from the weights, or from one batch, to another.
+struct ScoreGuard {
+  at::Tensor order;    // (R) int64, a permutation of the rows; undefined where a task allows scales across rows
+  at::Tensor inverse;  // (R) int64
+  std::string digest;  // of the freshly loaded candidate
+};
+
 // What a forward pass needs to know beside its tensors.
 struct ForwardContext {
   lua::Quantizer* quantizer = nullptr;  // null: all layers are float
@@ -35,6 +46,7 @@ struct ForwardContext {
   bool training = false;
   double lambda = 1.0;  // share of quantisation
   Products products = Products::kExact;
+  const ScoreGuard* guard = nullptr;
 };
 
 struct BitLinear {

@@ -15,6 +15,10 @@ std::string shape_text(const at::Tensor& tensor) {
   return text + ")";
 }
 
+// Activation scales are not counted as bits a weight, so a group must be long enough for them to carry little: one scale an
+// input would be float activations under another name.
+constexpr int64_t kSmallestActivationGroup = 16;
+
 // Where an error happened: "weight_quant of layer h.0.attn.c_attn".
 struct Place {
   const char* function;
@@ -41,10 +45,11 @@ at::Tensor spread_groups(const at::Tensor& scale, int64_t group, int64_t columns
   return scale.repeat_interleave(group, 1).narrow(1, 0, columns);
 }
 
-// A scale-like tensor as it broadcasts over `like` (rows, K); the shape was checked before.
-at::Tensor spread(const at::Tensor& tensor, const at::Tensor& like, const lua::Format& format) {
-  if (format.flat_groups && format.group > 0 && tensor.numel() > 1)
-    return tensor.reshape({-1}).repeat_interleave(format.group).narrow(0, 0, like.numel()).view_as(like);
+// A scale-like tensor as it broadcasts over `like` (rows, K); the shape was checked before. flat_group > 0: the scales run
+// over the flattened tensor.
+at::Tensor spread(const at::Tensor& tensor, const at::Tensor& like, const lua::Format& format, int64_t flat_group) {
+  if (flat_group > 0 && tensor.numel() > 1)
+    return tensor.reshape({-1}).repeat_interleave(flat_group).narrow(0, 0, like.numel()).view_as(like);
   if (tensor.dim() == 2 && tensor.size(1) > 1 && tensor.size(1) != like.size(1))
     return spread_groups(tensor, format.group, like.size(1));
   return tensor;
@@ -55,26 +60,29 @@ Result<at::Tensor> canonical_scale(const at::Tensor& tensor, const char* what, c
                                    const lua::Format& format, bool activation, const Place& place) {
   const int64_t rows = like.size(0), columns = like.size(1);
   if (tensor.numel() == 1 && tensor.dim() <= 2) return tensor.reshape({});
-  const bool grouped = format.group > 0;
+  const bool flat = format.flat_groups && !activation;  // activations are grouped along their rows always
+  const bool grouped = format.group > 0 && !flat;
   const int64_t groups = grouped ? (columns + format.group - 1) / format.group : 0;
+  const int64_t flat_groups = flat ? (like.numel() + format.group - 1) / format.group : 0;
   const auto is = [&](int64_t a, int64_t b) {
     return tensor.dim() == 2 && tensor.size(0) == a && tensor.size(1) == b;
   };
-  if (is(rows, 1)) return tensor;
-  if (grouped && !format.flat_groups && is(rows, groups)) return tensor;
-  if (grouped && format.flat_groups && !activation && is((like.numel() + format.group - 1) / format.group, 1))
-    return tensor;
+  if (flat && is(flat_groups, 1)) return tensor;
+  if (!flat && is(rows, 1)) return tensor;
+  if (activation && grouped && is(rows, groups) && format.group < kSmallestActivationGroup)
+    return place.error("rejected", fmt::format("activation scales in groups of {} inputs are too fine; group must be at "
+                                               "least {}",
+                                               format.group, kSmallestActivationGroup));
+  if (grouped && is(rows, groups)) return tensor;
   if (activation && is(1, columns)) return tensor;
-  std::string allowed = fmt::format("one number or ({}, 1)", rows);
-  if (grouped && !format.flat_groups) allowed += fmt::format(" or ({}, {})", rows, groups);
-  if (grouped && format.flat_groups && !activation)
-    allowed += fmt::format(" or ({}, 1)", (like.numel() + format.group - 1) / format.group);
+  std::string allowed = fmt::format("one number or ({}, 1)", flat ? flat_groups : rows);
+  if (grouped) allowed += fmt::format(" or ({}, {})", rows, groups);
   if (activation) allowed += fmt::format(" or (1, {})", columns);
   // The right kind of thing, but finer than allowed: extra numbers could carry the weights themselves.
-  const bool finer = tensor.numel() > rows;
+  const bool finer = tensor.numel() > (flat ? flat_groups : rows);
   return place.error(finer ? "rejected" : "script_error",
                      fmt::format("{} has shape {}, expected {}{}", what, shape_text(tensor), allowed,
-                                 finer && !grouped ? "; for finer scales declare group = G" : ""));
+                                 finer && !grouped && !flat ? "; for finer scales declare group = G" : ""));
 }
 
 // The smallest factor that makes every level an integer in int8's range, or 0.
@@ -128,7 +136,7 @@ Status check_codes_shape(const lua::Quantized& returned, const at::Tensor& like,
 
 // The exact integer form exists for one scale or one a row, without offset.
 bool has_row_scales(const Operand& operand) {
-  return !operand.offset.defined() &&
+  return !operand.offset.defined() && (operand.flat_group == 0 || operand.scale.dim() == 0) &&
          (operand.scale.dim() == 0 || (operand.scale.dim() == 2 && operand.scale.size(1) == 1 &&
                                        operand.scale.size(0) == operand.codes.size(0)));
 }
@@ -171,12 +179,20 @@ Status take_codebook(const lua::Quantized& returned, const at::Tensor& w_NK, con
 
 void materialise_value(Operand& operand, const at::Tensor& like, const lua::Format& format) {
   if (operand.value.defined()) return;
-  operand.value = operand.codes * spread(operand.scale, like, format);
-  if (operand.offset.defined()) operand.value = operand.value + spread(operand.offset, like, format);
+  operand.value = operand.codes * spread(operand.scale, like, format, operand.flat_group);
+  if (operand.offset.defined()) operand.value = operand.value + spread(operand.offset, like, format, operand.flat_group);
 }
 
-Result<Operand> make_weight_operand(const lua::Quantized& returned, const at::Tensor& w_NK, const lua::Format& format,
-                                    const std::string& layer_name) {
+namespace {
+
+// Codes and scales of a tensor that is not finite can't be: that is the training's failure, not the file's.
+Result<Operand> unless_diverged(Result<Operand> operand, const at::Tensor& like, const std::string& layer_name) {
+  if (operand || at::isfinite(like).all().item<bool>()) return operand;
+  return fail("diverged", fmt::format("a weight or activation of layer {} is not finite", layer_name));
+}
+
+Result<Operand> weight_operand(const lua::Quantized& returned, const at::Tensor& w_NK, const lua::Format& format,
+                               const std::string& layer_name) {
   const Place place{"weight_quant", layer_name};
   Operand operand;
   BITLOOP_TRY(check_codes_shape(returned, w_NK, place));
@@ -193,6 +209,7 @@ Result<Operand> make_weight_operand(const lua::Quantized& returned, const at::Te
   if (bad >= 0)
     return place.error("rejected",
                        fmt::format("{} is not a declared level {}", code_at(raw, bad), levels_text(format.levels)));
+  if (format.flat_groups) operand.flat_group = format.group;
   BITLOOP_TRY(take_scales(returned, w_NK, format, false, place, operand));
   materialise_value(operand, w_NK, format);
   BITLOOP_TRY(take_surrogate(returned, w_NK, place, operand));
@@ -206,8 +223,8 @@ Result<Operand> make_weight_operand(const lua::Quantized& returned, const at::Te
   return operand;
 }
 
-Result<Operand> make_activation_operand(const lua::Quantized& returned, const at::Tensor& x_RK,
-                                        const lua::Format& format, const std::string& layer_name) {
+Result<Operand> activation_operand(const lua::Quantized& returned, const at::Tensor& x_RK, const lua::Format& format,
+                                   const std::string& layer_name) {
   const Place place{"activation_quant", layer_name};
   Operand operand;
   BITLOOP_TRY(check_codes_shape(returned, x_RK, place));
@@ -233,6 +250,18 @@ Result<Operand> make_activation_operand(const lua::Quantized& returned, const at
   else
     operand.codes_int8 = at::Tensor();
   return operand;
+}
+
+}  // namespace
+
+Result<Operand> make_weight_operand(const lua::Quantized& returned, const at::Tensor& w_NK, const lua::Format& format,
+                                    const std::string& layer_name) {
+  return unless_diverged(weight_operand(returned, w_NK, format, layer_name), w_NK, layer_name);
+}
+
+Result<Operand> make_activation_operand(const lua::Quantized& returned, const at::Tensor& x_RK,
+                                        const lua::Format& format, const std::string& layer_name) {
+  return unless_diverged(activation_operand(returned, x_RK, format, layer_name), x_RK, layer_name);
 }
 
 }  // namespace bitloop::trainer

@@ -19,6 +19,7 @@ struct Operand {
   at::Tensor offset;     // like scale, or undefined
   at::Tensor codebook;   // (N, blocks, entries) or undefined
   at::Tensor surrogate;  // value's shape, with graph; undefined: straight-through
+  int64_t flat_group = 0;  // weights under flat_groups: scales run over the flattened tensor, so many weights each; 0: not
   // The exact integer form, where there is one: value = codes_int8 * int8_scale, one scale for all or one a row.
   at::Tensor codes_int8;
   at::Tensor int8_scale;  // (1) or (rows), float32
@@ -27,7 +28,7 @@ struct Operand {
 
 // Checks the shapes and values that a quantising function returned against its declared format, and makes the operand.
 // Errors: "script_error" for a wrong shape, "rejected" for forbidden content (off-level codes, too fine or non-finite
-// scales); messages name the function and the layer, and say what was expected.
+// scales), "diverged" when the tensor that was quantised is not finite itself; messages name the function and the layer, and say what was expected.
 Result<Operand> make_weight_operand(const lua::Quantized& returned, const at::Tensor& w_NK, const lua::Format& format,
                                     const std::string& layer_name);
 // The value of an activation operand is left undefined where the integer form exists; materialise_value makes it.

@@ -6,6 +6,7 @@
 
 #include "tests/trainer/fixture.h"
 #include "trainer/audit/bits.h"
+#include "trainer/eval/evaluate.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -22,7 +23,7 @@ class AuditsTest : public testing::Test {
   }
   Finding causality(lua::Quantizer& quantizer, bool paper_compat = false) {
     return audit_causality(model_, quantizer, text_, {.paper_compat = paper_compat, .allowed_config = {}}, scored_,
-                           kBatch, leaks_);
+                           kBatch, CausalityCuts::kThree, leaks_);
   }
   Finding purity(const std::string& lua) {
     const auto one = quantizer_from(lua), two = quantizer_from(lua);
@@ -80,6 +81,37 @@ TEST_F(AuditsTest, AbsmaxOverTheWrongDimensionLooksAhead) {
   const auto quantizer = quantizer_from(replaced(
       kTernaryLua, "x:abs():amax{dim = -1, keepdim = true}", "x:abs():amax{dim = 0, keepdim = true}"));
   EXPECT_FALSE(causality(*quantizer).ok);
+}
+
+TEST_F(AuditsTest, ReadingEarlierRowsMixesRowsToo) {
+  const auto quantizer = quantizer_from(replaced(kTernaryLua, "local scale = x:abs()",
+                                                 "local n = x:size(0)\n  x = (x + torch.cat({x:narrow(0, 0, 1), x:narrow(0, 0, n "
+                                                 "- 1)}, 0)) / 2\n  local scale = x:abs()"));
+  EXPECT_FALSE(causality(*quantizer).ok);
+}
+
+TEST_F(AuditsTest, AGuardedScoreKeepsItsBitsForAFunctionOfSingleRowsAlone) {
+  const auto loss = [&](const std::string& lua, uint64_t seed) {
+    const auto quantizer = quantizer_from(lua);
+    const auto score = evaluate(model_, text_, {.batch = kBatch, .guarded = true, .order_seed = seed},
+                                {.quantizer = quantizer.get(), .step = 9, .total_steps = 9});
+    EXPECT_TRUE(score) << score.error().message;
+    return score ? score->loss : 0.0;
+  };
+  EXPECT_EQ(loss(kTernaryLua, 1), loss(kTernaryLua, 2));
+  // Each row takes over a little of the one before it: no probe needs to find this, the two scores differ.
+  const std::string mixing =
+      replaced(kTernaryLua, "local scale = x:abs()", "x = x + x:roll{shifts = 1, dims = 0} * 0.3\n  local scale = x:abs()");
+  EXPECT_NE(loss(mixing, 1), loss(mixing, 2));
+}
+
+TEST_F(AuditsTest, AGuardedScoreRefusesAMemory) {
+  const auto quantizer = quantizer_from(replaced(replaced(kTernaryLua, "local Q", "local kept = 0\nlocal Q"),
+                                                 "local scale = w:abs()",
+                                                 "kept = w:sum():item()\n  local scale = w:abs()"));
+  const auto score = evaluate(model_, text_, {.batch = kBatch, .guarded = true}, {.quantizer = quantizer.get()});
+  ASSERT_FALSE(score);
+  EXPECT_EQ(score.error().code, "rejected");
 }
 
 TEST_F(AuditsTest, AConstantScaleDoesNot) {

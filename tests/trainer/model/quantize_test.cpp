@@ -72,6 +72,12 @@ TEST(WeightOperand, ScalesFinerThanARowAreRejected) {
   EXPECT_EQ(weight_error(rounded(at::ones({1, 3})), ternary()).code, "rejected");
   EXPECT_EQ(weight_error(rounded(at::ones({3})), ternary()).code, "rejected");
   EXPECT_EQ(weight_error(rounded(at::ones({2})), ternary()).code, "script_error");
+  lua::Format flat = ternary();
+  flat.flat_groups = true;
+  flat.group = 5;
+  EXPECT_EQ(weight_error(rounded(at::ones({2, 1})), flat).code, "ok");  // ceil(6 / 5) groups
+  flat.group = 6;
+  EXPECT_EQ(weight_error(rounded(at::ones({2, 1})), flat).code, "rejected");  // two where one is declared
 }
 
 TEST(WeightOperand, ScalesThatAreNotFiniteAreRejected) {
@@ -121,6 +127,37 @@ TEST(ActivationOperand, CodesAreIntegersInRange) {
   four.activation_bits = 4;
   q.codes = at::full({4, 6}, 8.0f);
   EXPECT_EQ(make_activation_operand(q, x, four, "l").error().code, "rejected");
+}
+
+TEST(ActivationOperand, AreGroupedAlongTheirRowsEvenUnderFlatGroups) {
+  lua::Format flat = ternary();
+  flat.flat_groups = true;
+  flat.group = 4;
+  const at::Tensor x = at::ones({3, 6});
+  lua::Quantized q;
+  q.codes = at::ones({3, 6});
+  q.scale = at::tensor({1.f, 2.f, 4.f}).view({3, 1});
+  auto operand = make_activation_operand(q, x, flat, "l");
+  ASSERT_TRUE(operand) << operand.error().message;
+  materialise_value(*operand, x, flat);
+  EXPECT_TRUE(at::equal(operand->value, q.scale.expand({3, 6})));
+}
+
+TEST(ActivationOperand, GroupsThatAreAlmostSingleInputsAreRejected) {
+  lua::Format fine = ternary();
+  fine.group = 1;
+  lua::Quantized q;
+  q.codes = at::ones({3, 6});
+  q.scale = at::rand({3, 6}) + 1;  // one a number: float activations
+  EXPECT_EQ(make_activation_operand(q, at::ones({3, 6}), fine, "l").error().code, "rejected");
+}
+
+TEST(ActivationOperand, WhatIsNotFiniteHasDiverged) {
+  const at::Tensor x = at::full({2, 3}, NAN);
+  lua::Quantized q;
+  q.codes = x;
+  q.scale = at::ones({2, 1});
+  EXPECT_EQ(make_activation_operand(q, x, ternary(), "l").error().code, "diverged");
 }
 
 TEST(ActivationOperand, FinerThanARowIsRejected) {

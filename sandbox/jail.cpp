@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -163,6 +164,7 @@ Verdict Jail::wait(std::span<const Stream> streams, int cancel_fd) {
   };
 
   Deadline next_look{std::chrono::milliseconds(kMemoryPollMs)};
+  uint64_t largest_seen = 0;  // what the init never reaped is not in its usage
   while (true) {
     if (::poll(polled.data(), polled.size(), state.deadline.poll_timeout(kMemoryPollMs)) < 0 &&
         errno != EINTR) {
@@ -180,8 +182,9 @@ Verdict Jail::wait(std::span<const Stream> streams, int cancel_fd) {
     if (state.deadline.passed()) kill_for(KilledBy::kDeadline);
     if (next_look.passed()) {
       next_look = Deadline{std::chrono::milliseconds(kMemoryPollMs)};
-      if (state.layers.has(Layer::kMemory) &&
-          resident_bytes_of_children(state.launched.init) > state.policy.memory_bytes)
+      const auto resident = resident_bytes_of_children(state.launched.init);
+      largest_seen = std::max<uint64_t>(largest_seen, resident);
+      if (state.layers.has(Layer::kMemory) && resident > state.policy.memory_bytes)
         kill_for(KilledBy::kMemory);
     }
   }
@@ -194,7 +197,7 @@ Verdict Jail::wait(std::span<const Stream> streams, int cancel_fd) {
   const rusage usage = state.reap();
   const auto ms = [](const timeval& time) { return time.tv_sec * 1000 + time.tv_usec / 1000; };
   verdict.cpu_ms = ms(usage.ru_utime) + ms(usage.ru_stime);
-  verdict.max_rss_mb = usage.ru_maxrss / 1024;
+  verdict.max_rss_mb = std::max<int64_t>(usage.ru_maxrss / 1024, static_cast<int64_t>(largest_seen >> 20));
   verdict.layers = state.layers.states();
 
   int status = SIGKILL;  // no word from the init: it was killed, and the program with it

@@ -1,4 +1,5 @@
-// Precompiled header of every target that uses LibTorch: parsing ATen takes seconds, once here instead of in each file.
+// Precompiled header of every target that uses LibTorch: parsing ATen takes seconds, once here
+// instead of in each file.
 #pragma once
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>

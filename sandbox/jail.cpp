@@ -197,7 +197,8 @@ Verdict Jail::wait(std::span<const Stream> streams, int cancel_fd) {
   const rusage usage = state.reap();
   const auto ms = [](const timeval& time) { return time.tv_sec * 1000 + time.tv_usec / 1000; };
   verdict.cpu_ms = ms(usage.ru_utime) + ms(usage.ru_stime);
-  verdict.max_rss_mb = std::max<int64_t>(usage.ru_maxrss / 1024, static_cast<int64_t>(largest_seen >> 20));
+  verdict.max_rss_mb =
+      std::max<int64_t>(usage.ru_maxrss / 1024, static_cast<int64_t>(largest_seen >> 20));
   verdict.layers = state.layers.states();
 
   int status = SIGKILL;  // no word from the init: it was killed, and the program with it

@@ -25,21 +25,28 @@ Status validate(const Job& job) {
   };
   BITLOOP_TRY(require(job.kind == "train" || job.kind == "check" || job.kind == "verify",
                       fmt::format("kind must be train, check or verify, got '{}'", job.kind)));
-  BITLOOP_TRY(require(m.architecture == "gpt2",
-                      fmt::format("model.architecture '{}' can't be trained by this version: use gpt2",
-                                  m.architecture)));
-  BITLOOP_TRY(require(m.layers > 0 && m.heads > 0 && m.width > 0 && m.context > 0, "model sizes must be positive"));
-  BITLOOP_TRY(require(m.width % m.heads == 0,
-                      fmt::format("model.width {} is not a multiple of model.heads {}", m.width, m.heads)));
+  BITLOOP_TRY(
+      require(m.architecture == "gpt2",
+              fmt::format("model.architecture '{}' can't be trained by this version: use gpt2",
+                          m.architecture)));
+  BITLOOP_TRY(require(m.layers > 0 && m.heads > 0 && m.width > 0 && m.context > 0,
+                      "model sizes must be positive"));
+  BITLOOP_TRY(
+      require(m.width % m.heads == 0,
+              fmt::format("model.width {} is not a multiple of model.heads {}", m.width, m.heads)));
   BITLOOP_TRY(require(m.padded_vocab_size >= m.vocab_size && m.vocab_size > 0,
                       "model.padded_vocab_size must be at least model.vocab_size"));
-  BITLOOP_TRY(require(t.steps > 0 && t.batch > 0 && t.micro_batch > 0 && t.batch % t.micro_batch == 0,
-                      fmt::format("train.batch {} must be a multiple of train.micro_batch {}", t.batch, t.micro_batch)));
-  BITLOOP_TRY(require(t.precision == "bfloat16" || t.precision == "float32",
-                      fmt::format("train.precision must be bfloat16 or float32, got '{}'", t.precision)));
+  BITLOOP_TRY(
+      require(t.steps > 0 && t.batch > 0 && t.micro_batch > 0 && t.batch % t.micro_batch == 0,
+              fmt::format("train.batch {} must be a multiple of train.micro_batch {}", t.batch,
+                          t.micro_batch)));
+  BITLOOP_TRY(
+      require(t.precision == "bfloat16" || t.precision == "float32",
+              fmt::format("train.precision must be bfloat16 or float32, got '{}'", t.precision)));
   BITLOOP_TRY(require(job.eval.batches > 0 && job.eval.log_every > 0 && job.eval.every >= 0,
                       "eval.batches and eval.log_every must be positive"));
-  return require(job.threads > 0 && job.threads <= 1024, "limits.threads must be between 1 and 1024");
+  return require(job.threads > 0 && job.threads <= 1024,
+                 "limits.threads must be between 1 and 1024");
 }
 
 }  // namespace
@@ -49,7 +56,8 @@ Result<Job> parse_job(const std::string& text) {
   try {
     const json document = json::parse(text);
     if (document.at("schema_version") != 1)
-      return fail("bad_job", "schema_version must be 1: supervisor and trainer are of different versions");
+      return fail("bad_job",
+                  "schema_version must be 1: supervisor and trainer are of different versions");
     read(document, "kind", job.kind);
     read(document, "nonce", job.nonce);
     document.at("candidate").at("path").get_to(job.candidate_path);
@@ -110,29 +118,34 @@ Result<Job> parse_job(const std::string& text) {
 }
 
 Status apply_overrides(const nlohmann::json& overrides, const Rules& rules, TrainConfig& train) {
-  const std::map<std::string, double*> reals = {
-      {"learning_rate", &train.learning_rate}, {"min_lr", &train.min_lr},
-      {"weight_decay", &train.weight_decay},   {"beta1", &train.beta1},
-      {"beta2", &train.beta2},                 {"grad_clip", &train.grad_clip}};
+  const std::map<std::string, double*> reals = {{"learning_rate", &train.learning_rate},
+                                                {"min_lr", &train.min_lr},
+                                                {"weight_decay", &train.weight_decay},
+                                                {"beta1", &train.beta1},
+                                                {"beta2", &train.beta2},
+                                                {"grad_clip", &train.grad_clip}};
   if (overrides.is_null()) return {};
   for (const auto& [key, value] : overrides.items()) {
     const auto bounds = rules.allowed_config.find(key);
     if (bounds == rules.allowed_config.end()) {
       std::vector<std::string> allowed;
       for (const auto& entry : rules.allowed_config) allowed.push_back(entry.first);
-      return fail("rejected", fmt::format("config: '{}' may not be set in this task; allowed are {}", key,
-                                          allowed.empty() ? "none" : join(allowed, ", ")));
+      return fail("rejected",
+                  fmt::format("config: '{}' may not be set in this task; allowed are {}", key,
+                              allowed.empty() ? "none" : join(allowed, ", ")));
     }
     const auto [low, high] = bounds->second;
     if (!value.is_number() || !std::isfinite(value.get<double>()))
       return fail("rejected", fmt::format("config: {} must be a finite number", key));
     const double number = value.get<double>();
     if (number < low || number > high)
-      return fail("rejected", fmt::format("config: {} = {} is out of bounds; this task allows {} to {}", key,
-                                          number, low, high));
+      return fail("rejected",
+                  fmt::format("config: {} = {} is out of bounds; this task allows {} to {}", key,
+                              number, low, high));
     if (key == "warmup_iters") {
       if (number != std::floor(number))
-        return fail("rejected", fmt::format("config: warmup_iters must be a whole number, got {}", number));
+        return fail("rejected",
+                    fmt::format("config: warmup_iters must be a whole number, got {}", number));
       train.warmup_iters = static_cast<int64_t>(number);
     } else if (const auto real = reals.find(key); real != reals.end()) {
       *real->second = number;

@@ -1,5 +1,6 @@
-// The job document (docs/architecture.md): what to train, on what, by which rules. Read once, never changed afterwards but
-// for the overrides that the candidate's `Q.config` makes within the task's bounds.
+// The job document (docs/architecture.md): what to train, on what, by which rules. Read once, never
+// changed afterwards but for the overrides that the candidate's `Q.config` makes within the task's
+// bounds.
 #pragma once
 
 #include <cstdint>
@@ -12,24 +13,27 @@
 
 namespace bitloop::trainer {
 
-// Shape of a GPT-2. Legend of the folder: B batch, T tokens, D width, F = 4 D, H heads, V padded vocabulary,
-// N output and K input features of a linear layer, R = B T rows.
+// Shape of a GPT-2. Legend of the folder: B batch, T tokens, D width, F = 4 D, H heads, V padded
+// vocabulary, N output and K input features of a linear layer, R = B T rows.
 struct ModelConfig {
   std::string architecture = "gpt2";
-  int64_t vocab_size = 256;         // ids that occur
-  int64_t padded_vocab_size = 256;  // V: rows of the embedding; logits beyond vocab_size take part in the loss
-  int64_t context = 128;            // T at most
+  int64_t vocab_size = 256;  // ids that occur
+  int64_t padded_vocab_size =
+      256;  // V: rows of the embedding; logits beyond vocab_size take part in the loss
+  int64_t context = 128;  // T at most
   int64_t layers = 4;
   int64_t heads = 4;
-  int64_t width = 128;              // D
-  bool bias = true;                 // biases of the linear layers
+  int64_t width = 128;  // D
+  bool bias = true;     // biases of the linear layers
 };
 
 struct DataConfig {
-  std::string format = "bytes";  // bytes: text files in a folder; tokens16: uint16 file; llmc: llm.c shard
-  std::string path;              // bytes: folder below data_dir; else the training file
-  std::string val_path;          // not for bytes
-  int64_t validation_first = 4;  // bytes: files are sorted by name; the 4th, 14th, 24th, … are validation
+  std::string format =
+      "bytes";           // bytes: text files in a folder; tokens16: uint16 file; llmc: llm.c shard
+  std::string path;      // bytes: folder below data_dir; else the training file
+  std::string val_path;  // not for bytes
+  int64_t validation_first =
+      4;  // bytes: files are sorted by name; the 4th, 14th, 24th, … are validation
   int64_t validation_every = 10;
 };
 
@@ -43,8 +47,9 @@ struct TrainConfig {
   double weight_decay = 0.1;  // on matrices only
   double beta1 = 0.9;
   double beta2 = 0.95;
-  double grad_clip = 1.0;               // global norm; 0 turns it off
-  std::string precision = "bfloat16";   // of training's matrix products: bfloat16 or float32. Scores are float32 always
+  double grad_clip = 1.0;  // global norm; 0 turns it off
+  std::string precision =
+      "bfloat16";  // of training's matrix products: bfloat16 or float32. Scores are float32 always
   uint64_t seed = 42;
 };
 
@@ -56,7 +61,8 @@ struct EvalConfig {
 
 struct Rules {
   bool quantize_head = false;
-  bool paper_compat = false;  // allows activation scales across rows; the result carries the flag `leaks`
+  bool paper_compat =
+      false;  // allows activation scales across rows; the result carries the flag `leaks`
   std::map<std::string, std::pair<double, double>> allowed_config;
 };
 
@@ -79,8 +85,8 @@ struct Job {
 // Parses and validates; error code "bad_job" names the member.
 Result<Job> parse_job(const std::string& text);
 
-// Applies `Q.config`: each key must be in rules.allowed_config and within its bounds (both ends included).
-// Error code "rejected".
+// Applies `Q.config`: each key must be in rules.allowed_config and within its bounds (both ends
+// included). Error code "rejected".
 Status apply_overrides(const nlohmann::json& overrides, const Rules& rules, TrainConfig& train);
 
 }  // namespace bitloop::trainer

@@ -1,4 +1,5 @@
-// bitloop-trainer --job-fd N --event-fd N: runs one job (docs/architecture.md). Started by a supervisor, in a jail.
+// bitloop-trainer --job-fd N --event-fd N: runs one job (docs/architecture.md). Started by a
+// supervisor, in a jail.
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 #include <malloc.h>
@@ -21,8 +22,8 @@ using namespace bitloop::trainer;
 
 constexpr int kDone = 0, kMachine = 3;
 
-// Activations of a step are freed and asked for again at the next: keep their pages instead of returning them to the
-// kernel, which would zero them anew each time.
+// Activations of a step are freed and asked for again at the next: keep their pages instead of
+// returning them to the kernel, which would zero them anew each time.
 void keep_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, -1);
@@ -36,8 +37,11 @@ Status dispatch(Job job, const Records& records) {
 }
 
 void send_failure(const Records& records, const std::string& status, const std::string& message) {
-  records.send("result", {{"status", status}, {"message", message}, {"stages", nlohmann::json::array()},
-                          {"metrics", nlohmann::json::object()}, {"flags", nlohmann::json::array()},
+  records.send("result", {{"status", status},
+                          {"message", message},
+                          {"stages", nlohmann::json::array()},
+                          {"metrics", nlohmann::json::object()},
+                          {"flags", nlohmann::json::array()},
                           {"findings", nlohmann::json::array()}});
 }
 

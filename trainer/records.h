@@ -1,6 +1,6 @@
-// The records a run sends to its supervisor: one JSON object a line on a descriptor of its own (docs/architecture.md).
-// The descriptor and the nonce are out of the candidate's reach, and standard output is never parsed, so a candidate can't
-// forge a record.
+// The records a run sends to its supervisor: one JSON object a line on a descriptor of its own
+// (docs/architecture.md). The descriptor and the nonce are out of the candidate's reach, and
+// standard output is never parsed, so a candidate can't forge a record.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -14,8 +14,8 @@ class Records {
   // Takes no ownership of `fd`, which stays open until the process ends.
   Records(int fd, std::string nonce) : fd_(fd), nonce_(std::move(nonce)) {}
 
-  // Writes one record; `type` and the nonce are added. Numbers that are not finite become null. Throws when the pipe is
-  // gone: nobody is left who could use the run.
+  // Writes one record; `type` and the nonce are added. Numbers that are not finite become null.
+  // Throws when the pipe is gone: nobody is left who could use the run.
   void send(const char* type, nlohmann::json fields) const;
   void stage(const char* name) const { send("stage", {{"name", name}}); }
   void finding(const std::string& rule, bool ok, const std::string& detail) const {

@@ -22,8 +22,26 @@ std::string unquote(std::string_view tag) {
   return std::string(tag);
 }
 
-// A body needs a type that says JSON: it also keeps web pages of other origins out, whose forms
-// cannot send it.
+// Whether "localhost:8080", "127.0.0.1", "[::1]:1" or "http://localhost" names this machine's
+// loopback.
+bool is_loopback_name(std::string_view name) {
+  if (const size_t scheme = name.find("://"); scheme != std::string_view::npos)
+    name.remove_prefix(scheme + 3);
+  if (name.starts_with("[::1]")) return name.size() == 5 || name[5] == ':';
+  name = name.substr(0, name.find(':'));
+  return name == "localhost" || name == "127.0.0.1";
+}
+
+// The server has no passwords, and a browser on this machine can reach it: pages of other origins,
+// also those that made their own name point here, must not spend tests.
+Status refuse_foreign_pages(const RawRequest& raw) {
+  if (!raw.host.empty() && !is_loopback_name(raw.host))
+    return fail("host_not_allowed", "Ask for this server as 127.0.0.1 or localhost.");
+  if (!raw.origin.empty() && !is_loopback_name(raw.origin))
+    return fail("origin_not_allowed", "Web pages of other origins may not use this server.");
+  return {};
+}
+
 bool is_json_type(std::string_view content_type) {
   const std::string_view type = content_type.substr(0, content_type.find(';'));
   std::string lower(type.substr(0, type.find_last_not_of(' ') + 1));
@@ -50,6 +68,8 @@ std::shared_ptr<AnswerCache::Entry> AnswerCache::entry(const std::string& key) {
 
 Response Dispatcher::dispatch(const RawRequest& raw) {
   try {
+    if (const Status local = refuse_foreign_pages(raw); !local)
+      return problem_response(local.error());
     const std::string method = raw.method == "HEAD" ? "GET" : raw.method;
     std::set<std::string> allowed;
     for (const Route& route : routes_) {

@@ -24,6 +24,8 @@ struct RawRequest {
   std::string content_type = {};
   std::string if_match = {};
   std::string idempotency_key = {};
+  std::string host = {};    // as the client named us; empty: not said
+  std::string origin = {};  // of the web page that asks; empty: no page
   std::string body = {};
 };
 

@@ -55,6 +55,8 @@ RawRequest to_raw(const httplib::Request& request) {
   raw.content_type = request.get_header_value("Content-Type");
   raw.if_match = request.get_header_value("If-Match");
   raw.idempotency_key = request.get_header_value("Idempotency-Key");
+  raw.host = request.get_header_value("Host");
+  raw.origin = request.get_header_value("Origin");
   return raw;
 }
 

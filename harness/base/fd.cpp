@@ -67,7 +67,8 @@ Result<std::string> read_all(int fd, size_t max_bytes) {
 Result<std::string> read_file(const std::filesystem::path& path, size_t max_bytes) {
   BITLOOP_ASSIGN(fd, open_file(path, O_RDONLY));
   auto data = read_all(fd.get(), max_bytes);
-  if (!data) return fail(data.error().code, fmt::format("{}: {}", path.string(), data.error().message));
+  if (!data)
+    return fail(data.error().code, fmt::format("{}: {}", path.string(), data.error().message));
   return data;
 }
 

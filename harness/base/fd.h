@@ -1,4 +1,5 @@
-// File descriptors and files: one owner a descriptor, whole-file reads, and writes that survive a crash.
+// File descriptors and files: one owner a descriptor, whole-file reads, and writes that survive a
+// crash.
 #pragma once
 
 #include <filesystem>
@@ -37,7 +38,8 @@ struct Pipe {
   UniqueFd write;
 };
 
-// Translates errno: code "file_not_found" (ENOENT), "disk_full" (ENOSPC, EDQUOT) or "io_error"; the message names `what`.
+// Translates errno: code "file_not_found" (ENOENT), "disk_full" (ENOSPC, EDQUOT) or "io_error"; the
+// message names `what`.
 Error errno_error(std::string_view what, int error_number);
 
 // Opens with O_CLOEXEC.
@@ -49,10 +51,11 @@ Result<Pipe> make_pipe();
 Status write_all(int fd, std::string_view data);
 // Reads until end of file; more than `max_bytes` is an error ("too_large").
 Result<std::string> read_all(int fd, size_t max_bytes = size_t{1} << 30);
-Result<std::string> read_file(const std::filesystem::path& path, size_t max_bytes = size_t{1} << 30);
+Result<std::string> read_file(const std::filesystem::path& path,
+                              size_t max_bytes = size_t{1} << 30);
 
-// Replaces `path` by a file with content `data`: written beside it, fsynced, renamed, folder fsynced. After a crash the
-// file has either the old content or the new one.
+// Replaces `path` by a file with content `data`: written beside it, fsynced, renamed, folder
+// fsynced. After a crash the file has either the old content or the new one.
 Status write_file_atomic(const std::filesystem::path& path, std::string_view data);
 // fsync of a folder, so that a rename or a new name in it is on disk.
 Status sync_folder(const std::filesystem::path& folder);

@@ -1,16 +1,17 @@
-// Where the programs find each other and their read-only files: by the place of the running executable, so that the build
-// tree, an installation and a copied folder all work without configuration.
+// Where the programs find each other and their read-only files: by the place of the running
+// executable, so that the build tree, an installation and a copied folder all work without
+// configuration.
 #pragma once
 
 #include <filesystem>
 
 namespace bitloop {
 
-std::filesystem::path executable_path();        // of this process, links resolved
+std::filesystem::path executable_path();  // of this process, links resolved
 // A program beside this one: program_path("bitloop-trainer").
 std::filesystem::path program_path(const char* name);
-// ../share/bitloop: quantizers/, presets/, tasks/, data/, *.md. The environment variable BITLOOP_SHARE (a hook for tests) names
-// another folder.
+// ../share/bitloop: quantizers/, presets/, tasks/, data/, *.md. The environment variable
+// BITLOOP_SHARE (a hook for tests) names another folder.
 std::filesystem::path share_dir();
 
 }  // namespace bitloop

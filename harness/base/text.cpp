@@ -38,7 +38,8 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 
 namespace {
 
-// Length of the valid UTF-8 sequence that `text` begins with, 0 when it begins with none. Requires: !text.empty().
+// Length of the valid UTF-8 sequence that `text` begins with, 0 when it begins with none. Requires:
+// !text.empty().
 size_t utf8_length(std::string_view text) {
   const auto lead = static_cast<uint8_t>(text[0]);
   if (lead < 0x80) return 1;
@@ -100,8 +101,9 @@ std::string utc_now() {
   clock_gettime(CLOCK_REALTIME, &now);
   tm parts{};
   gmtime_r(&now.tv_sec, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900, parts.tm_mon + 1,
-                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, now.tv_nsec / 1'000'000);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900,
+                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
+                     now.tv_nsec / 1'000'000);
 }
 
 std::string random_hex(size_t bytes) {

@@ -12,8 +12,8 @@ std::vector<std::string> split_lines(std::string_view text);
 std::vector<std::string> split(std::string_view text, char separator);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 bool is_valid_utf8(std::string_view text);
-// Foreign text made harmless for a field of one line: line ends, tabs and other control characters become spaces, bytes
-// that are not UTF-8 become U+FFFD; spaces at both ends are dropped.
+// Foreign text made harmless for a field of one line: line ends, tabs and other control characters
+// become spaces, bytes that are not UTF-8 become U+FFFD; spaces at both ends are dropped.
 std::string single_line(std::string_view text);
 // Shortest decimal that reads back to the same double (locale-free). NaN and infinities give "".
 std::string format_number(double value);

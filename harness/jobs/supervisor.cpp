@@ -65,11 +65,14 @@ sandbox::Policy make_policy(const Run& run, milliseconds time_left, bool output_
   sandbox::Policy policy;
   policy.program = trainer_program();
   policy.arguments = {"--job-fd", std::to_string(kJobFd), "--event-fd", std::to_string(kEventFd)};
-  // Threads that wait spin for some ten microseconds and then sleep. With libgomp's default, which spins for longer than a
-  // step's serial parts last, a busy machine made training five to ten times slower; on a quiet one both are as fast
-  // (bench/README.md).
-  policy.environment = {"GOMP_SPINCOUNT=1000", fmt::format("OMP_NUM_THREADS={}", limits.threads),
-                        fmt::format("MKL_NUM_THREADS={}", limits.threads), "LC_ALL=C", "HOME=/",
+  // Threads that wait spin for some ten microseconds and then sleep. With libgomp's default, which
+  // spins for longer than a step's serial parts last, a busy machine made training five to ten
+  // times slower; on a quiet one both are as fast (bench/README.md).
+  policy.environment = {"GOMP_SPINCOUNT=1000",
+                        fmt::format("OMP_NUM_THREADS={}", limits.threads),
+                        fmt::format("MKL_NUM_THREADS={}", limits.threads),
+                        "LC_ALL=C",
+                        "HOME=/",
                         "TMPDIR=/tmp"};
   policy.read_only = run.job.data;
   policy.output = run.folder / "output";

@@ -128,12 +128,14 @@ void fill_row(ledger::Row& row, const jobs::Verdict& verdict) {
   row.status = verdict.status;
   row.flags = verdict.flags;
   const json& metrics = member(verdict.result, "metrics");
-  // A metric of the wrong type is left out: the trainer is ours, but a row is written in any case. Only a test that ended ok
-  // has a score: a loss that was refused or never repeated must not stand in a table that people sort.
+  // A metric of the wrong type is left out: the trainer is ours, but a row is written in any case.
+  // Only a test that ended ok has a score: a loss that was refused or never repeated must not stand
+  // in a table that people sort.
   constexpr std::string_view kCosts[] = {"params", "tokens", "train_s", "tokens_per_s", "seed"};
   if (metrics.is_object())
     for (const auto& [name, value] : metrics.items())
-      if (verdict.status == "ok" || std::find(std::begin(kCosts), std::end(kCosts), name) != std::end(kCosts))
+      if (verdict.status == "ok" ||
+          std::find(std::begin(kCosts), std::end(kCosts), name) != std::end(kCosts))
         (void)ledger::set_metrics(row, json{{name, value}});
   row.device = text_member(metrics, "device");
   row.precision = text_member(metrics, "precision");

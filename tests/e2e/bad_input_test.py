@@ -114,14 +114,14 @@ def test_a_body_that_is_not_declared_as_json(session):
 
 def test_a_body_cut_short(host, session):
     before = session.head()
-    head = f"POST {session.path}/tests HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n"
+    head = f"POST {session.path}/tests HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n"
     answer = host.raw(head.encode() + b'{"description": ', shutdown=True)
     assert answer == "" or "body_incomplete" in answer
     assert session.head() == before and session.get()["tests_left"] == 3
 
 
 def test_a_post_without_any_body_answers_at_once(host, session):
-    answer = host.raw(f"POST {session.path}/checks HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    answer = host.raw(f"POST {session.path}/checks HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     assert answer.startswith("HTTP/1.1 200")
 
 
@@ -172,3 +172,15 @@ def test_two_clients_start_one_test(session):
     assert statuses == [202] + [409] * 7
     session.wait(1)
     assert session.get()["tests_left"] == 2
+
+
+@pytest.mark.parametrize("headers, code", [({"Host": "evil.example"}, "host_not_allowed"),
+                                           ({"Host": "localhost.evil.example"}, "host_not_allowed"),
+                                           ({"Origin": "http://evil.example"}, "origin_not_allowed"),
+                                           ({"Origin": "null"}, "origin_not_allowed")])
+def test_a_web_page_of_another_origin(session, headers, code):
+    before = session.head()
+    answer = session.post("/undo", {}, headers=headers)
+    assert (answer.status, answer["code"]) == (403, code)
+    assert session.head() == before
+    assert session.get(headers={"Origin": session.host.url}).status == 200

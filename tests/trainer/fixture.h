@@ -34,13 +34,19 @@ inline std::unique_ptr<lua::Quantizer> quantizer_from(const std::string& text) {
 }
 
 inline std::unique_ptr<lua::Quantizer> shipped_quantizer(const std::string& name) {
-  const auto text = read_file(std::filesystem::path(BITLOOP_SOURCE_DIR) / "quantizers" / (name + ".lua"));
+  const auto text =
+      read_file(std::filesystem::path(BITLOOP_SOURCE_DIR) / "quantizers" / (name + ".lua"));
   EXPECT_TRUE(text) << name;
   return text ? quantizer_from(*text) : nullptr;
 }
 
 inline ModelConfig small_model() {
-  return {.vocab_size = 17, .padded_vocab_size = 32, .context = 12, .layers = 2, .heads = 2, .width = 32};
+  return {.vocab_size = 17,
+          .padded_vocab_size = 32,
+          .context = 12,
+          .layers = 2,
+          .heads = 2,
+          .width = 32};
 }
 
 // Folder of shared development data, or empty.

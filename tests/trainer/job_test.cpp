@@ -12,10 +12,18 @@ using nlohmann::json;
 using testing::HasSubstr;
 
 json quick_job() {
-  const auto preset = read_file(std::filesystem::path(BITLOOP_SOURCE_DIR) / "trainer/presets/quick.json");
-  return {{"schema_version", 1}, {"kind", "train"}, {"nonce", "n"}, {"seed", 7}, {"data_dir", "/d"},
-          {"candidate", {{"path", "candidate.lua"}, {"content", "return {}"}}}, {"preset", json::parse(*preset)},
-          {"rules", {{"quantize_head", true}, {"allowed_config", {{"learning_rate", {1e-4, 1e-2}}, {"warmup_iters", {0, 100}}}}}}};
+  const auto preset =
+      read_file(std::filesystem::path(BITLOOP_SOURCE_DIR) / "trainer/presets/quick.json");
+  return {{"schema_version", 1},
+          {"kind", "train"},
+          {"nonce", "n"},
+          {"seed", 7},
+          {"data_dir", "/d"},
+          {"candidate", {{"path", "candidate.lua"}, {"content", "return {}"}}},
+          {"preset", json::parse(*preset)},
+          {"rules",
+           {{"quantize_head", true},
+            {"allowed_config", {{"learning_rate", {1e-4, 1e-2}}, {"warmup_iters", {0, 100}}}}}}};
 }
 
 TEST(Job, ReadsThePreset) {
@@ -37,9 +45,12 @@ TEST(Job, SaysWhichMemberIsWrong) {
   EXPECT_THAT(message([](json& j) { j["schema_version"] = 2; }), HasSubstr("schema_version"));
   EXPECT_THAT(message([](json& j) { j["kind"] = "pack"; }), HasSubstr("kind"));
   EXPECT_THAT(message([](json& j) { j["preset"]["model"]["heads"] = 3; }), HasSubstr("heads"));
-  EXPECT_THAT(message([](json& j) { j["preset"]["model"]["architecture"] = "llama"; }), HasSubstr("llama"));
-  EXPECT_THAT(message([](json& j) { j["preset"]["train"]["micro_batch"] = 5; }), HasSubstr("micro_batch"));
-  EXPECT_THAT(message([](json& j) { j["preset"]["train"]["steps"] = "many"; }), HasSubstr("can't be read"));
+  EXPECT_THAT(message([](json& j) { j["preset"]["model"]["architecture"] = "llama"; }),
+              HasSubstr("llama"));
+  EXPECT_THAT(message([](json& j) { j["preset"]["train"]["micro_batch"] = 5; }),
+              HasSubstr("micro_batch"));
+  EXPECT_THAT(message([](json& j) { j["preset"]["train"]["steps"] = "many"; }),
+              HasSubstr("can't be read"));
   EXPECT_THAT(message([](json& j) { j.erase("candidate"); }), HasSubstr("candidate"));
   EXPECT_FALSE(parse_job("{"));
 }
@@ -50,8 +61,9 @@ TEST(Overrides, StayWithinTheTasksBounds) {
   ASSERT_TRUE(apply_overrides({{"learning_rate", 5e-3}, {"warmup_iters", 7}}, rules, train));
   EXPECT_DOUBLE_EQ(train.learning_rate, 5e-3);
   EXPECT_EQ(train.warmup_iters, 7);
-  for (const json& bad : {json{{"learning_rate", 1.0}}, json{{"learning_rate", "fast"}}, json{{"steps", 4000}},
-                          json{{"seed", 1}}, json{{"batch", 64}}, json{{"warmup_iters", 1.5}}}) {
+  for (const json& bad :
+       {json{{"learning_rate", 1.0}}, json{{"learning_rate", "fast"}}, json{{"steps", 4000}},
+        json{{"seed", 1}}, json{{"batch", 64}}, json{{"warmup_iters", 1.5}}}) {
     const Status status = apply_overrides(bad, rules, train);
     ASSERT_FALSE(status) << bad;
     EXPECT_EQ(status.error().code, "rejected") << bad;

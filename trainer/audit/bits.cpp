@@ -17,8 +17,10 @@ double bits_per_weight(Gpt2& model, const lua::Quantizer* quantizer) {
     weights += count;
     bits += count * std::log2(choices);
     bits += static_cast<double>(layer->weight_operand.stored_numbers) * stored_width;
-    for (const auto& [name, tensor] : layer->state) bits += static_cast<double>(tensor.numel()) * 32.0;
-    for (const auto& [name, parameter] : layer->params) bits += static_cast<double>(parameter.numel()) * 32.0;
+    for (const auto& [name, tensor] : layer->state)
+      bits += static_cast<double>(tensor.numel()) * 32.0;
+    for (const auto& [name, parameter] : layer->params)
+      bits += static_cast<double>(parameter.numel()) * 32.0;
   }
   return bits / weights;
 }

@@ -1,5 +1,6 @@
-// Bits per weight, over the BitLinear layers: log2(levels) a weight, and everything else that evaluation needs at the width
-// it is stored with: scales, offsets, codebooks, row biases, learned parameters and state (float32).
+// Bits per weight, over the BitLinear layers: log2(levels) a weight, and everything else that
+// evaluation needs at the width it is stored with: scales, offsets, codebooks, row biases, learned
+// parameters and state (float32).
 #pragma once
 
 #include "lua/quantizer/quantizer.h"

@@ -17,7 +17,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::unexpected<Error> unavailable(const std::string& message) { return fail("data_unavailable", message); }
+std::unexpected<Error> unavailable(const std::string& message) {
+  return fail("data_unavailable", message);
+}
 
 struct Mapping {
   void* address = nullptr;
@@ -37,18 +39,20 @@ Result<std::shared_ptr<Mapping>> map_file(const std::string& path) {
   if (::fstat(fd->get(), &info) != 0) return unavailable(errno_error(path, errno).message);
   if (info.st_size == 0) return unavailable(path + ": the file is empty");
   auto mapping = std::make_shared<Mapping>();
-  void* address = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, fd->get(), 0);
+  void* address =
+      ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, fd->get(), 0);
   if (address == MAP_FAILED) return unavailable(errno_error(path, errno).message);
   mapping->address = address;
   mapping->size = static_cast<size_t>(info.st_size);
   return mapping;
 }
 
-Status check_vocabulary(const uint16_t* words, int64_t count, int64_t vocab_size, const std::string& path) {
+Status check_vocabulary(const uint16_t* words, int64_t count, int64_t vocab_size,
+                        const std::string& path) {
   const uint16_t* largest = std::max_element(words, words + count);
   if (*largest >= vocab_size)
-    return unavailable(fmt::format("{}: token {} at position {} is not in the vocabulary of {}", path, *largest,
-                                   largest - words, vocab_size));
+    return unavailable(fmt::format("{}: token {} at position {} is not in the vocabulary of {}",
+                                   path, *largest, largest - words, vocab_size));
   return {};
 }
 
@@ -59,7 +63,8 @@ Result<std::vector<fs::path>> sorted_files(const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(folder, failed))
     if (entry.path().extension() == ".txt") files.push_back(entry.path());
   if (failed || files.empty())
-    return unavailable(fmt::format("{}: no .txt files there; scripts/setup unpacks them", folder.string()));
+    return unavailable(
+        fmt::format("{}: no .txt files there; scripts/setup unpacks them", folder.string()));
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -71,8 +76,8 @@ Result<Dataset> open_bytes(const DataConfig& config, const std::string& data_dir
     auto text = read_file(files[i]);
     if (!text) return unavailable(text.error().message);
     const auto number = static_cast<int64_t>(i) + 1;
-    const bool held_out =
-        number >= config.validation_first && (number - config.validation_first) % config.validation_every == 0;
+    const bool held_out = number >= config.validation_first &&
+                          (number - config.validation_first) % config.validation_every == 0;
     (held_out ? validation : train) += *text;
   }
   Dataset dataset;
@@ -82,7 +87,8 @@ Result<Dataset> open_bytes(const DataConfig& config, const std::string& data_dir
   return dataset;
 }
 
-// SplitMix64 (Steele, Lea & Flood 2014): a well-mixed number for each counter, so any batch can be made on its own.
+// SplitMix64 (Steele, Lea & Flood 2014): a well-mixed number for each counter, so any batch can be
+// made on its own.
 uint64_t mix(uint64_t x) {
   x += 0x9e3779b97f4a7c15u;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -94,7 +100,8 @@ uint64_t mix(uint64_t x) {
 Batch gather(const TokenStream& stream, const std::vector<int64_t>& places, int64_t T) {
   const auto B = static_cast<int64_t>(places.size());
   const at::Tensor rows = at::empty({B, T + 1}, at::kLong);
-  for (int64_t b = 0; b < B; ++b) stream.copy(places[static_cast<size_t>(b)], T + 1, rows[b].data_ptr<int64_t>());
+  for (int64_t b = 0; b < B; ++b)
+    stream.copy(places[static_cast<size_t>(b)], T + 1, rows[b].data_ptr<int64_t>());
   return {rows.narrow(1, 0, T).contiguous(), rows.narrow(1, 1, T).contiguous()};
 }
 
@@ -112,7 +119,8 @@ TokenStream TokenStream::from_bytes(std::string bytes) {
 Result<TokenStream> TokenStream::from_uint16_file(const std::string& path, int64_t vocab_size) {
   BITLOOP_ASSIGN(mapping, map_file(path));
   if (mapping->size % 2 != 0)
-    return unavailable(fmt::format("{}: {} bytes is no whole number of uint16 tokens", path, mapping->size));
+    return unavailable(
+        fmt::format("{}: {} bytes is no whole number of uint16 tokens", path, mapping->size));
   TokenStream stream;
   stream.words_ = static_cast<const uint16_t*>(mapping->address);
   stream.size_ = static_cast<int64_t>(mapping->size / 2);
@@ -126,16 +134,18 @@ Result<TokenStream> TokenStream::from_llmc_file(const std::string& path, int64_t
   constexpr size_t kHeaderBytes = 256 * sizeof(int32_t);
   BITLOOP_ASSIGN(mapping, map_file(path));
   int32_t header[3] = {};
-  if (mapping->size < kHeaderBytes) return unavailable(path + ": shorter than an llm.c header (1024 bytes)");
+  if (mapping->size < kHeaderBytes)
+    return unavailable(path + ": shorter than an llm.c header (1024 bytes)");
   std::memcpy(header, mapping->address, sizeof header);
   if (header[0] != kMagic || header[1] != kVersion)
-    return unavailable(fmt::format("{}: not an llm.c shard (magic {}, version {}; expected {}, {})", path, header[0],
-                                   header[1], kMagic, kVersion));
+    return unavailable(fmt::format("{}: not an llm.c shard (magic {}, version {}; expected {}, {})",
+                                   path, header[0], header[1], kMagic, kVersion));
   if (header[2] <= 0 || mapping->size != kHeaderBytes + 2 * static_cast<size_t>(header[2]))
-    return unavailable(fmt::format("{}: the header promises {} tokens, but the file has {} bytes", path, header[2],
-                                   mapping->size));
+    return unavailable(fmt::format("{}: the header promises {} tokens, but the file has {} bytes",
+                                   path, header[2], mapping->size));
   TokenStream stream;
-  stream.words_ = reinterpret_cast<const uint16_t*>(static_cast<const char*>(mapping->address) + kHeaderBytes);
+  stream.words_ =
+      reinterpret_cast<const uint16_t*>(static_cast<const char*>(mapping->address) + kHeaderBytes);
   stream.size_ = header[2];
   BITLOOP_TRY(check_vocabulary(stream.words_, stream.size_, vocab_size, path));
   stream.owner_ = std::move(mapping);
@@ -149,34 +159,41 @@ void TokenStream::copy(int64_t begin, int64_t count, int64_t* out) const {
     std::copy_n(words_ + begin, count, out);
 }
 
-Result<Dataset> open_dataset(const DataConfig& config, const ModelConfig& model, const std::string& data_dir) {
+Result<Dataset> open_dataset(const DataConfig& config, const ModelConfig& model,
+                             const std::string& data_dir) {
   Dataset dataset;
   if (config.format == "bytes") {
     BITLOOP_ASSIGN(opened, open_bytes(config, data_dir));
     dataset = std::move(opened);
   } else if (config.format == "tokens16" || config.format == "llmc") {
-    const auto open = config.format == "llmc" ? &TokenStream::from_llmc_file : &TokenStream::from_uint16_file;
+    const auto open =
+        config.format == "llmc" ? &TokenStream::from_llmc_file : &TokenStream::from_uint16_file;
     const fs::path root = data_dir;
     if (config.path.empty() || config.val_path.empty())
-      return unavailable("this preset has no data of its own: name the files with --set data.path=FILE and --set "
-                         "data.val_path=FILE");
+      return unavailable(
+          "this preset has no data of its own: name the files with --set data.path=FILE and --set "
+          "data.val_path=FILE");
     BITLOOP_ASSIGN(train, open((root / config.path).string(), model.vocab_size));
     BITLOOP_ASSIGN(validation, open((root / config.val_path).string(), model.vocab_size));
     dataset.train = std::move(train);
     dataset.validation = std::move(validation);
   } else {
-    return unavailable(fmt::format("data.format '{}' is unknown: use bytes, tokens16 or llmc", config.format));
+    return unavailable(
+        fmt::format("data.format '{}' is unknown: use bytes, tokens16 or llmc", config.format));
   }
   if (dataset.train.size() <= model.context + 1 || dataset.validation.size() <= model.context + 1)
-    return unavailable(fmt::format("the data is shorter than one window of {} tokens", model.context + 1));
+    return unavailable(
+        fmt::format("the data is shorter than one window of {} tokens", model.context + 1));
   return dataset;
 }
 
-Batch training_batch(const TokenStream& stream, uint64_t seed, int64_t step, int64_t first_row, int64_t B, int64_t T) {
+Batch training_batch(const TokenStream& stream, uint64_t seed, int64_t step, int64_t first_row,
+                     int64_t B, int64_t T) {
   const auto range = static_cast<uint64_t>(stream.size() - T);
   std::vector<int64_t> places;
   for (int64_t b = 0; b < B; ++b) {
-    const uint64_t draw = mix(mix(mix(seed) ^ static_cast<uint64_t>(step)) ^ static_cast<uint64_t>(first_row + b));
+    const uint64_t draw =
+        mix(mix(mix(seed) ^ static_cast<uint64_t>(step)) ^ static_cast<uint64_t>(first_row + b));
     places.push_back(static_cast<int64_t>(draw % range));
   }
   return gather(stream, places, T);

@@ -1,6 +1,6 @@
-// Training and validation text as token ids, and the batches made of them. Which tokens a batch holds depends on the seed
-// and the step alone: not on the candidate, nor on what was computed before.
-// Legend: B batch, T tokens.
+// Training and validation text as token ids, and the batches made of them. Which tokens a batch
+// holds depends on the seed and the step alone: not on the candidate, nor on what was computed
+// before. Legend: B batch, T tokens.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -42,19 +42,23 @@ struct Dataset {
   bool tokens_are_bytes = false;  // then bits per byte follow from the loss alone
 };
 
-// Opens what the job's `data` names. Errors: "data_unavailable" with the file and what is wrong with it.
-Result<Dataset> open_dataset(const DataConfig& config, const ModelConfig& model, const std::string& data_dir);
+// Opens what the job's `data` names. Errors: "data_unavailable" with the file and what is wrong
+// with it.
+Result<Dataset> open_dataset(const DataConfig& config, const ModelConfig& model,
+                             const std::string& data_dir);
 
 struct Batch {
   at::Tensor inputs_BT;   // int64
   at::Tensor targets_BT;  // int64: the inputs shifted by one
 };
 
-// Batch of training step `step`: B windows at places drawn from (seed, step, row). `first_row` is for micro-batches.
-Batch training_batch(const TokenStream& stream, uint64_t seed, int64_t step, int64_t first_row, int64_t B, int64_t T);
+// Batch of training step `step`: B windows at places drawn from (seed, step, row). `first_row` is
+// for micro-batches.
+Batch training_batch(const TokenStream& stream, uint64_t seed, int64_t step, int64_t first_row,
+                     int64_t B, int64_t T);
 
-// Validation: windows of T tokens side by side, without overlap; every token but the first of the stream is predicted at
-// most once. `count` windows from window `first`.
+// Validation: windows of T tokens side by side, without overlap; every token but the first of the
+// stream is predicted at most once. `count` windows from window `first`.
 int64_t validation_windows(const TokenStream& stream, int64_t T);
 Batch validation_batch(const TokenStream& stream, int64_t first, int64_t count, int64_t T);
 

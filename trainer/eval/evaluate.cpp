@@ -20,7 +20,8 @@ Result<EvalScore> evaluate(Gpt2& model, const TokenStream& validation, const Eva
   if (options.guarded && context.quantizer != nullptr) {
     guard.digest = context.quantizer->state_digest();
     if (options.reorder_rows) {
-      guard.order = at::randperm(B * T, at::detail::createCPUGenerator(options.order_seed), at::kLong);
+      guard.order =
+          at::randperm(B * T, at::detail::createCPUGenerator(options.order_seed), at::kLong);
       guard.inverse = at::argsort(guard.order);
     }
     context.guard = &guard;

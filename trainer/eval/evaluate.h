@@ -10,12 +10,13 @@
 namespace bitloop::trainer {
 
 struct EvalOptions {
-  int64_t batches = 0;   // at most so many batches, spread evenly over the split; 0: all
-  int64_t batch = 16;    // windows a batch, the same for every batch (all shapes are equal)
-  bool reversed = false; // visit the batches last to first: the sum, made in the order of their numbers, must not change
-  bool guarded = false;  // for a score that counts: see ScoreGuard
-  bool reorder_rows = true;    // of a guarded evaluation; off in tasks that allow scales across rows
-  uint64_t order_seed = 0;     // another one in every process
+  int64_t batches = 0;       // at most so many batches, spread evenly over the split; 0: all
+  int64_t batch = 16;        // windows a batch, the same for every batch (all shapes are equal)
+  bool reversed = false;     // visit the batches last to first: the sum, made in the order of their
+                             // numbers, must not change
+  bool guarded = false;      // for a score that counts: see ScoreGuard
+  bool reorder_rows = true;  // of a guarded evaluation; off in tasks that allow scales across rows
+  uint64_t order_seed = 0;   // another one in every process
 };
 
 struct EvalScore {
@@ -23,8 +24,8 @@ struct EvalScore {
   int64_t tokens = 0;  // predicted
 };
 
-// Quantises the weights afresh and evaluates. `context` gives quantizer, step and total_steps; training, lambda and
-// products are set here. Errors are those of the candidate's functions.
+// Quantises the weights afresh and evaluates. `context` gives quantizer, step and total_steps;
+// training, lambda and products are set here. Errors are those of the candidate's functions.
 Result<EvalScore> evaluate(Gpt2& model, const TokenStream& validation, const EvalOptions& options,
                            ForwardContext context);
 

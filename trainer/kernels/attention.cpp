@@ -12,12 +12,15 @@ namespace {
 
 #define BITLOOP_INLINE __attribute__((always_inline)) inline
 
-// Sixteen floats that the compiler maps to the registers of whatever instruction set a clone is for.
+// Sixteen floats that the compiler maps to the registers of whatever instruction set a clone is
+// for.
 typedef float Lanes __attribute__((vector_size(64)));
 constexpr int64_t kLanes = 16;
-constexpr int64_t kRows = 8;  // queries at a time: eight accumulators hide the latency of a multiply-add
+constexpr int64_t kRows =
+    8;  // queries at a time: eight accumulators hide the latency of a multiply-add
 
-// Macros, not functions: a vector passed by value would have another calling convention in each clone.
+// Macros, not functions: a vector passed by value would have another calling convention in each
+// clone.
 #define LOAD(p) (*reinterpret_cast<const LanesInMemory*>(p))
 #define STORE(p, v) (*reinterpret_cast<LanesInMemory*>(p) = (v))
 typedef float LanesInMemory __attribute__((vector_size(64), aligned(4), may_alias));
@@ -55,11 +58,11 @@ BITLOOP_INLINE void transpose(const float* from, int64_t T, int64_t stride, floa
   }
 }
 
-// out (kRows, n) = a (kRows, S) · bt (S, Tp), for the first n columns rounded up to whole lanes. Rows of `a` beyond `rows`
-// repeat the last one.
+// out (kRows, n) = a (kRows, S) · bt (S, Tp), for the first n columns rounded up to whole lanes.
+// Rows of `a` beyond `rows` repeat the last one.
 template <int64_t S>
-BITLOOP_INLINE void rows_times_columns(const float* a, int64_t a_stride, int64_t rows, const float* bt, int64_t Tp,
-                                       int64_t n, float* out) {
+BITLOOP_INLINE void rows_times_columns(const float* a, int64_t a_stride, int64_t rows,
+                                       const float* bt, int64_t Tp, int64_t n, float* out) {
   const float* row[kRows];
   for (int64_t r = 0; r < kRows; ++r) row[r] = a + (r < rows ? r : rows - 1) * a_stride;
   for (int64_t j = 0; j < n; j += kLanes) {
@@ -74,8 +77,9 @@ BITLOOP_INLINE void rows_times_columns(const float* a, int64_t a_stride, int64_t
 
 // out (rows, S) = p (kRows, Tp)[:, :n] · b (n, S).
 template <int64_t S>
-BITLOOP_INLINE void weights_times_rows(const float* p, int64_t Tp, int64_t n, const float* b, int64_t b_stride,
-                                       int64_t rows, float* out, int64_t out_stride) {
+BITLOOP_INLINE void weights_times_rows(const float* p, int64_t Tp, int64_t n, const float* b,
+                                       int64_t b_stride, int64_t rows, float* out,
+                                       int64_t out_stride) {
   for (int64_t c = 0; c < S; c += kLanes) {
     Lanes sum[kRows] = {};
     for (int64_t j = 0; j < n; ++j) {
@@ -88,8 +92,8 @@ BITLOOP_INLINE void weights_times_rows(const float* p, int64_t Tp, int64_t n, co
 
 // out (n, S) += p (kRows, Tp)[:rows, :n]ᵀ · a (rows, S). Rows of p beyond `rows` are zero.
 template <int64_t S>
-BITLOOP_INLINE void add_outer_products(const float* p, int64_t Tp, int64_t n, const float* a, int64_t a_stride,
-                                       int64_t rows, float* out) {
+BITLOOP_INLINE void add_outer_products(const float* p, int64_t Tp, int64_t n, const float* a,
+                                       int64_t a_stride, int64_t rows, float* out) {
   for (int64_t c = 0; c < S; c += kLanes) {
     Lanes row[kRows];
     for (int64_t r = 0; r < kRows; ++r) row[r] = LOAD(a + (r < rows ? r : rows - 1) * a_stride + c);
@@ -102,14 +106,17 @@ BITLOOP_INLINE void add_outer_products(const float* p, int64_t Tp, int64_t n, co
 }
 
 template <int64_t S>
-BITLOOP_INLINE void forward_head(const Head& head, Scratch& scratch, float* out, int64_t out_stride, float* lse) {
+BITLOOP_INLINE void forward_head(const Head& head, Scratch& scratch, float* out, int64_t out_stride,
+                                 float* lse) {
   const int64_t T = head.T, Tp = padded(T);
   const float scale = 1.0f / std::sqrt(static_cast<float>(S));
   transpose<S>(head.k, T, head.stride, scratch.kt.data());
   float* scores = scratch.scores.data();
   for (int64_t i = 0; i < T; i += kRows) {
-    const int64_t rows = std::min(kRows, T - i), n = i + rows;  // keys that the last of these queries sees
-    rows_times_columns<S>(head.q + i * head.stride, head.stride, rows, scratch.kt.data(), Tp, n, scores);
+    const int64_t rows = std::min(kRows, T - i),
+                  n = i + rows;  // keys that the last of these queries sees
+    rows_times_columns<S>(head.q + i * head.stride, head.stride, rows, scratch.kt.data(), Tp, n,
+                          scores);
     float inverse[kRows] = {};
     for (int64_t r = 0; r < rows; ++r) {
       float* row = scores + r * Tp;
@@ -135,8 +142,9 @@ BITLOOP_INLINE void forward_head(const Head& head, Scratch& scratch, float* out,
 }
 
 template <int64_t S>
-BITLOOP_INLINE void backward_head(const Head& head, Scratch& scratch, const float* out, const float* dout,
-                                  int64_t out_stride, const float* lse, float* dq, float* dk, float* dv) {
+BITLOOP_INLINE void backward_head(const Head& head, Scratch& scratch, const float* out,
+                                  const float* dout, int64_t out_stride, const float* lse,
+                                  float* dq, float* dk, float* dv) {
   const int64_t T = head.T, Tp = padded(T);
   const float scale = 1.0f / std::sqrt(static_cast<float>(S));
   transpose<S>(head.k, T, head.stride, scratch.kt.data());
@@ -146,7 +154,8 @@ BITLOOP_INLINE void backward_head(const Head& head, Scratch& scratch, const floa
   float *p = scratch.scores.data(), *ds = scratch.dots.data();
   for (int64_t i = 0; i < T; i += kRows) {
     const int64_t rows = std::min(kRows, T - i), n = i + rows;
-    const float *q = head.q + i * head.stride, *doi = dout + i * out_stride, *oi = out + i * out_stride;
+    const float *q = head.q + i * head.stride, *doi = dout + i * out_stride,
+                *oi = out + i * out_stride;
     rows_times_columns<S>(q, head.stride, rows, scratch.kt.data(), Tp, n, p);
     rows_times_columns<S>(doi, out_stride, rows, scratch.vt.data(), Tp, n, ds);
     for (int64_t r = 0; r < kRows; ++r) {
@@ -179,13 +188,15 @@ BITLOOP_INLINE void backward_head(const Head& head, Scratch& scratch, const floa
 }
 
 // Versions for each head size and instruction set; a template can't carry the clones itself.
-#define BITLOOP_HEAD_VERSIONS(S)                                                                                 \
-  BITLOOP_SIMD void forward_head_##S(const Head& head, Scratch& scratch, float* out, int64_t stride, float* lse) { \
-    forward_head<S>(head, scratch, out, stride, lse);                                                            \
-  }                                                                                                              \
-  BITLOOP_SIMD void backward_head_##S(const Head& head, Scratch& scratch, const float* out, const float* dout,   \
-                                      int64_t stride, const float* lse, float* dq, float* dk, float* dv) {       \
-    backward_head<S>(head, scratch, out, dout, stride, lse, dq, dk, dv);                                         \
+#define BITLOOP_HEAD_VERSIONS(S)                                                            \
+  BITLOOP_SIMD void forward_head_##S(const Head& head, Scratch& scratch, float* out,        \
+                                     int64_t stride, float* lse) {                          \
+    forward_head<S>(head, scratch, out, stride, lse);                                       \
+  }                                                                                         \
+  BITLOOP_SIMD void backward_head_##S(const Head& head, Scratch& scratch, const float* out, \
+                                      const float* dout, int64_t stride, const float* lse,  \
+                                      float* dq, float* dk, float* dv) {                    \
+    backward_head<S>(head, scratch, out, dout, stride, lse, dq, dk, dv);                    \
   }
 BITLOOP_HEAD_VERSIONS(16)
 BITLOOP_HEAD_VERSIONS(32)
@@ -203,7 +214,9 @@ Place place_of(int64_t n, const AttentionShape& s) {
 
 }  // namespace
 
-bool attention_supported(const AttentionShape& shape) { return shape.S == 16 || shape.S == 32 || shape.S == 64; }
+bool attention_supported(const AttentionShape& shape) {
+  return shape.S == 16 || shape.S == 32 || shape.S == 64;
+}
 
 void attention_forward(const float* qkv, const AttentionShape& s, float* out, float* lse) {
   const int64_t D = s.H * s.S;
@@ -228,8 +241,8 @@ void attention_backward(const float* qkv, const float* out, const float* lse, co
       const Place at = place_of(n, s);
       const float* base = qkv + at.qkv;
       float* to = dqkv + at.qkv;
-      run({base, base + D, base + 2 * D, s.T, 3 * D}, scratch, out + at.out, dout + at.out, D, lse + at.lse, to, to + D,
-          to + 2 * D);
+      run({base, base + D, base + 2 * D, s.T, 3 * D}, scratch, out + at.out, dout + at.out, D,
+          lse + at.lse, to, to + D, to + 2 * D);
     }
   });
 }

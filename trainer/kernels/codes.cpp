@@ -14,8 +14,8 @@ constexpr int64_t kGrain = 4096;
 constexpr int kFewLevels = 16;
 
 // Whether every product of the piece is near an integer in range; packs as it goes.
-BITLOOP_SIMD bool pack_piece(const float* codes, int64_t begin, int64_t end, float factor, float low, float high,
-                             int8_t* out) {
+BITLOOP_SIMD bool pack_piece(const float* codes, int64_t begin, int64_t end, float factor,
+                             float low, float high, int8_t* out) {
   const float tolerance = kSnap * factor;
   int32_t bad = 0;
   for (int64_t i = begin; i < end; ++i) {
@@ -29,7 +29,8 @@ BITLOOP_SIMD bool pack_piece(const float* codes, int64_t begin, int64_t end, flo
   return bad == 0;
 }
 
-BITLOOP_SIMD bool integers_piece(const float* codes, int64_t begin, int64_t end, float low, float high) {
+BITLOOP_SIMD bool integers_piece(const float* codes, int64_t begin, int64_t end, float low,
+                                 float high) {
   int32_t bad = 0;
   for (int64_t i = begin; i < end; ++i) {
     const float code = codes[i];
@@ -39,13 +40,15 @@ BITLOOP_SIMD bool integers_piece(const float* codes, int64_t begin, int64_t end,
   return bad == 0;
 }
 
-BITLOOP_SIMD void scale_rows(const int32_t* acc, const float* x_scale, int64_t x_stride, const float* w_row,
-                             const float* bias, int64_t begin, int64_t end, int64_t cols, float* y) {
+BITLOOP_SIMD void scale_rows(const int32_t* acc, const float* x_scale, int64_t x_stride,
+                             const float* w_row, const float* bias, int64_t begin, int64_t end,
+                             int64_t cols, float* y) {
   for (int64_t r = begin; r < end; ++r) {
     const float sx = x_scale[r * x_stride];
     const int32_t* from = acc + r * cols;
     float* to = y + r * cols;
-    for (int64_t c = 0; c < cols; ++c) to[c] = static_cast<float>(from[c]) * (sx * w_row[c]) + bias[c];
+    for (int64_t c = 0; c < cols; ++c)
+      to[c] = static_cast<float>(from[c]) * (sx * w_row[c]) + bias[c];
   }
 }
 
@@ -58,8 +61,8 @@ float nearest_level(float code, const std::vector<float>& levels) {
 }
 
 // Compares with every level: no branch, so it vectorises. For the common formats of a few levels.
-BITLOOP_SIMD bool snap_piece_few(const float* codes, int64_t begin, int64_t end, const float* levels, int count,
-                                 float* snapped) {
+BITLOOP_SIMD bool snap_piece_few(const float* codes, int64_t begin, int64_t end,
+                                 const float* levels, int count, float* snapped) {
   for (int64_t i = begin; i < end; ++i) snapped[i] = __builtin_nanf("");
   for (int k = 0; k < count; ++k) {
     const float level = levels[k];
@@ -71,7 +74,8 @@ BITLOOP_SIMD bool snap_piece_few(const float* codes, int64_t begin, int64_t end,
   return bad == 0;
 }
 
-bool snap_piece_many(const float* codes, int64_t begin, int64_t end, const std::vector<float>& levels, float* snapped) {
+bool snap_piece_many(const float* codes, int64_t begin, int64_t end,
+                     const std::vector<float>& levels, float* snapped) {
   bool good = true;
   for (int64_t i = begin; i < end; ++i) {
     snapped[i] = nearest_level(codes[i], levels);
@@ -90,17 +94,20 @@ int64_t first_not(const float* codes, int64_t n, Good good) {
 
 }  // namespace
 
-int64_t snap_to_levels(const float* codes, int64_t n, std::span<const double> levels, float* snapped) {
+int64_t snap_to_levels(const float* codes, int64_t n, std::span<const double> levels,
+                       float* snapped) {
   const std::vector<float> rounded(levels.begin(), levels.end());
   const auto count = static_cast<int>(rounded.size());
   std::atomic<bool> good = true;
   parallel_pieces(n, kGrain, [&](int64_t begin, int64_t end) {
-    const bool all = count <= kFewLevels ? snap_piece_few(codes, begin, end, rounded.data(), count, snapped)
-                                         : snap_piece_many(codes, begin, end, rounded, snapped);
+    const bool all = count <= kFewLevels
+                         ? snap_piece_few(codes, begin, end, rounded.data(), count, snapped)
+                         : snap_piece_many(codes, begin, end, rounded, snapped);
     if (!all) good = false;
   });
   if (good) return -1;
-  return first_not(codes, n, [&](float code) { return std::abs(code - nearest_level(code, rounded)) <= kSnap; });
+  return first_not(
+      codes, n, [&](float code) { return std::abs(code - nearest_level(code, rounded)) <= kSnap; });
 }
 
 int64_t pack_int8(const float* codes, int64_t n, float factor, int low, int high, int8_t* out) {
@@ -127,8 +134,9 @@ int64_t find_non_integer(const float* codes, int64_t n, float low, float high) {
   });
 }
 
-void scale_products(const int32_t* acc, const float* x_scale, int64_t x_stride, const float* w_scale,
-                    int64_t w_stride, const float* bias, int64_t rows, int64_t cols, float* y) {
+void scale_products(const int32_t* acc, const float* x_scale, int64_t x_stride,
+                    const float* w_scale, int64_t w_stride, const float* bias, int64_t rows,
+                    int64_t cols, float* y) {
   std::vector<float> w_row(static_cast<size_t>(cols)), b_row(static_cast<size_t>(cols), 0.0f);
   for (int64_t c = 0; c < cols; ++c) w_row[static_cast<size_t>(c)] = w_scale[c * w_stride];
   if (bias != nullptr) std::copy_n(bias, cols, b_row.begin());

@@ -1,4 +1,5 @@
-// Codes: from the floats that a quantizer returned to declared levels and to integers, checked on the way.
+// Codes: from the floats that a quantizer returned to declared levels and to integers, checked on
+// the way.
 #pragma once
 
 #include <cstdint>
@@ -7,22 +8,29 @@
 
 namespace bitloop::kernels {
 
-inline constexpr float kSnap = 1e-6f;  // a code this near to a level is that level (design section 3)
+inline constexpr float kSnap =
+    1e-6f;  // a code this near to a level is that level (design section 3)
 
-// Snaps each code to its level: snapped[i] = float(level). `levels` is sorted. Returns the index of the first code that is
-// not within kSnap of a level (NaN included), or -1; on such a return `snapped` is unspecified. It must not be `codes`.
-int64_t snap_to_levels(const float* codes, int64_t n, std::span<const double> levels, float* snapped);
+// Snaps each code to its level: snapped[i] = float(level). `levels` is sorted. Returns the index of
+// the first code that is not within kSnap of a level (NaN included), or -1; on such a return
+// `snapped` is unspecified. It must not be `codes`.
+int64_t snap_to_levels(const float* codes, int64_t n, std::span<const double> levels,
+                       float* snapped);
 
-// out[i] = round(codes[i] * factor). Returns the index of the first product that is not within kSnap * factor of an
-// integer in [low, high], or -1. The products must fit: -128 <= low, high <= 127.
+// out[i] = round(codes[i] * factor). Returns the index of the first product that is not within
+// kSnap * factor of an integer in [low, high], or -1. The products must fit: -128 <= low, high <=
+// 127.
 int64_t pack_int8(const float* codes, int64_t n, float factor, int low, int high, int8_t* out);
 
-// As pack_int8 without output, for integers up to 16 bits: the first code that is not an integer in [low, high], or -1.
+// As pack_int8 without output, for integers up to 16 bits: the first code that is not an integer in
+// [low, high], or -1.
 int64_t find_non_integer(const float* codes, int64_t n, float low, float high);
 
 // The forward product's epilogue: y[r, c] = float(acc[r, c]) * x_scale[r] * w_scale[c] + bias[c].
-// acc (R, N) int32; x_scale (R) or one number (x_stride 0), w_scale (N) or one number (w_stride 0); bias (N) or null.
-void scale_products(const int32_t* acc, const float* x_scale, int64_t x_stride, const float* w_scale,
-                    int64_t w_stride, const float* bias, int64_t rows, int64_t cols, float* y);
+// acc (R, N) int32; x_scale (R) or one number (x_stride 0), w_scale (N) or one number (w_stride 0);
+// bias (N) or null.
+void scale_products(const int32_t* acc, const float* x_scale, int64_t x_stride,
+                    const float* w_scale, int64_t w_stride, const float* bias, int64_t rows,
+                    int64_t cols, float* y);
 
 }  // namespace bitloop::kernels

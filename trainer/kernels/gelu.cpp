@@ -17,7 +17,8 @@ BITLOOP_SIMD void forward_piece(const float* x, float* y, int64_t begin, int64_t
   }
 }
 
-BITLOOP_SIMD void backward_piece(const float* dy, const float* x, float* dx, int64_t begin, int64_t end) {
+BITLOOP_SIMD void backward_piece(const float* dy, const float* x, float* dx, int64_t begin,
+                                 int64_t end) {
   for (int64_t i = begin; i < end; ++i) {
     const float v = x[i];
     const float t = tanh_inline(kScale * (v + kCubic * v * v * v));
@@ -33,7 +34,8 @@ void gelu_forward(const float* x, float* y, int64_t n) {
 }
 
 void gelu_backward(const float* dy, const float* x, float* dx, int64_t n) {
-  parallel_pieces(n, kGrain, [=](int64_t begin, int64_t end) { backward_piece(dy, x, dx, begin, end); });
+  parallel_pieces(n, kGrain,
+                  [=](int64_t begin, int64_t end) { backward_piece(dy, x, dx, begin, end); });
 }
 
 }  // namespace bitloop::kernels

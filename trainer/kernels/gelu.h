@@ -1,4 +1,5 @@
-// GELU in its tanh form (Hendrycks & Gimpel 2016; GPT-2's): gelu(x) = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+// GELU in its tanh form (Hendrycks & Gimpel 2016; GPT-2's): gelu(x) = x/2 (1 + tanh(sqrt(2/pi) (x +
+// 0.044715 x^3))).
 #pragma once
 
 #include <cstdint>

@@ -1,10 +1,12 @@
-// What the CPU kernels share: function versions for several instruction sets, and an exponential the vectoriser can inline.
+// What the CPU kernels share: function versions for several instruction sets, and an exponential
+// the vectoriser can inline.
 #pragma once
 
 #include <bit>
 #include <cstdint>
 
-// Compiles a function for AVX-512, AVX2 and plain x86-64; the loader picks the best the processor has.
+// Compiles a function for AVX-512, AVX2 and plain x86-64; the loader picks the best the processor
+// has.
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define BITLOOP_SIMD __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
@@ -13,8 +15,8 @@
 
 namespace bitloop::kernels {
 
-// e^x for |x| <= 87, clamped outside; relative error below 2e-7. Cephes' range reduction and polynomial:
-// e^x = 2^n e^r with r = x - n ln 2 in two parts, |r| <= ln(2)/2.
+// e^x for |x| <= 87, clamped outside; relative error below 2e-7. Cephes' range reduction and
+// polynomial: e^x = 2^n e^r with r = x - n ln 2 in two parts, |r| <= ln(2)/2.
 __attribute__((always_inline)) inline float exp_inline(float x) {
   x = x < -87.0f ? -87.0f : x > 87.0f ? 87.0f : x;
   const float n = __builtin_rintf(x * 1.44269504089f);

@@ -21,17 +21,22 @@ Status check(Job job, const Records& records) {
     Preflight audits = run_preflight(*run);
     preflight.bits_per_weight = audits.bits_per_weight;
     preflight.leaks = audits.leaks;
-    preflight.findings.push_back({"loads", true, "parses, returns a quantizer, config within bounds", ""});
-    preflight.findings.insert(preflight.findings.end(), audits.findings.begin(), audits.findings.end());
+    preflight.findings.push_back(
+        {"loads", true, "parses, returns a quantizer, config within bounds", ""});
+    preflight.findings.insert(preflight.findings.end(), audits.findings.begin(),
+                              audits.findings.end());
   }
   const Finding* failure = preflight.failure();
-  const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  const double ms =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   records.send("result",
                {{"status", failure ? failure->status : "ok"},
                 {"message", failure ? failure->detail : "no objection"},
                 {"stages", json::array()},
-                {"metrics", {{"bits_per_weight", preflight.bits_per_weight ? json(*preflight.bits_per_weight) : json(nullptr)},
-                             {"ms", ms}}},
+                {"metrics",
+                 {{"bits_per_weight",
+                   preflight.bits_per_weight ? json(*preflight.bits_per_weight) : json(nullptr)},
+                  {"ms", ms}}},
                 {"flags", preflight.leaks ? json::array({"leaks"}) : json::array()},
                 {"findings", preflight.findings}});
   return {};

@@ -1,5 +1,6 @@
-// The three things a run can be. Each sends its records and ends with exactly one `result` record; what it returns is only
-// for the exit code. Errors are those of the machine (data, sandbox): the candidate's failures are results.
+// The three things a run can be. Each sends its records and ends with exactly one `result` record;
+// what it returns is only for the exit code. Errors are those of the machine (data, sandbox): the
+// candidate's failures are results.
 #pragma once
 
 #include "harness/base/result.h"
@@ -8,12 +9,14 @@
 
 namespace bitloop::trainer {
 
-// Trains, evaluates on the whole validation split in a fresh Lua state, writes output/weights.safetensors.
+// Trains, evaluates on the whole validation split in a fresh Lua state, writes
+// output/weights.safetensors.
 Status train(Job job, const Records& records);
 // The free pre-flight: load, audits, no training.
 Status check(Job job, const Records& records);
-// In a fresh process: the first steps of training again, and the final evaluation of the written weights with the batches
-// in reverse order. The supervisor compares the numbers with training's, bit by bit.
+// In a fresh process: the first steps of training again, and the final evaluation of the written
+// weights with the batches in reverse order. The supervisor compares the numbers with training's,
+// bit by bit.
 Status verify(Job job, const Records& records);
 
 inline constexpr int64_t kRepeatedSteps = 5;

@@ -27,8 +27,10 @@ void warm_training(Run& run) {
     torch::autograd::backward({at::cross_entropy_loss(*logits, batch.targets_BT.view({-1}))}, {});
   };
   pass("float");
-  for (BitLinear* layer : run.model->bitlinears()) warm_integer_products(*layer, B * T, context.products);
-  for (const auto& [name, tensor] : run.model->named_parameters()) tensor.mutable_grad() = at::Tensor();
+  for (BitLinear* layer : run.model->bitlinears())
+    warm_integer_products(*layer, B * T, context.products);
+  for (const auto& [name, tensor] : run.model->named_parameters())
+    tensor.mutable_grad() = at::Tensor();
 }
 
 void warm_evaluation(Run& run) {
@@ -51,16 +53,17 @@ Status init_layers(Run& run) {
     layer->state = std::move(made.state);
     if (made.weight.defined()) {
       if (made.weight.sizes() != layer->weight.sizes())
-        return fail("script_error", fmt::format("init (layer {}): weight has another shape than the layer's",
-                                                layer->layer.name));
+        return fail("script_error",
+                    fmt::format("init (layer {}): weight has another shape than the layer's",
+                                layer->layer.name));
       layer->weight.detach().copy_(made.weight);
     }
   }
   return {};
 }
 
-// What the contract has and this version does not run yet is refused by name: training without it would be a silent
-// wrong number.
+// What the contract has and this version does not run yet is refused by name: training without it
+// would be a silent wrong number.
 Status refuse_unsupported(const lua::Quantizer& quantizer) {
   const lua::Format& format = quantizer.format();
   std::string what;
@@ -70,7 +73,8 @@ Status refuse_unsupported(const lua::Quantizer& quantizer) {
   for (const char* function : {"after_step", "regularizer", "input"})
     if (quantizer.has(function)) what = function;
   if (what.empty()) return {};
-  return fail("script_error", fmt::format("{} is not supported by this version of bitloop; remove it", what));
+  return fail("script_error",
+              fmt::format("{} is not supported by this version of bitloop; remove it", what));
 }
 
 }  // namespace
@@ -95,8 +99,10 @@ Result<double> Run::lambda(int64_t step) const {
 NamedTensors Run::state_tensors() const {
   NamedTensors all = model->named_parameters();
   for (const BitLinear* layer : model->bitlinears()) {
-    for (const auto& [name, tensor] : layer->params) all.emplace_back(layer->layer.name + ".params." + name, tensor);
-    for (const auto& [name, tensor] : layer->state) all.emplace_back(layer->layer.name + ".state." + name, tensor);
+    for (const auto& [name, tensor] : layer->params)
+      all.emplace_back(layer->layer.name + ".params." + name, tensor);
+    for (const auto& [name, tensor] : layer->state)
+      all.emplace_back(layer->layer.name + ".state." + name, tensor);
   }
   return all;
 }
@@ -115,7 +121,8 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
     BITLOOP_ASSIGN(file, open_file(kWeightsFile, O_RDONLY));
     run->weights_file = std::move(file);
   }
-  run->model = std::make_unique<Gpt2>(run->job.model, run->job.rules.quantize_head, run->job.train.seed);
+  run->model =
+      std::make_unique<Gpt2>(run->job.model, run->job.rules.quantize_head, run->job.train.seed);
   if (run->job.kind != "check") warm_training(*run);
   warm_evaluation(*run);
   records.stage("warm");
@@ -158,16 +165,20 @@ Preflight run_audits(Run& run, CausalityCuts cuts) {
   const ForwardContext scored = run.context(run.job.train.steps, false);
   if (!note(run, preflight, audit_levels(*run.model, run.quantizer->format()))) return preflight;
   preflight.bits_per_weight = bits_per_weight(*run.model, run.quantizer.get());
-  note(run, preflight, {"bits_per_weight", true,
-                        fmt::format("{:.4f} bits a weight over the BitLinear layers", *preflight.bits_per_weight), ""});
+  note(run, preflight,
+       {"bits_per_weight", true,
+        fmt::format("{:.4f} bits a weight over the BitLinear layers", *preflight.bits_per_weight),
+        ""});
   auto fresh = load_fresh(run.job);
   if (!fresh) {
     note(run, preflight, {"purity", false, fresh.error().message, fresh.error().code});
     return preflight;
   }
-  if (!note(run, preflight, audit_purity(*run.model, *run.quantizer, **fresh, scored))) return preflight;
-  note(run, preflight, audit_causality(*run.model, *run.quantizer, run.data.validation, run.job.rules, scored,
-                                       run.job.train.micro_batch, cuts, preflight.leaks));
+  if (!note(run, preflight, audit_purity(*run.model, *run.quantizer, **fresh, scored)))
+    return preflight;
+  note(run, preflight,
+       audit_causality(*run.model, *run.quantizer, run.data.validation, run.job.rules, scored,
+                       run.job.train.micro_batch, cuts, preflight.leaks));
   return preflight;
 }
 
@@ -175,7 +186,8 @@ Preflight run_audits(Run& run, CausalityCuts cuts) {
 
 Preflight run_preflight(Run& run) {
   at::NoGradGuard no_grad;
-  if (const Status quantized = run.model->quantize_weights(run.context(run.job.train.steps, false)); !quantized) {
+  if (const Status quantized = run.model->quantize_weights(run.context(run.job.train.steps, false));
+      !quantized) {
     Preflight preflight;
     note(run, preflight, {"levels", false, quantized.error().message, quantized.error().code});
     return preflight;

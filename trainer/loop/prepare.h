@@ -1,6 +1,7 @@
 // What train, check and verify have in common, in an order that matters:
 //   1. open all files and the data; build the model from its seed
-//   2. start LibTorch's threads and run every shape once, so that no code is generated and no thread is started later
+//   2. start LibTorch's threads and run every shape once, so that no code is generated and no
+//   thread is started later
 //   3. narrow this process's system calls (sandbox::lock_down)
 //   4. only then load the candidate
 #pragma once
@@ -38,20 +39,22 @@ struct Run {
   Products training_products() const;
   // Q.lambda at a step, 1 without it.
   Result<double> lambda(int64_t step) const;
-  // Every tensor that makes up the trained state, for the weights file: parameters, then the layers' params and state.
+  // Every tensor that makes up the trained state, for the weights file: parameters, then the
+  // layers' params and state.
   NamedTensors state_tensors() const;
 };
 
 // Steps 1 to 3. Errors: "data_unavailable", "bad_job", "sandbox_unavailable", or an I/O error.
 Result<std::unique_ptr<Run>> prepare(Job job, const Records& records);
 
-// Step 4: loads the candidate, applies its config, calls Q.init for every layer. Errors: a test's status.
+// Step 4: loads the candidate, applies its config, calls Q.init for every layer. Errors: a test's
+// status.
 Status load_candidate(Run& run);
 // The candidate in a Lua state of its own, for audits and for the final score.
 Result<std::unique_ptr<lua::Quantizer>> load_fresh(const Job& job);
 
-// The audits that need no training: levels, bits, causality, purity, each sent as a finding record. All of them run as the
-// final evaluation does: at its step and with its shapes.
+// The audits that need no training: levels, bits, causality, purity, each sent as a finding record.
+// All of them run as the final evaluation does: at its step and with its shapes.
 struct Preflight {
   std::vector<Finding> findings;
   std::optional<double> bits_per_weight;
@@ -61,13 +64,14 @@ struct Preflight {
   const Finding* failure() const;
 };
 Preflight run_preflight(Run& run);
-// The same after the final evaluation: levels and bits are read off the very tensors that were scored, before anything
-// quantises again.
+// The same after the final evaluation: levels and bits are read off the very tensors that were
+// scored, before anything quantises again.
 Preflight audit_score(Run& run);
 // How the final evaluation of train and verify is done, batches first to last or reversed.
 EvalOptions score_options(const Job& job, bool reversed);
 
-// Shares of the weights' codes below, at and above zero, over all layers; nullopt where there are no codes or a codebook.
+// Shares of the weights' codes below, at and above zero, over all layers; nullopt where there are
+// no codes or a codebook.
 struct CodeShares {
   double negative, zero, positive;
 };

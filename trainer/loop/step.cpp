@@ -12,19 +12,22 @@
 namespace bitloop::trainer {
 namespace {
 
-// A parameter that no gradient reaches would be a number that the file claims to learn and does not.
+// A parameter that no gradient reaches would be a number that the file claims to learn and does
+// not.
 Status require_gradients(Run& run) {
   for (const BitLinear* layer : run.model->bitlinears())
     for (const auto& [name, parameter] : layer->params)
       if (!parameter.grad().defined())
-        return fail("script_error", fmt::format("no gradient reaches parameter '{}' of layer {}: use it in a surrogate "
-                                                "or row_bias, or keep it in state",
-                                                name, layer->layer.name));
+        return fail(
+            "script_error",
+            fmt::format("no gradient reaches parameter '{}' of layer {}: use it in a surrogate "
+                        "or row_bias, or keep it in state",
+                        name, layer->layer.name));
   return {};
 }
 
-// Runs a backward pass. A backward function of the candidate's that fails has no other way out than an exception, which
-// carries the test's status.
+// Runs a backward pass. A backward function of the candidate's that fails has no other way out than
+// an exception, which carries the test's status.
 template <typename Call>
 Status backward_pass(Call call) {
   try {

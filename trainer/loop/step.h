@@ -14,8 +14,8 @@ struct StepResult {
   double learning_rate = 0.0;
 };
 
-// Step `step`: quantises the weights, runs all micro-batches, passes the gradients on, updates. Errors: a test's status;
-// "diverged" when loss or gradient is not finite.
+// Step `step`: quantises the weights, runs all micro-batches, passes the gradients on, updates.
+// Errors: a test's status; "diverged" when loss or gradient is not finite.
 Result<StepResult> train_step(Run& run, AdamW& optimizer, int64_t step);
 
 }  // namespace bitloop::trainer

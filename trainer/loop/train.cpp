@@ -14,7 +14,9 @@ namespace {
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 // What the result record is made of, filled as the run goes on.
 struct Outcome {
@@ -24,12 +26,18 @@ struct Outcome {
   std::vector<std::string> flags;
 
   void send(const Records& records, const std::string& status, const std::string& message) const {
-    records.send("result", {{"status", status}, {"message", message}, {"stages", stages}, {"metrics", metrics},
-                            {"flags", flags}, {"findings", findings}});
+    records.send("result", {{"status", status},
+                            {"message", message},
+                            {"stages", stages},
+                            {"metrics", metrics},
+                            {"flags", flags},
+                            {"findings", findings}});
   }
   // Adds the failed stage and sends the result.
   Status fail_stage(const Records& records, const char* stage, const Error& error) {
-    stages.push_back({{"name", stage}, {"metrics", nullptr}, {"failure", {{"status", error.code}, {"detail", error.message}}}});
+    stages.push_back({{"name", stage},
+                      {"metrics", nullptr},
+                      {"failure", {{"status", error.code}, {"detail", error.message}}}});
     send(records, error.code, error.message);
     return {};
   }
@@ -40,15 +48,20 @@ json share_fields(const std::optional<CodeShares>& shares) {
   return {{"q_neg1", shares->negative}, {"q_zero", shares->zero}, {"q_pos1", shares->positive}};
 }
 
-EvalOptions quick_look(const Job& job) { return {.batches = job.eval.batches, .batch = job.train.micro_batch}; }
+EvalOptions quick_look(const Job& job) {
+  return {.batches = job.eval.batches, .batch = job.train.micro_batch};
+}
 
 // The training loop. Fills the `train` stage's metrics; errors are the candidate's.
 Status run_steps(Run& run, const Records& records, Outcome& outcome) {
   const Job& job = run.job;
   AdamW optimizer = make_optimizer(run);
-  BITLOOP_ASSIGN(first, evaluate(*run.model, run.data.validation, quick_look(job), run.context(0, false)));
-  records.send("init_eval", {{"step", 0}, {"val_loss", first.loss},
-                             {"val_bpb", run.data.tokens_are_bytes ? json(bits_per_byte(first.loss)) : json(nullptr)}});
+  BITLOOP_ASSIGN(first,
+                 evaluate(*run.model, run.data.validation, quick_look(job), run.context(0, false)));
+  records.send("init_eval", {{"step", 0},
+                             {"val_loss", first.loss},
+                             {"val_bpb", run.data.tokens_are_bytes ? json(bits_per_byte(first.loss))
+                                                                   : json(nullptr)}});
 
   const double tokens_per_step = static_cast<double>(job.train.batch * job.model.context);
   const Clock::time_point start = Clock::now();
@@ -64,25 +77,32 @@ Status run_steps(Run& run, const Records& records, Outcome& outcome) {
     const int64_t done = step + 1;
     const bool last = done == job.train.steps;
     if (done % job.eval.log_every == 0 || last) {
-      json record = {{"step", done},
-                     {"lambda", result.lambda},
-                     {"train_loss", result.loss},
-                     {"train_ppl", std::exp(result.loss)},
-                     {"lr", result.learning_rate},
-                     {"time_s", seconds_since(start)},
-                     {"tokens_per_s", tokens_per_step * static_cast<double>(done) / training_seconds}};
+      json record = {
+          {"step", done},
+          {"lambda", result.lambda},
+          {"train_loss", result.loss},
+          {"train_ppl", std::exp(result.loss)},
+          {"lr", result.learning_rate},
+          {"time_s", seconds_since(start)},
+          {"tokens_per_s", tokens_per_step * static_cast<double>(done) / training_seconds}};
       record.update(share_fields(code_shares(run)));
       records.send("step", record);
     }
     if (job.eval.every > 0 && (done % job.eval.every == 0 || last)) {
-      BITLOOP_ASSIGN(score, evaluate(*run.model, run.data.validation, quick_look(job), run.context(done, false)));
+      BITLOOP_ASSIGN(score, evaluate(*run.model, run.data.validation, quick_look(job),
+                                     run.context(done, false)));
       last_val = score.loss;
-      records.send("val", {{"step", done}, {"lambda", result.lambda}, {"val_loss", score.loss},
-                           {"val_bpb", run.data.tokens_are_bytes ? json(bits_per_byte(score.loss)) : json(nullptr)}});
+      records.send("val", {{"step", done},
+                           {"lambda", result.lambda},
+                           {"val_loss", score.loss},
+                           {"val_bpb", run.data.tokens_are_bytes ? json(bits_per_byte(score.loss))
+                                                                 : json(nullptr)}});
     }
   }
   if (run.quantizer->state_digest() != run.loaded_digest)
-    return fail("rejected", "a function changed a variable during training that later calls can read; keep state in ctx.state");
+    return fail("rejected",
+                "a function changed a variable during training that later calls can read; keep "
+                "state in ctx.state");
   const double tokens = tokens_per_step * static_cast<double>(job.train.steps);
   outcome.metrics.update({{"tokens", tokens},
                           {"train_s", training_seconds},
@@ -90,8 +110,10 @@ Status run_steps(Run& run, const Records& records, Outcome& outcome) {
                           {"train_loss", last_loss},
                           {"first_losses", first_losses}});
   outcome.stages.push_back({{"name", "train"},
-                            {"metrics", {{"step", job.train.steps}, {"train_loss", last_loss},
-                                         {"val_loss", last_val ? json(*last_val) : json(nullptr)}}},
+                            {"metrics",
+                             {{"step", job.train.steps},
+                              {"train_loss", last_loss},
+                              {"val_loss", last_val ? json(*last_val) : json(nullptr)}}},
                             {"failure", nullptr}});
   return {};
 }
@@ -101,35 +123,46 @@ Status score(Run& run, const Records& records, Outcome& outcome) {
   BITLOOP_TRY(write_safetensors(run.weights_file.get(), run.state_tensors()));
   BITLOOP_ASSIGN(fresh, load_fresh(run.job));
   run.quantizer = std::move(fresh);
-  BITLOOP_ASSIGN(final_score, evaluate(*run.model, run.data.validation, score_options(run.job, false),
-                                       run.context(run.job.train.steps, false)));
-  if (!std::isfinite(final_score.loss)) return fail("diverged", "the validation loss is not finite");
+  BITLOOP_ASSIGN(final_score,
+                 evaluate(*run.model, run.data.validation, score_options(run.job, false),
+                          run.context(run.job.train.steps, false)));
+  if (!std::isfinite(final_score.loss))
+    return fail("diverged", "the validation loss is not finite");
 
   const json shares = share_fields(code_shares(run));
   const Preflight audits = audit_score(run);
   outcome.findings = audits.findings;
   if (const Finding* failure = audits.failure()) return fail(failure->status, failure->detail);
-  if (audits.leaks && std::find(outcome.flags.begin(), outcome.flags.end(), "leaks") == outcome.flags.end())
+  if (audits.leaks &&
+      std::find(outcome.flags.begin(), outcome.flags.end(), "leaks") == outcome.flags.end())
     outcome.flags.push_back("leaks");
   json metrics = {{"val_loss", final_score.loss},
-                  {"val_bpb", run.data.tokens_are_bytes ? json(bits_per_byte(final_score.loss)) : json(nullptr)},
+                  {"val_bpb", run.data.tokens_are_bytes ? json(bits_per_byte(final_score.loss))
+                                                        : json(nullptr)},
                   {"bits_per_weight", *audits.bits_per_weight}};
   metrics.update(shares);
   outcome.metrics.update(metrics);
   outcome.stages.push_back({{"name", "eval"}, {"metrics", metrics}, {"failure", nullptr}});
-  records.send("eval", {{"task", "validation"}, {"val_loss", final_score.loss}, {"tokens", final_score.tokens}});
+  records.send(
+      "eval",
+      {{"task", "validation"}, {"val_loss", final_score.loss}, {"tokens", final_score.tokens}});
   return {};
 }
 
 }  // namespace
 
 Status train(Job job, const Records& records) {
-  records.send("header", {{"schema_version", 1}, {"version", version()}, {"git_hash", git_hash()},
-                          {"argv", json::array({"bitloop-trainer"})}, {"config", job.config},
-                          {"seed", job.train.seed}, {"init_from", nullptr}});
+  records.send("header", {{"schema_version", 1},
+                          {"version", version()},
+                          {"git_hash", git_hash()},
+                          {"argv", json::array({"bitloop-trainer"})},
+                          {"config", job.config},
+                          {"seed", job.train.seed},
+                          {"init_from", nullptr}});
   BITLOOP_ASSIGN(run, prepare(std::move(job), records));
   Outcome outcome;
-  if (const Status loaded = load_candidate(*run); !loaded) return outcome.fail_stage(records, "train", loaded.error());
+  if (const Status loaded = load_candidate(*run); !loaded)
+    return outcome.fail_stage(records, "train", loaded.error());
   outcome.metrics = {{"params", run->model->parameter_count()},
                      {"device", "cpu"},
                      {"precision", run->job.train.precision},

@@ -26,7 +26,8 @@ Result<json> repeat(Run& run) {
   {
     at::NoGradGuard no_grad;
     NamedTensors detached;
-    for (const auto& [name, tensor] : run.state_tensors()) detached.emplace_back(name, tensor.detach());
+    for (const auto& [name, tensor] : run.state_tensors())
+      detached.emplace_back(name, tensor.detach());
     BITLOOP_TRY(read_safetensors(run.weights_file.get(), detached));
   }
   BITLOOP_ASSIGN(fresh, load_fresh(run.job));

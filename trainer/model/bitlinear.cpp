@@ -28,12 +28,14 @@ at::Tensor product(const at::Tensor& a, const at::Tensor& b, bool bfloat16) {
   return at::mm(a.to(at::kBFloat16), b.to(at::kBFloat16)).to(at::kFloat);
 }
 
-// y = x̂ ŵᵀ + b on two operands, with the straight-through backward. `x_gate` and `w_gate` are the tensors that receive
-// dL/dx̂ and dL/dŵ; their numbers are not read. In integer form the codes are exact in bfloat16 (8 significant bits), so
-// the backward products use codes and apply the scales in float32: only dy is rounded.
+// y = x̂ ŵᵀ + b on two operands, with the straight-through backward. `x_gate` and `w_gate` are the
+// tensors that receive dL/dx̂ and dL/dŵ; their numbers are not read. In integer form the codes are
+// exact in bfloat16 (8 significant bits), so the backward products use codes and apply the scales
+// in float32: only dy is rounded.
 struct QuantizedProduct : torch::autograd::Function<QuantizedProduct> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& /*x_gate*/, const at::Tensor& /*w_gate*/,
-                            const std::optional<at::Tensor>& bias, const Operand& x, const Operand& w, bool bfloat16) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& /*x_gate*/,
+                            const at::Tensor& /*w_gate*/, const std::optional<at::Tensor>& bias,
+                            const Operand& x, const Operand& w, bool bfloat16) {
     const bool integer = x.codes_int8.defined() && w.codes_int8.defined();
     ctx->saved_data["integer"] = integer;
     ctx->saved_data["bfloat16"] = bfloat16;
@@ -42,10 +44,11 @@ struct QuantizedProduct : torch::autograd::Function<QuantizedProduct> {
       ctx->save_for_backward({x.codes_int8, x.int8_scale, w.codes_int8, w.int8_scale});
       const at::Tensor acc = at::_int_mm(x.codes_int8, w.codes_int8.t());  // (R, N) int32
       const at::Tensor y = at::empty(acc.sizes(), x.int8_scale.options());
-      kernels::scale_products(acc.data_ptr<int32_t>(), x.int8_scale.data_ptr<float>(), x.int8_scale.numel() > 1,
-                              w.int8_scale.data_ptr<float>(), w.int8_scale.numel() > 1,
-                              bias ? bias->const_data_ptr<float>() : nullptr, acc.size(0), acc.size(1),
-                              y.data_ptr<float>());
+      kernels::scale_products(acc.data_ptr<int32_t>(), x.int8_scale.data_ptr<float>(),
+                              x.int8_scale.numel() > 1, w.int8_scale.data_ptr<float>(),
+                              w.int8_scale.numel() > 1,
+                              bias ? bias->const_data_ptr<float>() : nullptr, acc.size(0),
+                              acc.size(1), y.data_ptr<float>());
       return y;
     }
     ctx->save_for_backward({x.value, w.value});
@@ -59,7 +62,8 @@ struct QuantizedProduct : torch::autograd::Function<QuantizedProduct> {
     const bool bfloat16 = ctx->saved_data["bfloat16"].toBool();
     at::Tensor dx, dw;
     if (ctx->saved_data["integer"].toBool()) {
-      const at::Tensor &x_codes = saved[0], &x_scale = saved[1], &w_codes = saved[2], &w_scale = saved[3];
+      const at::Tensor &x_codes = saved[0], &x_scale = saved[1], &w_codes = saved[2],
+                       &w_scale = saved[3];
       const at::ScalarType type = bfloat16 ? at::kBFloat16 : at::kFloat;
       if (ctx->needs_input_grad(0)) {
         const at::Tensor scaled = w_scale.numel() > 1 ? dy * w_scale : dy;
@@ -87,8 +91,9 @@ Operand float_operand(const at::Tensor& tensor) {
   return operand;
 }
 
-// Calls a quantising function, which is pure: without recording a graph as long as no surrogate has come, since without one
-// no gradient passes through the call; once more with recording when the first one does.
+// Calls a quantising function, which is pure: without recording a graph as long as no surrogate has
+// come, since without one no gradient passes through the call; once more with recording when the
+// first one does.
 template <typename Call>
 Result<lua::Quantized> call_recording(bool& surrogate_seen, Call call) {
   if (!surrogate_seen) {
@@ -105,18 +110,22 @@ Result<lua::Quantized> call_recording(bool& surrogate_seen, Call call) {
 
 // After a call of the candidate in a guarded pass: did it write down anything?
 Status check_guard(const ForwardContext& context, const char* function, const BitLinear& layer) {
-  if (context.guard == nullptr || context.quantizer->state_digest() == context.guard->digest) return {};
-  return fail("rejected", fmt::format("{} (layer {}): changes a variable that later calls can read", function,
-                                      layer.layer.name));
+  if (context.guard == nullptr || context.quantizer->state_digest() == context.guard->digest)
+    return {};
+  return fail("rejected", fmt::format("{} (layer {}): changes a variable that later calls can read",
+                                      function, layer.layer.name));
 }
 
-// activation_quant on x, in a guarded pass with its rows in the guard's order and the results put back.
-Result<lua::Quantized> call_activation_quant(BitLinear& layer, const at::Tensor& x_RK, const ForwardContext& context) {
+// activation_quant on x, in a guarded pass with its rows in the guard's order and the results put
+// back.
+Result<lua::Quantized> call_activation_quant(BitLinear& layer, const at::Tensor& x_RK,
+                                             const ForwardContext& context) {
   const lua::Context script = script_context(layer, context);
   const bool reorder = context.guard != nullptr && context.guard->order.defined() &&
                        context.guard->order.size(0) == x_RK.size(0);
   if (!reorder) return context.quantizer->activation_quant(x_RK, script);
-  BITLOOP_ASSIGN(returned, context.quantizer->activation_quant(x_RK.index_select(0, context.guard->order), script));
+  BITLOOP_ASSIGN(returned, context.quantizer->activation_quant(
+                               x_RK.index_select(0, context.guard->order), script));
   for (at::Tensor* tensor : {&returned.codes, &returned.scale, &returned.offset})
     if (tensor->defined() && tensor->dim() == 2 && tensor->size(0) == x_RK.size(0))
       *tensor = tensor->index_select(0, context.guard->inverse);
@@ -130,10 +139,11 @@ struct Activation {
   at::Tensor gate;
 };
 
-Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK, const ForwardContext& context,
-                                       bool want_integer) {
+Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK,
+                                       const ForwardContext& context, bool want_integer) {
   const lua::Format* format = context.quantizer ? &context.quantizer->format() : nullptr;
-  if (!layer.quantized || !format || !format->quantizes_activations) return Activation{float_operand(x_RK), x_RK};
+  if (!layer.quantized || !format || !format->quantizes_activations)
+    return Activation{float_operand(x_RK), x_RK};
   BITLOOP_ASSIGN(returned, call_recording(layer.activation_surrogate, [&] {
                    return call_activation_quant(layer, x_RK, context);
                  }));
@@ -172,11 +182,13 @@ Status quantize_weight(BitLinear& layer, const ForwardContext& context) {
   if (context.quantizer->has("row_bias")) {
     BITLOOP_ASSIGN(bias, context.quantizer->row_bias(layer.weight, operand.codes, script));
     if (bias.numel() != layer.weight.size(0))
-      return fail("script_error", fmt::format("row_bias (layer {}): expected {} numbers, one a row, got {}",
-                                              layer.layer.name, layer.weight.size(0), bias.numel()));
+      return fail("script_error",
+                  fmt::format("row_bias (layer {}): expected {} numbers, one a row, got {}",
+                              layer.layer.name, layer.weight.size(0), bias.numel()));
     BITLOOP_TRY(check_guard(context, "row_bias", layer));
     if (!at::isfinite(bias.detach().to(format->scale_dtype)).all().item<bool>())
-      return fail("rejected", fmt::format("row_bias (layer {}): must be finite as it is stored", layer.layer.name));
+      return fail("rejected", fmt::format("row_bias (layer {}): must be finite as it is stored",
+                                          layer.layer.name));
     operand.stored_numbers += bias.numel();
     layer.row_bias_graph = bias.reshape({-1}) * context.lambda;
     layer.row_bias = layer.row_bias_graph.detach().to(format->scale_dtype).to(at::kFloat);
@@ -200,26 +212,31 @@ void warm_integer_products(const BitLinear& layer, int64_t rows, Products produc
     operand.int8_scale = at::ones({1});
     return operand;
   };
-  const at::Tensor x_gate = at::zeros({rows, K}).requires_grad_(true), w_gate = at::zeros({N, K}).requires_grad_(true);
-  const at::Tensor y = QuantizedProduct::apply(x_gate, w_gate, std::optional<at::Tensor>(), zeros(rows, K), zeros(N, K),
-                                               products == Products::kBfloat16);
+  const at::Tensor x_gate = at::zeros({rows, K}).requires_grad_(true),
+                   w_gate = at::zeros({N, K}).requires_grad_(true);
+  const at::Tensor y =
+      QuantizedProduct::apply(x_gate, w_gate, std::optional<at::Tensor>(), zeros(rows, K),
+                              zeros(N, K), products == Products::kBfloat16);
   torch::autograd::backward({y}, {at::ones_like(y)});
 }
 
-Result<at::Tensor> bitlinear_forward(BitLinear& layer, const at::Tensor& x_RK, const ForwardContext& context) {
+Result<at::Tensor> bitlinear_forward(BitLinear& layer, const at::Tensor& x_RK,
+                                     const ForwardContext& context) {
   const bool exact = context.products == Products::kExact;
-  BITLOOP_ASSIGN(activation, quantize_activation(layer, x_RK, context, !exact && layer.weight_operand.codes_int8.defined()));
+  BITLOOP_ASSIGN(activation,
+                 quantize_activation(layer, x_RK, context,
+                                     !exact && layer.weight_operand.codes_int8.defined()));
   std::optional<at::Tensor> bias;  // autograd functions take no undefined tensors
   if (layer.bias.defined()) bias = layer.bias;
   if (layer.row_bias.defined()) bias = bias ? *bias + layer.row_bias : layer.row_bias;
   if (!activation.operand.codes_int8.defined() && layer.weight_operand.codes_int8.defined()) {
     Operand weight = layer.weight_operand;
     weight.codes_int8 = at::Tensor();
-    return QuantizedProduct::apply(activation.gate, layer.used_weight, bias, activation.operand, weight,
-                                   context.products == Products::kBfloat16);
+    return QuantizedProduct::apply(activation.gate, layer.used_weight, bias, activation.operand,
+                                   weight, context.products == Products::kBfloat16);
   }
-  return QuantizedProduct::apply(activation.gate, layer.used_weight, bias, activation.operand, layer.weight_operand,
-                                 context.products == Products::kBfloat16);
+  return QuantizedProduct::apply(activation.gate, layer.used_weight, bias, activation.operand,
+                                 layer.weight_operand, context.products == Products::kBfloat16);
 }
 
 void finish_weight_gradient(BitLinear& layer, const ForwardContext& context) {
@@ -228,15 +245,19 @@ void finish_weight_gradient(BitLinear& layer, const ForwardContext& context) {
   if (!gradient.defined()) return;
   const at::Tensor surrogate = layer.weight_operand.surrogate;
   if (surrogate.defined() && surrogate.requires_grad()) {
-    torch::autograd::backward({surrogate}, {context.lambda < 1.0 ? gradient * context.lambda : gradient});
+    torch::autograd::backward({surrogate},
+                              {context.lambda < 1.0 ? gradient * context.lambda : gradient});
     if (context.lambda < 1.0) {
       const at::Tensor direct = gradient * (1.0 - context.lambda);
-      layer.weight.mutable_grad() = layer.weight.grad().defined() ? layer.weight.grad() + direct : direct;
+      layer.weight.mutable_grad() =
+          layer.weight.grad().defined() ? layer.weight.grad() + direct : direct;
     }
   } else {
-    layer.weight.mutable_grad() = layer.weight.grad().defined() ? layer.weight.grad() + gradient : gradient;
+    layer.weight.mutable_grad() =
+        layer.weight.grad().defined() ? layer.weight.grad() + gradient : gradient;
   }
-  if (layer.row_bias.defined() && layer.row_bias.grad().defined() && layer.row_bias_graph.requires_grad())
+  if (layer.row_bias.defined() && layer.row_bias.grad().defined() &&
+      layer.row_bias_graph.requires_grad())
     torch::autograd::backward({layer.row_bias_graph}, {layer.row_bias.grad()});
 }
 

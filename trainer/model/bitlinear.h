@@ -1,11 +1,12 @@
-// BitLinear: a linear layer whose weights and activations are quantised by the candidate's functions.
+// BitLinear: a linear layer whose weights and activations are quantised by the candidate's
+// functions.
 //
 //   y (R, N) = x̂ (R, K) · ŵ (N, K)ᵀ + b (N),   x̂ = activation value, ŵ = weight value
 //
-// Weights are quantised once per optimiser step (quantize_weight), activations at every call. Backward is straight-through
-// or by the surrogate: dL/dx̂ = dy · ŵ goes to the activations' surrogate (or x), dL/dŵ = dyᵀ · x̂ gathers in
-// `used_weight.grad()` over micro-batches and is passed on once by finish_weight_gradient.
-// Legend: R rows, N output features, K input features.
+// Weights are quantised once per optimiser step (quantize_weight), activations at every call.
+// Backward is straight-through or by the surrogate: dL/dx̂ = dy · ŵ goes to the activations'
+// surrogate (or x), dL/dŵ = dyᵀ · x̂ gathers in `used_weight.grad()` over micro-batches and is
+// passed on once by finish_weight_gradient. Legend: R rows, N output features, K input features.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -23,17 +24,21 @@ namespace bitloop::trainer {
 // How products are computed.
 enum class Products {
   kExact,     // float32 on values, the oracle: what scores are made with
-  kFloat32,   // integer forward where codes allow it (exact up to float32 rounding of the scales), float32 backward
-  kBfloat16,  // integer forward where codes allow it, else bfloat16; bfloat16 backward, accumulated in float32
+  kFloat32,   // integer forward where codes allow it (exact up to float32 rounding of the scales),
+              // float32 backward
+  kBfloat16,  // integer forward where codes allow it, else bfloat16; bfloat16 backward, accumulated
+              // in float32
 };
 
-// Set for the passes that a score is made of, so that it does not rest on probes alone:
-//  - rows reach activation_quant in an order of their own, drawn anew in every process. For a function of single rows that
-//    changes no bit; a function that mixes rows gives another score in each process, which the repetition then refuses;
-//  - after every call of the candidate its variables are compared with how they were when it was loaded, so nothing can be
-//    carried from the weights, or from one batch, to another.
+// Set for the passes that a score is made of, so that it does not rest on probes alone.
+// Rows reach activation_quant in an order of their own, drawn anew in every process. For a function
+// of single rows that changes no bit; a function that mixes rows gives another score in each
+// process, which the repetition then refuses. After every call of the candidate its variables are
+// compared with how they were when it was loaded, so nothing can be carried from the weights, or
+// from one batch, to another.
 struct ScoreGuard {
-  at::Tensor order;    // (R) int64, a permutation of the rows; undefined where a task allows scales across rows
+  at::Tensor order;    // (R) int64, a permutation of the rows; undefined where a task allows scales
+                       // across rows
   at::Tensor inverse;  // (R) int64
   std::string digest;  // of the freshly loaded candidate
 };
@@ -51,33 +56,39 @@ struct ForwardContext {
 
 struct BitLinear {
   lua::Layer layer;
-  at::Tensor weight;  // latent (N, K) float32, learnable
-  at::Tensor bias;    // (N) or undefined, learnable
+  at::Tensor weight;      // latent (N, K) float32, learnable
+  at::Tensor bias;        // (N) or undefined, learnable
   bool quantized = true;  // false: a float layer (the head, where the task leaves it float)
   std::map<std::string, at::Tensor> params;  // learnable, from Q.init
   std::map<std::string, at::Tensor> state;   // from Q.init and Q.after_step
 
-  // Whether a function of this layer ever returned a surrogate: only then is a graph recorded (see call_recording).
+  // Whether a function of this layer ever returned a surrogate: only then is a graph recorded (see
+  // call_recording).
   bool weight_surrogate = false, activation_surrogate = false;
 
   // Set by quantize_weight for one optimiser step.
   Operand weight_operand;
-  at::Tensor used_weight;  // leaf (N, K) that products read and dL/dŵ gathers in; the latent weight for float layers
+  at::Tensor used_weight;  // leaf (N, K) that products read and dL/dŵ gathers in; the latent weight
+                           // for float layers
   at::Tensor row_bias;        // leaf (N) from Q.row_bias; undefined without
-  at::Tensor row_bias_graph;  // the same numbers with the graph that leads to the weight and the parameters
+  at::Tensor row_bias_graph;  // the same numbers with the graph that leads to the weight and the
+                              // parameters
 };
 
-// Runs weight_quant for this step and fills weight_operand and used_weight. Errors as lua::Quantizer and make_weight_operand.
+// Runs weight_quant for this step and fills weight_operand and used_weight. Errors as
+// lua::Quantizer and make_weight_operand.
 Status quantize_weight(BitLinear& layer, const ForwardContext& context);
 
-// Runs the integer forward and backward products of this layer once on `rows` rows of zeros: oneDNN generates code at the
-// first use of a shape, which the narrowed system calls forbid later.
+// Runs the integer forward and backward products of this layer once on `rows` rows of zeros: oneDNN
+// generates code at the first use of a shape, which the narrowed system calls forbid later.
 void warm_integer_products(const BitLinear& layer, int64_t rows, Products products);
 
 // x (R, K), which may carry a graph -> y (R, N). Errors as above.
-Result<at::Tensor> bitlinear_forward(BitLinear& layer, const at::Tensor& x_RK, const ForwardContext& context);
+Result<at::Tensor> bitlinear_forward(BitLinear& layer, const at::Tensor& x_RK,
+                                     const ForwardContext& context);
 
-// After the last micro-batch: passes dL/dŵ through lambda and the surrogate into weight.grad and the parameters' grads.
+// After the last micro-batch: passes dL/dŵ through lambda and the surrogate into weight.grad and
+// the parameters' grads.
 void finish_weight_gradient(BitLinear& layer, const ForwardContext& context);
 
 }  // namespace bitloop::trainer

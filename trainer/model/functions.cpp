@@ -23,7 +23,8 @@ struct Gelu : torch::autograd::Function<Gelu> {
     const at::Tensor x = ctx->get_saved_variables()[0];
     const at::Tensor dy = grads[0].contiguous();
     const at::Tensor dx = at::empty_like(x);
-    kernels::gelu_backward(dy.const_data_ptr<float>(), x.const_data_ptr<float>(), dx.data_ptr<float>(), x.numel());
+    kernels::gelu_backward(dy.const_data_ptr<float>(), x.const_data_ptr<float>(),
+                           dx.data_ptr<float>(), x.numel());
     return {dx};
   }
 };
@@ -36,7 +37,8 @@ struct Attention : torch::autograd::Function<Attention> {
     const kernels::AttentionShape shape = shape_of(qkv, heads);
     const at::Tensor out = at::empty({shape.B, shape.T, shape.H * shape.S}, qkv.options());
     const at::Tensor lse = at::empty({shape.B, shape.H, shape.T}, qkv.options());
-    kernels::attention_forward(qkv.const_data_ptr<float>(), shape, out.data_ptr<float>(), lse.data_ptr<float>());
+    kernels::attention_forward(qkv.const_data_ptr<float>(), shape, out.data_ptr<float>(),
+                               lse.data_ptr<float>());
     ctx->saved_data["heads"] = heads;
     ctx->save_for_backward({qkv, out, lse});
     return out;
@@ -47,7 +49,8 @@ struct Attention : torch::autograd::Function<Attention> {
     const at::Tensor dqkv = at::empty_like(saved[0]);
     kernels::attention_backward(saved[0].const_data_ptr<float>(), saved[1].const_data_ptr<float>(),
                                 saved[2].const_data_ptr<float>(), dout.const_data_ptr<float>(),
-                                shape_of(saved[0], ctx->saved_data["heads"].toInt()), dqkv.data_ptr<float>());
+                                shape_of(saved[0], ctx->saved_data["heads"].toInt()),
+                                dqkv.data_ptr<float>());
     return {dqkv, at::Tensor()};
   }
 };
@@ -60,8 +63,10 @@ at::Tensor causal_attention(const at::Tensor& qkv_BTC, int64_t heads) {
   const int64_t B = qkv_BTC.size(0), T = qkv_BTC.size(1), D = qkv_BTC.size(2) / 3;
   if (kernels::attention_supported({B, T, heads, D / heads}) && qkv_BTC.device().is_cpu())
     return Attention::apply(qkv_BTC.contiguous(), heads);
-  const auto qkv = qkv_BTC.view({B, T, 3, heads, D / heads}).permute({2, 0, 3, 1, 4});  // (3, B, H, T, D/H)
-  const at::Tensor y = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], {}, 0.0, /*is_causal=*/true);
+  const auto qkv =
+      qkv_BTC.view({B, T, 3, heads, D / heads}).permute({2, 0, 3, 1, 4});  // (3, B, H, T, D/H)
+  const at::Tensor y =
+      at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], {}, 0.0, /*is_causal=*/true);
   return y.transpose(1, 2).reshape({B, T, D});
 }
 

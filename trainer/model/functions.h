@@ -1,5 +1,5 @@
-// Operations of the model with a backward of their own: faster than composing LibTorch's, with the same results within
-// float32 rounding (tests compare them).
+// Operations of the model with a backward of their own: faster than composing LibTorch's, with the
+// same results within float32 rounding (tests compare them).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,7 +12,8 @@ namespace bitloop::trainer {
 at::Tensor gelu_tanh(const at::Tensor& x);
 
 // Causal multi-head self-attention: softmax(q kᵀ / sqrt(D / H), masked) v.
-// qkv (B, T, 3 D): queries, keys and values beside one another, each D = heads * head size. Returns (B, T, D).
+// qkv (B, T, 3 D): queries, keys and values beside one another, each D = heads * head size. Returns
+// (B, T, D).
 at::Tensor causal_attention(const at::Tensor& qkv_BTC, int64_t heads);
 
 }  // namespace bitloop::trainer

@@ -31,9 +31,15 @@ Gpt2::Gpt2(const ModelConfig& config, bool quantize_head, uint64_t seed) : confi
   const double residual = 0.02 / std::sqrt(2.0 * static_cast<double>(L));
   int64_t index = 0;
   const int64_t count = 4 * L + (quantize_head ? 1 : 0);
-  const auto linear = [&](const std::string& name, const char* kind, int64_t N, int64_t K, double deviation) {
+  const auto linear = [&](const std::string& name, const char* kind, int64_t N, int64_t K,
+                          double deviation) {
     BitLinear layer;
-    layer.layer = {.name = name, .index = index++, .count = count, .kind = kind, .in_features = K, .out_features = N};
+    layer.layer = {.name = name,
+                   .index = index++,
+                   .count = count,
+                   .kind = kind,
+                   .in_features = K,
+                   .out_features = N};
     layer.weight = normal({N, K}, deviation);
     if (config.bias) layer.bias = at::zeros({N}).requires_grad_(true);
     return layer;
@@ -52,7 +58,11 @@ Gpt2::Gpt2(const ModelConfig& config, bool quantize_head, uint64_t seed) : confi
     blocks_.push_back(std::move(block));
   }
   ln_f_ = norm();
-  head_.layer = {.name = "lm_head", .index = index, .count = count, .kind = "head", .in_features = D,
+  head_.layer = {.name = "lm_head",
+                 .index = index,
+                 .count = count,
+                 .kind = "head",
+                 .in_features = D,
                  .out_features = config.padded_vocab_size};
   head_.weight = wte_;
   head_.quantized = quantize_head;
@@ -67,11 +77,11 @@ Status Gpt2::quantize_weights(const ForwardContext& context) {
 
 Result<at::Tensor> Gpt2::forward(const at::Tensor& ids_BT, const ForwardContext& context) {
   const int64_t B = ids_BT.size(0), T = ids_BT.size(1), D = config_.width, R = B * T;
-  at::Tensor x_RD =
-      (at::embedding(wte_, ids_BT) + wpe_.narrow(0, 0, T)).view({R, D});
+  at::Tensor x_RD = (at::embedding(wte_, ids_BT) + wpe_.narrow(0, 0, T)).view({R, D});
   for (Block& block : blocks_) {
     BITLOOP_ASSIGN(qkv, bitlinear_forward(block.qkv, layer_norm(x_RD, block.ln_1), context));
-    const at::Tensor heads_RD = causal_attention(qkv.view({B, T, 3 * D}), config_.heads).view({R, D});
+    const at::Tensor heads_RD =
+        causal_attention(qkv.view({B, T, 3 * D}), config_.heads).view({R, D});
     BITLOOP_ASSIGN(attended, bitlinear_forward(block.attn_proj, heads_RD, context));
     x_RD = x_RD + attended;
     BITLOOP_ASSIGN(hidden, bitlinear_forward(block.fc, layer_norm(x_RD, block.ln_2), context));
@@ -88,13 +98,15 @@ void Gpt2::finish_weight_gradients(const ForwardContext& context) {
 std::vector<BitLinear*> Gpt2::bitlinears() {
   std::vector<BitLinear*> layers;
   for (Block& block : blocks_)
-    for (BitLinear* layer : {&block.qkv, &block.attn_proj, &block.fc, &block.mlp_proj}) layers.push_back(layer);
+    for (BitLinear* layer : {&block.qkv, &block.attn_proj, &block.fc, &block.mlp_proj})
+      layers.push_back(layer);
   if (head_.quantized) layers.push_back(&head_);
   return layers;
 }
 
 std::vector<std::pair<std::string, at::Tensor>> Gpt2::named_parameters() {
-  std::vector<std::pair<std::string, at::Tensor>> all = {{"wte.weight", wte_}, {"wpe.weight", wpe_}};
+  std::vector<std::pair<std::string, at::Tensor>> all = {{"wte.weight", wte_},
+                                                         {"wpe.weight", wpe_}};
   const auto add_norm = [&](const std::string& name, const LayerNorm& norm) {
     all.emplace_back(name + ".weight", norm.weight);
     all.emplace_back(name + ".bias", norm.bias);

@@ -1,6 +1,6 @@
-// GPT-2 (Radford et al. 2019; nanoGPT's form) with BitLinear in every linear layer of its blocks: pre-norm blocks, learned
-// positions, tanh-GELU, head tied to the token embedding.
-// Legend: B batch, T tokens, D width, H heads, V padded vocabulary, R = B T.
+// GPT-2 (Radford et al. 2019; nanoGPT's form) with BitLinear in every linear layer of its blocks:
+// pre-norm blocks, learned positions, tanh-GELU, head tied to the token embedding. Legend: B batch,
+// T tokens, D width, H heads, V padded vocabulary, R = B T.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -31,10 +31,12 @@ struct Block {
 
 class Gpt2 {
  public:
-  // Weights N(0, 0.02), residual projections scaled by 1/sqrt(2 L), biases zero, norms one; the same bits for the same seed.
+  // Weights N(0, 0.02), residual projections scaled by 1/sqrt(2 L), biases zero, norms one; the
+  // same bits for the same seed.
   Gpt2(const ModelConfig& config, bool quantize_head, uint64_t seed);
 
-  // Quantises all weights for one optimiser step. Must precede forward, and follow each change of the weights.
+  // Quantises all weights for one optimiser step. Must precede forward, and follow each change of
+  // the weights.
   Status quantize_weights(const ForwardContext& context);
   // ids (B, T) int64 -> logits (R, V) float32. Errors are those of the candidate's functions.
   Result<at::Tensor> forward(const at::Tensor& ids_BT, const ForwardContext& context);
@@ -42,9 +44,11 @@ class Gpt2 {
   void finish_weight_gradients(const ForwardContext& context);
 
   const ModelConfig& config() const { return config_; }
-  // The layers that the candidate quantises, in order of the forward pass (the head last, where the task quantises it).
+  // The layers that the candidate quantises, in order of the forward pass (the head last, where the
+  // task quantises it).
   std::vector<BitLinear*> bitlinears();
-  // Every learnable tensor with its name in the Hugging Face style ("h.0.attn.c_attn.weight", here (N, K)); fixed order.
+  // Every learnable tensor with its name in the Hugging Face style ("h.0.attn.c_attn.weight", here
+  // (N, K)); fixed order.
   std::vector<std::pair<std::string, at::Tensor>> named_parameters();
   int64_t parameter_count();
 

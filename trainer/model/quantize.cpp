@@ -11,12 +11,13 @@ namespace {
 
 std::string shape_text(const at::Tensor& tensor) {
   std::string text = "(";
-  for (int64_t d = 0; d < tensor.dim(); ++d) text += (d ? ", " : "") + std::to_string(tensor.size(d));
+  for (int64_t d = 0; d < tensor.dim(); ++d)
+    text += (d ? ", " : "") + std::to_string(tensor.size(d));
   return text + ")";
 }
 
-// Activation scales are not counted as bits a weight, so a group must be long enough for them to carry little: one scale an
-// input would be float activations under another name.
+// Activation scales are not counted as bits a weight, so a group must be long enough for them to
+// carry little: one scale an input would be float activations under another name.
 constexpr int64_t kSmallestActivationGroup = 16;
 
 // Where an error happened: "weight_quant of layer h.0.attn.c_attn".
@@ -29,14 +30,17 @@ struct Place {
   }
 };
 
-// A scale-like tensor as float32 without graph, rounded to the stored width. Refuses what is not finite, which includes
-// numbers too large for float16.
-Result<at::Tensor> stored(const at::Tensor& tensor, const char* what, at::ScalarType dtype, const Place& place) {
+// A scale-like tensor as float32 without graph, rounded to the stored width. Refuses what is not
+// finite, which includes numbers too large for float16.
+Result<at::Tensor> stored(const at::Tensor& tensor, const char* what, at::ScalarType dtype,
+                          const Place& place) {
   const at::Tensor rounded = tensor.detach().to(at::kFloat).to(dtype).to(at::kFloat).contiguous();
   if (!at::isfinite(rounded).all().item<bool>())
-    return place.error("rejected", fmt::format("{} must be finite after rounding to {}; clamp it (min = 1e-5) and keep "
-                                               "it below 65504",
-                                               what, dtype == at::kHalf ? "float16" : "float32"));
+    return place.error(
+        "rejected",
+        fmt::format("{} must be finite after rounding to {}; clamp it (min = 1e-5) and keep "
+                    "it below 65504",
+                    what, dtype == at::kHalf ? "float16" : "float32"));
   return rounded;
 }
 
@@ -45,22 +49,28 @@ at::Tensor spread_groups(const at::Tensor& scale, int64_t group, int64_t columns
   return scale.repeat_interleave(group, 1).narrow(1, 0, columns);
 }
 
-// A scale-like tensor as it broadcasts over `like` (rows, K); the shape was checked before. flat_group > 0: the scales run
-// over the flattened tensor.
-at::Tensor spread(const at::Tensor& tensor, const at::Tensor& like, const lua::Format& format, int64_t flat_group) {
+// A scale-like tensor as it broadcasts over `like` (rows, K); the shape was checked before.
+// flat_group > 0: the scales run over the flattened tensor.
+at::Tensor spread(const at::Tensor& tensor, const at::Tensor& like, const lua::Format& format,
+                  int64_t flat_group) {
   if (flat_group > 0 && tensor.numel() > 1)
-    return tensor.reshape({-1}).repeat_interleave(flat_group).narrow(0, 0, like.numel()).view_as(like);
+    return tensor.reshape({-1})
+        .repeat_interleave(flat_group)
+        .narrow(0, 0, like.numel())
+        .view_as(like);
   if (tensor.dim() == 2 && tensor.size(1) > 1 && tensor.size(1) != like.size(1))
     return spread_groups(tensor, format.group, like.size(1));
   return tensor;
 }
 
 // Brings a scale to its canonical shape or says which shapes are allowed. One number becomes 0-d.
-Result<at::Tensor> canonical_scale(const at::Tensor& tensor, const char* what, const at::Tensor& like,
-                                   const lua::Format& format, bool activation, const Place& place) {
+Result<at::Tensor> canonical_scale(const at::Tensor& tensor, const char* what,
+                                   const at::Tensor& like, const lua::Format& format,
+                                   bool activation, const Place& place) {
   const int64_t rows = like.size(0), columns = like.size(1);
   if (tensor.numel() == 1 && tensor.dim() <= 2) return tensor.reshape({});
-  const bool flat = format.flat_groups && !activation;  // activations are grouped along their rows always
+  const bool flat =
+      format.flat_groups && !activation;  // activations are grouped along their rows always
   const bool grouped = format.group > 0 && !flat;
   const int64_t groups = grouped ? (columns + format.group - 1) / format.group : 0;
   const int64_t flat_groups = flat ? (like.numel() + format.group - 1) / format.group : 0;
@@ -70,19 +80,23 @@ Result<at::Tensor> canonical_scale(const at::Tensor& tensor, const char* what, c
   if (flat && is(flat_groups, 1)) return tensor;
   if (!flat && is(rows, 1)) return tensor;
   if (activation && grouped && is(rows, groups) && format.group < kSmallestActivationGroup)
-    return place.error("rejected", fmt::format("activation scales in groups of {} inputs are too fine; group must be at "
-                                               "least {}",
-                                               format.group, kSmallestActivationGroup));
+    return place.error(
+        "rejected",
+        fmt::format("activation scales in groups of {} inputs are too fine; group must be at "
+                    "least {}",
+                    format.group, kSmallestActivationGroup));
   if (grouped && is(rows, groups)) return tensor;
   if (activation && is(1, columns)) return tensor;
   std::string allowed = fmt::format("one number or ({}, 1)", flat ? flat_groups : rows);
   if (grouped) allowed += fmt::format(" or ({}, {})", rows, groups);
   if (activation) allowed += fmt::format(" or (1, {})", columns);
-  // The right kind of thing, but finer than allowed: extra numbers could carry the weights themselves.
+  // The right kind of thing, but finer than allowed: extra numbers could carry the weights
+  // themselves.
   const bool finer = tensor.numel() > (flat ? flat_groups : rows);
-  return place.error(finer ? "rejected" : "script_error",
-                     fmt::format("{} has shape {}, expected {}{}", what, shape_text(tensor), allowed,
-                                 finer && !grouped && !flat ? "; for finer scales declare group = G" : ""));
+  return place.error(
+      finer ? "rejected" : "script_error",
+      fmt::format("{} has shape {}, expected {}{}", what, shape_text(tensor), allowed,
+                  finer && !grouped && !flat ? "; for finer scales declare group = G" : ""));
 }
 
 // The smallest factor that makes every level an integer in int8's range, or 0.
@@ -91,7 +105,8 @@ int integer_factor(const std::vector<double>& levels) {
     bool all = true;
     for (const double level : levels) {
       const double product = level * factor;
-      all = all && std::abs(product - std::round(product)) <= 1e-6 * factor && std::abs(product) <= 127;
+      all = all && std::abs(product - std::round(product)) <= 1e-6 * factor &&
+            std::abs(product) <= 127;
     }
     if (all) return factor;
   }
@@ -99,14 +114,16 @@ int integer_factor(const std::vector<double>& levels) {
 }
 
 // Fills scale and offset; shared by weights and activations.
-Status take_scales(const lua::Quantized& returned, const at::Tensor& like, const lua::Format& format, bool activation,
-                   const Place& place, Operand& operand) {
+Status take_scales(const lua::Quantized& returned, const at::Tensor& like,
+                   const lua::Format& format, bool activation, const Place& place,
+                   Operand& operand) {
   BITLOOP_ASSIGN(scale, canonical_scale(returned.scale, "scale", like, format, activation, place));
   BITLOOP_ASSIGN(stored_scale, stored(scale, "scale", format.scale_dtype, place));
   operand.scale = stored_scale;
   operand.stored_numbers += stored_scale.numel();
   if (returned.offset.defined()) {
-    BITLOOP_ASSIGN(offset, canonical_scale(returned.offset, "offset", like, format, activation, place));
+    BITLOOP_ASSIGN(offset,
+                   canonical_scale(returned.offset, "offset", like, format, activation, place));
     BITLOOP_ASSIGN(stored_offset, stored(offset, "offset", format.scale_dtype, place));
     operand.offset = stored_offset;
     operand.stored_numbers += stored_offset.numel();
@@ -114,23 +131,29 @@ Status take_scales(const lua::Quantized& returned, const at::Tensor& like, const
   return {};
 }
 
-Status take_surrogate(const lua::Quantized& returned, const at::Tensor& like, const Place& place, Operand& operand) {
+Status take_surrogate(const lua::Quantized& returned, const at::Tensor& like, const Place& place,
+                      Operand& operand) {
   if (!returned.surrogate.defined()) return {};
   if (returned.surrogate.sizes() != like.sizes())
-    return place.error("script_error", fmt::format("surrogate has shape {}, expected the value's {}",
-                                                   shape_text(returned.surrogate), shape_text(like)));
+    return place.error("script_error",
+                       fmt::format("surrogate has shape {}, expected the value's {}",
+                                   shape_text(returned.surrogate), shape_text(like)));
   if (!returned.surrogate.requires_grad() && at::GradMode::is_enabled() && like.requires_grad())
-    return place.error("script_error", "surrogate has no gradient: it must be computed from the tensor it stands for");
+    return place.error(
+        "script_error",
+        "surrogate has no gradient: it must be computed from the tensor it stands for");
   operand.surrogate = returned.surrogate;
   return {};
 }
 
-Status check_codes_shape(const lua::Quantized& returned, const at::Tensor& like, const Place& place) {
+Status check_codes_shape(const lua::Quantized& returned, const at::Tensor& like,
+                         const Place& place) {
   if (!returned.codes.defined() || (!returned.scale.defined() && !returned.codebook.defined()))
-    return place.error("script_error", "must return codes, scale (or a table with codes and scale or codebook)");
+    return place.error("script_error",
+                       "must return codes, scale (or a table with codes and scale or codebook)");
   if (returned.codes.sizes() != like.sizes())
-    return place.error("script_error", fmt::format("codes have shape {}, expected {}", shape_text(returned.codes),
-                                                   shape_text(like)));
+    return place.error("script_error", fmt::format("codes have shape {}, expected {}",
+                                                   shape_text(returned.codes), shape_text(like)));
   return {};
 }
 
@@ -143,7 +166,8 @@ bool has_row_scales(const Operand& operand) {
 
 std::string code_at(const at::Tensor& codes, int64_t index) {
   const int64_t columns = codes.size(-1);
-  return fmt::format("code {} at [{}, {}]", codes.view({-1})[index].item<float>(), index / columns, index % columns);
+  return fmt::format("code {} at [{}, {}]", codes.view({-1})[index].item<float>(), index / columns,
+                     index % columns);
 }
 
 std::string levels_text(const std::vector<double>& levels) {
@@ -154,23 +178,27 @@ std::string levels_text(const std::vector<double>& levels) {
   return "{" + text + "}";
 }
 
-Status take_codebook(const lua::Quantized& returned, const at::Tensor& w_NK, const lua::Format& format,
-                     const Place& place, Operand& operand) {
+Status take_codebook(const lua::Quantized& returned, const at::Tensor& w_NK,
+                     const lua::Format& format, const Place& place, Operand& operand) {
   const int64_t rows = w_NK.size(0), columns = w_NK.size(1), block = format.codebook_block;
   const int64_t blocks = (columns + block - 1) / block, entries = format.codebook_entries;
-  if (!returned.codebook.defined() || returned.codebook.dim() != 3 || returned.codebook.size(0) != rows ||
-      returned.codebook.size(1) != blocks || returned.codebook.size(2) != entries)
-    return place.error("script_error", fmt::format("codebook must have shape ({}, {}, {})", rows, blocks, entries));
+  if (!returned.codebook.defined() || returned.codebook.dim() != 3 ||
+      returned.codebook.size(0) != rows || returned.codebook.size(1) != blocks ||
+      returned.codebook.size(2) != entries)
+    return place.error("script_error",
+                       fmt::format("codebook must have shape ({}, {}, {})", rows, blocks, entries));
   BITLOOP_ASSIGN(codebook, stored(returned.codebook, "codebook", format.scale_dtype, place));
   const at::Tensor raw = returned.codes.detach().to(at::kFloat).contiguous();
-  const int64_t bad =
-      kernels::find_non_integer(raw.data_ptr<float>(), raw.numel(), 0.0f, static_cast<float>(entries - 1));
+  const int64_t bad = kernels::find_non_integer(raw.data_ptr<float>(), raw.numel(), 0.0f,
+                                                static_cast<float>(entries - 1));
   if (bad >= 0)
-    return place.error("rejected", fmt::format("{} is not an index in 0 … {}", code_at(raw, bad), entries - 1));
+    return place.error("rejected",
+                       fmt::format("{} is not an index in 0 … {}", code_at(raw, bad), entries - 1));
   operand.codes = raw.round();
   operand.codebook = codebook;
   operand.stored_numbers = codebook.numel();
-  const at::Tensor of_row = codebook.repeat_interleave(block, 1).narrow(1, 0, columns);  // (N, K, entries)
+  const at::Tensor of_row =
+      codebook.repeat_interleave(block, 1).narrow(1, 0, columns);  // (N, K, entries)
   operand.value = of_row.gather(2, operand.codes.to(at::kLong).unsqueeze(2)).squeeze(2);
   return {};
 }
@@ -180,19 +208,23 @@ Status take_codebook(const lua::Quantized& returned, const at::Tensor& w_NK, con
 void materialise_value(Operand& operand, const at::Tensor& like, const lua::Format& format) {
   if (operand.value.defined()) return;
   operand.value = operand.codes * spread(operand.scale, like, format, operand.flat_group);
-  if (operand.offset.defined()) operand.value = operand.value + spread(operand.offset, like, format, operand.flat_group);
+  if (operand.offset.defined())
+    operand.value = operand.value + spread(operand.offset, like, format, operand.flat_group);
 }
 
 namespace {
 
-// Codes and scales of a tensor that is not finite can't be: that is the training's failure, not the file's.
-Result<Operand> unless_diverged(Result<Operand> operand, const at::Tensor& like, const std::string& layer_name) {
+// Codes and scales of a tensor that is not finite can't be: that is the training's failure, not the
+// file's.
+Result<Operand> unless_diverged(Result<Operand> operand, const at::Tensor& like,
+                                const std::string& layer_name) {
   if (operand || at::isfinite(like).all().item<bool>()) return operand;
-  return fail("diverged", fmt::format("a weight or activation of layer {} is not finite", layer_name));
+  return fail("diverged",
+              fmt::format("a weight or activation of layer {} is not finite", layer_name));
 }
 
-Result<Operand> weight_operand(const lua::Quantized& returned, const at::Tensor& w_NK, const lua::Format& format,
-                               const std::string& layer_name) {
+Result<Operand> weight_operand(const lua::Quantized& returned, const at::Tensor& w_NK,
+                               const lua::Format& format, const std::string& layer_name) {
   const Place place{"weight_quant", layer_name};
   Operand operand;
   BITLOOP_TRY(check_codes_shape(returned, w_NK, place));
@@ -204,11 +236,11 @@ Result<Operand> weight_operand(const lua::Quantized& returned, const at::Tensor&
   if (!returned.scale.defined()) return place.error("script_error", "must return codes, scale");
   const at::Tensor raw = returned.codes.detach().to(at::kFloat).contiguous();
   operand.codes = at::empty_like(raw);
-  const int64_t bad =
-      kernels::snap_to_levels(raw.data_ptr<float>(), raw.numel(), format.levels, operand.codes.data_ptr<float>());
+  const int64_t bad = kernels::snap_to_levels(raw.data_ptr<float>(), raw.numel(), format.levels,
+                                              operand.codes.data_ptr<float>());
   if (bad >= 0)
-    return place.error("rejected",
-                       fmt::format("{} is not a declared level {}", code_at(raw, bad), levels_text(format.levels)));
+    return place.error("rejected", fmt::format("{} is not a declared level {}", code_at(raw, bad),
+                                               levels_text(format.levels)));
   if (format.flat_groups) operand.flat_group = format.group;
   BITLOOP_TRY(take_scales(returned, w_NK, format, false, place, operand));
   materialise_value(operand, w_NK, format);
@@ -216,15 +248,16 @@ Result<Operand> weight_operand(const lua::Quantized& returned, const at::Tensor&
 
   if (const int factor = integer_factor(format.levels); factor > 0 && has_row_scales(operand)) {
     operand.codes_int8 = at::empty(operand.codes.sizes(), operand.codes.options().dtype(at::kChar));
-    kernels::pack_int8(operand.codes.data_ptr<float>(), operand.codes.numel(), static_cast<float>(factor), -127, 127,
+    kernels::pack_int8(operand.codes.data_ptr<float>(), operand.codes.numel(),
+                       static_cast<float>(factor), -127, 127,
                        operand.codes_int8.data_ptr<int8_t>());
     operand.int8_scale = operand.scale.reshape({-1}) / factor;
   }
   return operand;
 }
 
-Result<Operand> activation_operand(const lua::Quantized& returned, const at::Tensor& x_RK, const lua::Format& format,
-                                   const std::string& layer_name) {
+Result<Operand> activation_operand(const lua::Quantized& returned, const at::Tensor& x_RK,
+                                   const lua::Format& format, const std::string& layer_name) {
   const Place place{"activation_quant", layer_name};
   Operand operand;
   BITLOOP_TRY(check_codes_shape(returned, x_RK, place));
@@ -235,13 +268,16 @@ Result<Operand> activation_operand(const lua::Quantized& returned, const at::Ten
   int64_t bad;
   if (format.activation_bits <= 8) {
     operand.codes_int8 = at::empty(raw.sizes(), raw.options().dtype(at::kChar));
-    bad = kernels::pack_int8(data, raw.numel(), 1.0f, low, high, operand.codes_int8.data_ptr<int8_t>());
+    bad = kernels::pack_int8(data, raw.numel(), 1.0f, low, high,
+                             operand.codes_int8.data_ptr<int8_t>());
   } else {
-    bad = kernels::find_non_integer(data, raw.numel(), static_cast<float>(low), static_cast<float>(high));
+    bad = kernels::find_non_integer(data, raw.numel(), static_cast<float>(low),
+                                    static_cast<float>(high));
   }
   if (bad >= 0)
-    return place.error("rejected", fmt::format("{} is not an integer in [{}, {}] ({} bits)", code_at(raw, bad), low,
-                                               high, format.activation_bits));
+    return place.error("rejected",
+                       fmt::format("{} is not an integer in [{}, {}] ({} bits)", code_at(raw, bad),
+                                   low, high, format.activation_bits));
   operand.codes = raw.round();
   BITLOOP_TRY(take_scales(returned, x_RK, format, true, place, operand));
   BITLOOP_TRY(take_surrogate(returned, x_RK, place, operand));
@@ -254,8 +290,8 @@ Result<Operand> activation_operand(const lua::Quantized& returned, const at::Ten
 
 }  // namespace
 
-Result<Operand> make_weight_operand(const lua::Quantized& returned, const at::Tensor& w_NK, const lua::Format& format,
-                                    const std::string& layer_name) {
+Result<Operand> make_weight_operand(const lua::Quantized& returned, const at::Tensor& w_NK,
+                                    const lua::Format& format, const std::string& layer_name) {
   return unless_diverged(weight_operand(returned, w_NK, format, layer_name), w_NK, layer_name);
 }
 

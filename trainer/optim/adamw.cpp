@@ -12,9 +12,13 @@ constexpr double kEpsilon = 1e-8;
 }  // namespace
 
 AdamW::AdamW(std::vector<Slot> slots, const TrainConfig& config)
-    : slots_(std::move(slots)), beta1_(config.beta1), beta2_(config.beta2), grad_clip_(config.grad_clip) {
+    : slots_(std::move(slots)),
+      beta1_(config.beta1),
+      beta2_(config.beta2),
+      grad_clip_(config.grad_clip) {
   for (const Slot& slot : slots_)
-    moments_.push_back({at::zeros_like(slot.parameter.detach()), at::zeros_like(slot.parameter.detach())});
+    moments_.push_back(
+        {at::zeros_like(slot.parameter.detach()), at::zeros_like(slot.parameter.detach())});
 }
 
 double AdamW::step(double learning_rate) {
@@ -47,7 +51,9 @@ double AdamW::step(double learning_rate) {
     if (done[i]) continue;
     std::vector<at::Tensor> p, g, m, v, count;
     for (size_t j = i; j < live.size(); ++j) {
-      if (done[j] || live[j]->lr_scale != live[i]->lr_scale || live[j]->weight_decay != live[i]->weight_decay) continue;
+      if (done[j] || live[j]->lr_scale != live[i]->lr_scale ||
+          live[j]->weight_decay != live[i]->weight_decay)
+        continue;
       done[j] = true;
       p.push_back(live[j]->parameter);
       g.push_back(gradients[j]);
@@ -55,8 +61,8 @@ double AdamW::step(double learning_rate) {
       v.push_back(seconds[j]);
       count.push_back(at::full({}, static_cast<double>(steps_), at::kFloat));
     }
-    at::_fused_adamw_(p, g, m, v, {}, count, learning_rate * live[i]->lr_scale, beta1_, beta2_, live[i]->weight_decay,
-                      kEpsilon, /*amsgrad=*/false, /*maximize=*/false);
+    at::_fused_adamw_(p, g, m, v, {}, count, learning_rate * live[i]->lr_scale, beta1_, beta2_,
+                      live[i]->weight_decay, kEpsilon, /*amsgrad=*/false, /*maximize=*/false);
   }
   for (const Slot* slot : live) slot->parameter.mutable_grad() = at::Tensor();
   return norm;

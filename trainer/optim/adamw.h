@@ -1,4 +1,5 @@
-// AdamW (Loshchilov & Hutter 2019) with decoupled decay on matrices only, and clipping by the global gradient norm.
+// AdamW (Loshchilov & Hutter 2019) with decoupled decay on matrices only, and clipping by the
+// global gradient norm.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -21,8 +22,9 @@ class AdamW {
 
   AdamW(std::vector<Slot> slots, const TrainConfig& config);
 
-  // Clips all gradients to config.grad_clip by their global norm, updates the parameters and drops the gradients. Parameters
-  // without gradient stay. Returns the norm before clipping; when it is not finite nothing is updated.
+  // Clips all gradients to config.grad_clip by their global norm, updates the parameters and drops
+  // the gradients. Parameters without gradient stay. Returns the norm before clipping; when it is
+  // not finite nothing is updated.
   double step(double learning_rate);
 
  private:

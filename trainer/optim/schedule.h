@@ -5,7 +5,8 @@
 
 namespace bitloop::trainer {
 
-// Rate of step `step` (0-based): warm-up reaches the peak at step warmup_iters, the cosine reaches min_lr at the last step.
+// Rate of step `step` (0-based): warm-up reaches the peak at step warmup_iters, the cosine reaches
+// min_lr at the last step.
 double learning_rate(const TrainConfig& config, int64_t step);
 
 }  // namespace bitloop::trainer

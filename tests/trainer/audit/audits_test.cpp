@@ -22,8 +22,9 @@ class AuditsTest : public testing::Test {
     text_ = TokenStream::from_bytes(text);
   }
   Finding causality(lua::Quantizer& quantizer, bool paper_compat = false) {
-    return audit_causality(model_, quantizer, text_, {.paper_compat = paper_compat, .allowed_config = {}}, scored_,
-                           kBatch, CausalityCuts::kThree, leaks_);
+    return audit_causality(model_, quantizer, text_,
+                           {.paper_compat = paper_compat, .allowed_config = {}}, scored_, kBatch,
+                           CausalityCuts::kThree, leaks_);
   }
   Finding purity(const std::string& lua) {
     const auto one = quantizer_from(lua), two = quantizer_from(lua);
@@ -69,64 +70,74 @@ TEST_F(AuditsTest, AScaleOverAllRowsLooksAhead) {
 }
 
 TEST_F(AuditsTest, LookAheadThatWaitsForTheScoreIsSeen) {
-  for (const char* condition : {"ctx.step == 9", "ctx.progress == 1", "x:size(0) == 48"}) {  // 4 windows of 12 tokens
+  for (const char* condition :
+       {"ctx.step == 9", "ctx.progress == 1", "x:size(0) == 48"}) {  // 4 windows of 12 tokens
     const auto quantizer = quantizer_from(
         replaced(kTernaryLua, "return (x / scale)",
-                 std::string("if ") + condition + " then scale = x:abs():amax() / 127 end\n  return (x / scale)"));
+                 std::string("if ") + condition +
+                     " then scale = x:abs():amax() / 127 end\n  return (x / scale)"));
     EXPECT_FALSE(causality(*quantizer).ok) << condition;
   }
 }
 
 TEST_F(AuditsTest, AbsmaxOverTheWrongDimensionLooksAhead) {
-  const auto quantizer = quantizer_from(replaced(
-      kTernaryLua, "x:abs():amax{dim = -1, keepdim = true}", "x:abs():amax{dim = 0, keepdim = true}"));
+  const auto quantizer =
+      quantizer_from(replaced(kTernaryLua, "x:abs():amax{dim = -1, keepdim = true}",
+                              "x:abs():amax{dim = 0, keepdim = true}"));
   EXPECT_FALSE(causality(*quantizer).ok);
 }
 
 TEST_F(AuditsTest, ReadingEarlierRowsMixesRowsToo) {
-  const auto quantizer = quantizer_from(replaced(kTernaryLua, "local scale = x:abs()",
-                                                 "local n = x:size(0)\n  x = (x + torch.cat({x:narrow(0, 0, 1), x:narrow(0, 0, n "
-                                                 "- 1)}, 0)) / 2\n  local scale = x:abs()"));
+  const auto quantizer = quantizer_from(
+      replaced(kTernaryLua, "local scale = x:abs()",
+               "local n = x:size(0)\n  x = (x + torch.cat({x:narrow(0, 0, 1), x:narrow(0, 0, n "
+               "- 1)}, 0)) / 2\n  local scale = x:abs()"));
   EXPECT_FALSE(causality(*quantizer).ok);
 }
 
 TEST_F(AuditsTest, AGuardedScoreKeepsItsBitsForAFunctionOfSingleRowsAlone) {
   const auto loss = [&](const std::string& lua, uint64_t seed) {
     const auto quantizer = quantizer_from(lua);
-    const auto score = evaluate(model_, text_, {.batch = kBatch, .guarded = true, .order_seed = seed},
-                                {.quantizer = quantizer.get(), .step = 9, .total_steps = 9});
+    const auto score =
+        evaluate(model_, text_, {.batch = kBatch, .guarded = true, .order_seed = seed},
+                 {.quantizer = quantizer.get(), .step = 9, .total_steps = 9});
     EXPECT_TRUE(score) << score.error().message;
     return score ? score->loss : 0.0;
   };
   EXPECT_EQ(loss(kTernaryLua, 1), loss(kTernaryLua, 2));
-  // Each row takes over a little of the one before it: no probe needs to find this, the two scores differ.
+  // Each row takes over a little of the one before it: no probe needs to find this, the two scores
+  // differ.
   const std::string mixing =
-      replaced(kTernaryLua, "local scale = x:abs()", "x = x + x:roll{shifts = 1, dims = 0} * 0.3\n  local scale = x:abs()");
+      replaced(kTernaryLua, "local scale = x:abs()",
+               "x = x + x:roll{shifts = 1, dims = 0} * 0.3\n  local scale = x:abs()");
   EXPECT_NE(loss(mixing, 1), loss(mixing, 2));
 }
 
 TEST_F(AuditsTest, AGuardedScoreRefusesAMemory) {
-  const auto quantizer = quantizer_from(replaced(replaced(kTernaryLua, "local Q", "local kept = 0\nlocal Q"),
-                                                 "local scale = w:abs()",
-                                                 "kept = w:sum():item()\n  local scale = w:abs()"));
-  const auto score = evaluate(model_, text_, {.batch = kBatch, .guarded = true}, {.quantizer = quantizer.get()});
+  const auto quantizer = quantizer_from(
+      replaced(replaced(kTernaryLua, "local Q", "local kept = 0\nlocal Q"), "local scale = w:abs()",
+               "kept = w:sum():item()\n  local scale = w:abs()"));
+  const auto score =
+      evaluate(model_, text_, {.batch = kBatch, .guarded = true}, {.quantizer = quantizer.get()});
   ASSERT_FALSE(score);
   EXPECT_EQ(score.error().code, "rejected");
 }
 
 TEST_F(AuditsTest, AConstantScaleDoesNot) {
-  const auto quantizer =
-      quantizer_from(replaced(kTernaryLua, "x:abs():amax{dim = -1, keepdim = true}:clamp{min = 1e-5} / 127", "0.05"));
+  const auto quantizer = quantizer_from(replaced(
+      kTernaryLua, "x:abs():amax{dim = -1, keepdim = true}:clamp{min = 1e-5} / 127", "0.05"));
   EXPECT_TRUE(causality(*quantizer).ok);
   EXPECT_FALSE(leaks_);
 }
 
 TEST_F(AuditsTest, RememberingBetweenCallsIsImpure) {
-  const std::string counting = replaced(replaced(kTernaryLua, "local Q", "local calls = 0\nlocal Q"),
-                                        "local scale = w:abs()", "calls = calls + 1\n  local scale = w:abs()");
+  const std::string counting =
+      replaced(replaced(kTernaryLua, "local Q", "local calls = 0\nlocal Q"),
+               "local scale = w:abs()", "calls = calls + 1\n  local scale = w:abs()");
   EXPECT_FALSE(purity(counting).ok);
-  const std::string keeping = replaced(replaced(kTernaryLua, "local Q", "local kept\nlocal Q"),
-                                       "local scale = w:abs()", "kept = kept or w\n  local scale = kept:abs()");
+  const std::string keeping =
+      replaced(replaced(kTernaryLua, "local Q", "local kept\nlocal Q"), "local scale = w:abs()",
+               "kept = kept or w\n  local scale = kept:abs()");
   EXPECT_FALSE(purity(keeping).ok);
   EXPECT_TRUE(purity(replaced(kTernaryLua, "local Q", "local unused = 0\nlocal Q")).ok);
 }
@@ -136,7 +147,8 @@ TEST_F(AuditsTest, AValueThatIsNotCodesTimesScaleIsCaught) {
   at::NoGradGuard no_grad;
   ASSERT_TRUE(model_.quantize_weights({.quantizer = quantizer.get()}));
   BitLinear* layer = model_.bitlinears()[3];
-  layer->used_weight = layer->used_weight + layer->weight * 1e-6;  // bits hidden in the low mantissa
+  layer->used_weight =
+      layer->used_weight + layer->weight * 1e-6;  // bits hidden in the low mantissa
   EXPECT_FALSE(audit_levels(model_, quantizer->format()).ok);
 }
 
@@ -149,9 +161,11 @@ TEST_F(AuditsTest, BitsCountLevelsScalesAndBiases) {
   };
   const double weights = 2 * 12 * 32 * 32, rows = 2 * 9 * 32;
   EXPECT_NEAR(bits(kTernaryLua), std::log2(3.0) + 8 * 16 / weights, 1e-12);
-  EXPECT_NEAR(bits(replaced(kTernaryLua, "w:abs():mean()", "w:abs():mean{dim = 1, keepdim = true}")),
-              std::log2(3.0) + rows * 16 / weights, 1e-12);
-  EXPECT_NEAR(bits(replaced(replaced(kTernaryLua, "levels = {-1, 0, 1}", "levels = {-1, 0, 1}, scale_dtype = \"float32\""),
+  EXPECT_NEAR(
+      bits(replaced(kTernaryLua, "w:abs():mean()", "w:abs():mean{dim = 1, keepdim = true}")),
+      std::log2(3.0) + rows * 16 / weights, 1e-12);
+  EXPECT_NEAR(bits(replaced(replaced(kTernaryLua, "levels = {-1, 0, 1}",
+                                     "levels = {-1, 0, 1}, scale_dtype = \"float32\""),
                             "w:abs():mean()", "w:abs():mean{dim = 1, keepdim = true}")),
               std::log2(3.0) + rows * 32 / weights, 1e-12);
   EXPECT_EQ(bits("return {name = 'float'}"), 32.0);

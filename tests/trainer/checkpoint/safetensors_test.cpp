@@ -13,7 +13,8 @@ namespace {
 class SafetensorsTest : public testing::Test {
  protected:
   std::string path_ = testing::TempDir() + "bitloop-weights-" +
-                      testing::UnitTest::GetInstance()->current_test_info()->name() + ".safetensors";
+                      testing::UnitTest::GetInstance()->current_test_info()->name() +
+                      ".safetensors";
 
   void save(const NamedTensors& tensors) {
     auto fd = open_file(path_, O_WRONLY | O_CREAT | O_TRUNC);
@@ -37,8 +38,10 @@ TEST_F(SafetensorsTest, ComesBackBitForBit) {
 
 TEST_F(SafetensorsTest, RefusesWhatDoesNotFit) {
   save({{"a", at::randn({3, 5})}});
-  EXPECT_THAT(load({{"a", at::zeros({5, 3})}}).error().message, testing::HasSubstr("another shape"));
-  EXPECT_THAT(load({{"b", at::zeros({3, 5})}}).error().message, testing::HasSubstr("not in the weights file"));
+  EXPECT_THAT(load({{"a", at::zeros({5, 3})}}).error().message,
+              testing::HasSubstr("another shape"));
+  EXPECT_THAT(load({{"b", at::zeros({3, 5})}}).error().message,
+              testing::HasSubstr("not in the weights file"));
 }
 
 TEST_F(SafetensorsTest, RefusesEveryCutAndAHostileHeader) {

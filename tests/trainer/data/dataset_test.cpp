@@ -16,7 +16,8 @@ using testing::HasSubstr;
 class DatasetTest : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = testing::TempDir() + "bitloop-dataset-" + testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = testing::TempDir() + "bitloop-dataset-" +
+              testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_ + "/texts");
   }
@@ -26,7 +27,8 @@ class DatasetTest : public testing::Test {
   static std::string words(std::initializer_list<uint16_t> ids, int64_t repeat) {
     std::string bytes;
     for (int64_t i = 0; i < repeat; ++i)
-      for (const uint16_t id : ids) bytes += {static_cast<char>(id & 0xff), static_cast<char>(id >> 8)};
+      for (const uint16_t id : ids)
+        bytes += {static_cast<char>(id & 0xff), static_cast<char>(id >> 8)};
     return bytes;
   }
   static std::string llmc(int32_t magic, int32_t count, const std::string& body) {
@@ -41,9 +43,12 @@ class DatasetTest : public testing::Test {
 };
 
 TEST_F(DatasetTest, EveryNthFileFromTheFirstNamedIsValidation) {
-  for (int i = 1; i <= 15; ++i) write("texts/" + std::string(1, static_cast<char>('a' + i)) + ".txt", std::string(20, static_cast<char>('A' + i)));
+  for (int i = 1; i <= 15; ++i)
+    write("texts/" + std::string(1, static_cast<char>('a' + i)) + ".txt",
+          std::string(20, static_cast<char>('A' + i)));
   write("texts/notes.md", "not data");
-  const auto data = open_dataset({.format = "bytes", .path = "texts", .val_path = ""}, model_, folder_);
+  const auto data =
+      open_dataset({.format = "bytes", .path = "texts", .val_path = ""}, model_, folder_);
   ASSERT_TRUE(data) << data.error().message;
   EXPECT_EQ(data->validation.size(), 40);  // files 4 and 14
   EXPECT_EQ(data->train.size(), 13 * 20);
@@ -58,7 +63,8 @@ TEST_F(DatasetTest, BatchesDependOnSeedStepAndRowAlone) {
   std::string text;
   for (int i = 0; i < 5000; ++i) text += static_cast<char>(i * 31 % 251);
   const TokenStream mixed = TokenStream::from_bytes(text);
-  const Batch whole = training_batch(mixed, 42, 3, 0, 8, 12), half = training_batch(mixed, 42, 3, 4, 4, 12);
+  const Batch whole = training_batch(mixed, 42, 3, 0, 8, 12),
+              half = training_batch(mixed, 42, 3, 4, 4, 12);
   EXPECT_TRUE(at::equal(whole.inputs_BT.narrow(0, 4, 4), half.inputs_BT));
   EXPECT_TRUE(at::equal(whole.inputs_BT.narrow(1, 1, 11), whole.targets_BT.narrow(1, 0, 11)));
   EXPECT_FALSE(at::equal(whole.inputs_BT, training_batch(mixed, 42, 4, 0, 8, 12).inputs_BT));
@@ -66,7 +72,8 @@ TEST_F(DatasetTest, BatchesDependOnSeedStepAndRowAlone) {
 }
 
 TEST_F(DatasetTest, ValidationWindowsLieSideBySide) {
-  const TokenStream stream = TokenStream::from_bytes("abcdefghijk");  // 11: two windows of 5 and their targets
+  const TokenStream stream =
+      TokenStream::from_bytes("abcdefghijk");  // 11: two windows of 5 and their targets
   EXPECT_EQ(validation_windows(stream, 5), 2);
   const Batch batch = validation_batch(stream, 1, 1, 5);
   EXPECT_EQ(batch.inputs_BT[0][0].item<int64_t>(), 'f');
@@ -76,8 +83,10 @@ TEST_F(DatasetTest, ValidationWindowsLieSideBySide) {
 TEST_F(DatasetTest, ReadsUint16FilesAndLlmcShards) {
   write("t.bin", words({1, 2, 3}, 50));
   write("v.bin", llmc(20240520, 150, words({4, 5, 6}, 50)));
-  EXPECT_TRUE(open_dataset({.format = "tokens16", .path = "t.bin", .val_path = "t.bin"}, model_, folder_));
-  const auto shard = open_dataset({.format = "llmc", .path = "v.bin", .val_path = "v.bin"}, model_, folder_);
+  EXPECT_TRUE(
+      open_dataset({.format = "tokens16", .path = "t.bin", .val_path = "t.bin"}, model_, folder_));
+  const auto shard =
+      open_dataset({.format = "llmc", .path = "v.bin", .val_path = "v.bin"}, model_, folder_);
   ASSERT_TRUE(shard) << shard.error().message;
   EXPECT_EQ(shard->train.size(), 150);
 }
@@ -89,7 +98,8 @@ TEST_F(DatasetTest, SaysWhatIsWrongWithAFile) {
   write("magic.bin", llmc(7, 150, words({4, 5, 6}, 50)));
   write("cut.bin", llmc(20240520, 151, words({4, 5, 6}, 50)));
   const auto message = [&](const char* format, const char* file) {
-    const auto data = open_dataset({.format = format, .path = file, .val_path = file}, model_, folder_);
+    const auto data =
+        open_dataset({.format = format, .path = file, .val_path = file}, model_, folder_);
     return data ? std::string("opened") : data.error().message;
   };
   EXPECT_THAT(message("tokens16", "odd.bin"), HasSubstr("no whole number"));

@@ -22,7 +22,8 @@ struct Case {
 
 class AttentionTest : public testing::TestWithParam<Case> {};
 
-// Bound: a score is a sum of S products and an output a sum of T, each off by a few float32 roundings of numbers of size 3.
+// Bound: a score is a sum of S products and an output a sum of T, each off by a few float32
+// roundings of numbers of size 3.
 TEST_P(AttentionTest, ForwardAndBackwardEqualTheComposedReference) {
   const Case c = GetParam();
   at::manual_seed(7);
@@ -39,8 +40,9 @@ TEST_P(AttentionTest, ForwardAndBackwardEqualTheComposedReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
-                         testing::Values(Case{1, 1, 1, 16}, Case{2, 7, 3, 16}, Case{1, 8, 2, 32}, Case{3, 9, 1, 32},
-                                         Case{2, 31, 2, 64}, Case{2, 128, 4, 32}, Case{1, 130, 2, 64}));
+                         testing::Values(Case{1, 1, 1, 16}, Case{2, 7, 3, 16}, Case{1, 8, 2, 32},
+                                         Case{3, 9, 1, 32}, Case{2, 31, 2, 64}, Case{2, 128, 4, 32},
+                                         Case{1, 130, 2, 64}));
 
 TEST(Attention, SurvivesScoresFarFromZero) {
   const at::Tensor qkv = at::randn({1, 33, 96}).mul_(60);

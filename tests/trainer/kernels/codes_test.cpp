@@ -12,7 +12,8 @@ namespace {
 const std::vector<double> kTernary = {-1, 0, 1};
 const std::vector<double> kThirds = {-1, -1.0 / 3, 1.0 / 3, 1};
 
-int64_t snap(const std::vector<float>& codes, const std::vector<double>& levels, std::vector<float>& snapped) {
+int64_t snap(const std::vector<float>& codes, const std::vector<double>& levels,
+             std::vector<float>& snapped) {
   snapped.assign(codes.size(), 99.0f);
   return snap_to_levels(codes.data(), static_cast<int64_t>(codes.size()), levels, snapped.data());
 }
@@ -37,7 +38,8 @@ TEST(SnapToLevels, ManyLevelsAndLongRuns) {
   std::vector<double> levels(256);
   std::iota(levels.begin(), levels.end(), -128);
   std::vector<float> codes(10007), snapped;
-  for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<float>(static_cast<int>(i % 256) - 128);
+  for (size_t i = 0; i < codes.size(); ++i)
+    codes[i] = static_cast<float>(static_cast<int>(i % 256) - 128);
   EXPECT_EQ(snap(codes, levels, snapped), -1);
   EXPECT_EQ(snapped, codes);
   codes[10001] = 0.25f;

@@ -11,7 +11,8 @@ namespace {
 
 BitLinear make_layer(int64_t N, int64_t K) {
   BitLinear layer;
-  layer.layer = {.name = "l", .index = 0, .count = 1, .kind = "mlp_fc", .in_features = K, .out_features = N};
+  layer.layer = {
+      .name = "l", .index = 0, .count = 1, .kind = "mlp_fc", .in_features = K, .out_features = N};
   layer.weight = at::randn({N, K}).mul_(0.02).requires_grad_(true);
   layer.bias = at::randn({N}).requires_grad_(true);
   return layer;
@@ -21,7 +22,8 @@ struct Gradients {
   at::Tensor y, dx, dw, db;
 };
 
-Gradients run(BitLinear& layer, const at::Tensor& x_values, const at::Tensor& dy, const ForwardContext& context) {
+Gradients run(BitLinear& layer, const at::Tensor& x_values, const at::Tensor& dy,
+              const ForwardContext& context) {
   const at::Tensor x = x_values.clone().requires_grad_(true);
   layer.weight.mutable_grad() = layer.bias.mutable_grad() = at::Tensor();
   EXPECT_TRUE(quantize_weight(layer, context));
@@ -46,7 +48,8 @@ TEST_P(BitLinearTest, AllProductsFollowTheStraightThroughFormula) {
   const auto quantizer = shipped_quantizer(GetParam());
   BitLinear layer = make_layer(33, 64);
   const at::Tensor x = at::randn({20, 64}), dy = at::randn({20, 33});
-  ForwardContext context{.quantizer = quantizer.get(), .training = true, .products = Products::kExact};
+  ForwardContext context{
+      .quantizer = quantizer.get(), .training = true, .products = Products::kExact};
   const Gradients exact = run(layer, x, dy, context);
   at::Tensor x_value = x;
   if (quantizer->format().quantizes_activations) {
@@ -61,7 +64,8 @@ TEST_P(BitLinearTest, AllProductsFollowTheStraightThroughFormula) {
   EXPECT_LT(relative(exact.dw, dy.t().mm(x_value)), 1e-6);
   EXPECT_LT(relative(exact.db, dy.sum(0)), 1e-6);
 
-  // Integer forward products are exact, so only the scales' roundings differ; bfloat16 rounds to 8 bits.
+  // Integer forward products are exact, so only the scales' roundings differ; bfloat16 rounds to 8
+  // bits.
   context.products = Products::kFloat32;
   const Gradients integer = run(layer, x, dy, context);
   EXPECT_LT(relative(integer.y, exact.y), 2e-6);
@@ -69,13 +73,15 @@ TEST_P(BitLinearTest, AllProductsFollowTheStraightThroughFormula) {
   EXPECT_LT(relative(integer.dw, exact.dw), 2e-6);
   context.products = Products::kBfloat16;
   const Gradients rough = run(layer, x, dy, context);
-  const bool quantized = quantizer->format().quantizes_weights && quantizer->format().quantizes_activations;
+  const bool quantized =
+      quantizer->format().quantizes_weights && quantizer->format().quantizes_activations;
   EXPECT_LT(relative(rough.y, exact.y), quantized ? 2e-6 : 1e-2);
   EXPECT_LT(relative(rough.dx, exact.dx), 1e-2);
   EXPECT_LT(relative(rough.dw, exact.dw), 1e-2);
 }
 
-INSTANTIATE_TEST_SUITE_P(Shipped, BitLinearTest, testing::Values("float", "ternary", "binary", "int2"));
+INSTANTIATE_TEST_SUITE_P(Shipped, BitLinearTest,
+                         testing::Values("float", "ternary", "binary", "int2"));
 
 TEST(BitLinear, ASurrogateCarriesTheGradient) {
   const auto quantizer = quantizer_from(R"(
@@ -95,7 +101,8 @@ TEST(BitLinear, LambdaBlendsValueAndGradient) {
   const auto quantizer = quantizer_from(kTernaryLua);
   BitLinear layer = make_layer(8, 16);
   const at::Tensor x = at::randn({5, 16}), dy = at::randn({5, 8});
-  const Gradients zero = run(layer, x, dy, {.quantizer = quantizer.get(), .training = true, .lambda = 0.0});
+  const Gradients zero =
+      run(layer, x, dy, {.quantizer = quantizer.get(), .training = true, .lambda = 0.0});
   EXPECT_LT(relative(zero.y, x.mm(layer.weight.detach().t()) + layer.bias.detach()), 1e-6);
   EXPECT_LT(relative(zero.dw, dy.t().mm(x)), 1e-6);
 }
@@ -117,13 +124,15 @@ TEST(BitLinear, GradientsGatherOverMicroBatchesAndPassTheSurrogateOnce) {
 }
 
 TEST(BitLinear, ARaisingFunctionIsAnErrorWithItsLine) {
-  const auto quantizer = quantizer_from("local Q = {name = 'x', levels = {-1, 1}}\nfunction Q.weight_quant(w, ctx)\n"
-                                        "  error('no')\nend\nreturn Q");
+  const auto quantizer = quantizer_from(
+      "local Q = {name = 'x', levels = {-1, 1}}\nfunction Q.weight_quant(w, ctx)\n"
+      "  error('no')\nend\nreturn Q");
   BitLinear layer = make_layer(4, 4);
   const Status status = quantize_weight(layer, {.quantizer = quantizer.get()});
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, "script_error");
-  EXPECT_NE(status.error().message.find("candidate.lua:3"), std::string::npos) << status.error().message;
+  EXPECT_NE(status.error().message.find("candidate.lua:3"), std::string::npos)
+      << status.error().message;
 }
 
 }  // namespace

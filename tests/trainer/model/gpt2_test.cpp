@@ -16,22 +16,28 @@ namespace {
 using nlohmann::json;
 
 // The model composed of LibTorch operations alone, in double precision; weights by name.
-at::Tensor reference_logits(const std::map<std::string, at::Tensor>& w, const at::Tensor& ids, const ModelConfig& c) {
+at::Tensor reference_logits(const std::map<std::string, at::Tensor>& w, const at::Tensor& ids,
+                            const ModelConfig& c) {
   const int64_t B = ids.size(0), T = ids.size(1), D = c.width, S = D / c.heads;
   const auto linear = [&](const at::Tensor& x, const std::string& name) {
     return x.matmul(w.at(name + ".weight").t()) + w.at(name + ".bias");
   };
   const auto norm = [&](const at::Tensor& x, const std::string& name) {
     const at::Tensor centred = x - x.mean(-1, true);
-    return centred / (centred.pow(2).mean(-1, true) + 1e-5).sqrt() * w.at(name + ".weight") + w.at(name + ".bias");
+    return centred / (centred.pow(2).mean(-1, true) + 1e-5).sqrt() * w.at(name + ".weight") +
+           w.at(name + ".bias");
   };
   at::Tensor x = w.at("wte.weight").index({ids}) + w.at("wpe.weight").slice(0, 0, T);
   for (int64_t i = 0; i < c.layers; ++i) {
     const std::string h = "h." + std::to_string(i) + ".";
-    const auto qkv = linear(norm(x, h + "ln_1"), h + "attn.c_attn").view({B, T, 3, c.heads, S}).permute({2, 0, 3, 1, 4});
-    const at::Tensor scores = (qkv[0].matmul(qkv[1].transpose(2, 3)) / std::sqrt(static_cast<double>(S)))
-                                  .masked_fill(at::ones({T, T}, at::kBool).triu(1), -INFINITY);
-    x = x + linear(scores.softmax(-1).matmul(qkv[2]).transpose(1, 2).reshape({B, T, D}), h + "attn.c_proj");
+    const auto qkv = linear(norm(x, h + "ln_1"), h + "attn.c_attn")
+                         .view({B, T, 3, c.heads, S})
+                         .permute({2, 0, 3, 1, 4});
+    const at::Tensor scores =
+        (qkv[0].matmul(qkv[1].transpose(2, 3)) / std::sqrt(static_cast<double>(S)))
+            .masked_fill(at::ones({T, T}, at::kBool).triu(1), -INFINITY);
+    x = x + linear(scores.softmax(-1).matmul(qkv[2]).transpose(1, 2).reshape({B, T, D}),
+                   h + "attn.c_proj");
     x = x + linear(at::gelu(linear(norm(x, h + "ln_2"), h + "mlp.c_fc"), "tanh"), h + "mlp.c_proj");
   }
   return norm(x, "ln_f").matmul(w.at("wte.weight").t()).view({B * T, -1});
@@ -43,7 +49,8 @@ TEST(Gpt2, LossAndGradientsEqualAnIndependentModelInDouble) {
   at::manual_seed(1);
   std::map<std::string, at::Tensor> doubles;
   for (auto& [name, tensor] : model.named_parameters()) {
-    tensor.detach().add_(at::randn_like(tensor.detach()) * 0.1);  // biases and norms away from their initial values
+    tensor.detach().add_(at::randn_like(tensor.detach()) *
+                         0.1);  // biases and norms away from their initial values
     doubles[name] = tensor.detach().to(at::kDouble).requires_grad_(true);
   }
   const at::Tensor ids = at::randint(0, config.vocab_size, {3, 12}, at::kLong);
@@ -57,8 +64,10 @@ TEST(Gpt2, LossAndGradientsEqualAnIndependentModelInDouble) {
   EXPECT_NEAR(loss.item<double>(), loss64.item<double>(), 2e-6);
   for (const auto& [name, tensor] : model.named_parameters()) {
     const at::Tensor expected = doubles[name].grad();
-    // Sums of at most a few hundred products: float32's epsilon times some tens, relative to the whole tensor.
-    EXPECT_LT((tensor.grad().to(at::kDouble) - expected).norm().item<double>(), 2e-5 * expected.norm().item<double>() + 1e-9)
+    // Sums of at most a few hundred products: float32's epsilon times some tens, relative to the
+    // whole tensor.
+    EXPECT_LT((tensor.grad().to(at::kDouble) - expected).norm().item<double>(),
+              2e-5 * expected.norm().item<double>() + 1e-9)
         << name;
   }
 }
@@ -88,7 +97,8 @@ TEST(Gpt2, AQuantisedHeadIsALayerLikeTheOthers) {
   EXPECT_TRUE(model.forward(at::zeros({1, 4}, at::kLong), context));
 }
 
-// A real trained model with the intermediate tensors of its forward pass, made by another implementation.
+// A real trained model with the intermediate tensors of its forward pass, made by another
+// implementation.
 at::Tensor decode(const json& tensor) {
   const std::string text = tensor.at("data");
   std::string bytes;
@@ -107,14 +117,18 @@ at::Tensor decode(const json& tensor) {
 
 TEST(Gpt2, EqualsATrainedModelOfAnotherImplementation) {
   const auto archive = shared_data() / "oracles.tar.xz";
-  if (!std::filesystem::exists(archive)) GTEST_SKIP() << "the oracles are not here (set BITLOOP_SHARED_DATA)";
+  if (!std::filesystem::exists(archive))
+    GTEST_SKIP() << "the oracles are not here (set BITLOOP_SHARED_DATA)";
   const std::string folder = testing::TempDir() + "bitloop-oracle";
   std::filesystem::create_directories(folder);
   ASSERT_EQ(std::system(("tar -C " + folder + " -xf " + archive.string()).c_str()), 0);
-  const json weights = json::parse(*read_file(folder + "/gpt-nano-oracle/gpt-nano-sort-model.json"));
-  const json partials = json::parse(*read_file(folder + "/gpt-nano-oracle/gpt-nano-sort-t0-partials.json"));
+  const json weights =
+      json::parse(*read_file(folder + "/gpt-nano-oracle/gpt-nano-sort-model.json"));
+  const json partials =
+      json::parse(*read_file(folder + "/gpt-nano-oracle/gpt-nano-sort-t0-partials.json"));
 
-  const ModelConfig config{.vocab_size = 3, .padded_vocab_size = 3, .context = 11, .layers = 3, .heads = 3, .width = 48};
+  const ModelConfig config{
+      .vocab_size = 3, .padded_vocab_size = 3, .context = 11, .layers = 3, .heads = 3, .width = 48};
   Gpt2 model(config, false, 1);
   for (auto& [name, tensor] : model.named_parameters()) {
     tensor.detach().copy_(decode(weights.at("transformer." + name)));
@@ -125,8 +139,11 @@ TEST(Gpt2, EqualsATrainedModelOfAnotherImplementation) {
   const at::Tensor ids = decode(partials.at("idx")).to(at::kLong);
   const auto logits = model.forward(ids, context);
   ASSERT_TRUE(logits);
-  // The oracle's head is not tied, so the comparison is of the last norm's output under our tied head.
-  const at::Tensor expected = decode(partials.at("ln_f")).view({-1, 48}).mm(decode(weights.at("transformer.wte.weight")).t());
+  // The oracle's head is not tied, so the comparison is of the last norm's output under our tied
+  // head.
+  const at::Tensor expected = decode(partials.at("ln_f"))
+                                  .view({-1, 48})
+                                  .mm(decode(weights.at("transformer.wte.weight")).t());
   EXPECT_LT((*logits - expected).abs().max().item<float>(), 2e-4);
 }
 

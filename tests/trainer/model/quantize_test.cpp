@@ -41,20 +41,26 @@ TEST(WeightOperand, ValueIsCodesTimesTheRoundedScale) {
 }
 
 TEST(WeightOperand, RowAndGroupScales) {
-  auto operand = make_weight_operand(rounded(at::tensor({0.5f, 2.0f}).view({2, 1})), kW, ternary(), "l");
+  auto operand =
+      make_weight_operand(rounded(at::tensor({0.5f, 2.0f}).view({2, 1})), kW, ternary(), "l");
   ASSERT_TRUE(operand);
   EXPECT_TRUE(at::equal(operand->value[1], kW[1].round().clamp(-1, 1) * 2));
   lua::Format grouped = ternary();
   grouped.group = 2;  // the last group of a row of 3 is short
-  operand = make_weight_operand(rounded(at::tensor({1.f, 2.f, 4.f, 8.f}).view({2, 2})), kW, grouped, "l");
+  operand =
+      make_weight_operand(rounded(at::tensor({1.f, 2.f, 4.f, 8.f}).view({2, 2})), kW, grouped, "l");
   ASSERT_TRUE(operand) << operand.error().message;
-  EXPECT_TRUE(at::equal(operand->value, kW.round().clamp(-1, 1) * at::tensor({1.f, 1.f, 2.f, 4.f, 4.f, 8.f}).view({2, 3})));
+  EXPECT_TRUE(
+      at::equal(operand->value,
+                kW.round().clamp(-1, 1) * at::tensor({1.f, 1.f, 2.f, 4.f, 4.f, 8.f}).view({2, 3})));
   EXPECT_FALSE(operand->codes_int8.defined());
   grouped.flat_groups = true;
   grouped.group = 4;  // 6 weights: two groups, the second crosses into row 2 and is padded
   operand = make_weight_operand(rounded(at::tensor({1.f, 2.f}).view({2, 1})), kW, grouped, "l");
   ASSERT_TRUE(operand) << operand.error().message;
-  EXPECT_TRUE(at::equal(operand->value, kW.round().clamp(-1, 1) * at::tensor({1.f, 1.f, 1.f, 1.f, 2.f, 2.f}).view({2, 3})));
+  EXPECT_TRUE(
+      at::equal(operand->value,
+                kW.round().clamp(-1, 1) * at::tensor({1.f, 1.f, 1.f, 1.f, 2.f, 2.f}).view({2, 3})));
 }
 
 TEST(WeightOperand, OffLevelCodesAreRejectedWithTheirPlace) {
@@ -68,7 +74,8 @@ TEST(WeightOperand, OffLevelCodesAreRejectedWithTheirPlace) {
 }
 
 TEST(WeightOperand, ScalesFinerThanARowAreRejected) {
-  EXPECT_EQ(weight_error(rounded(at::ones({2, 3})), ternary()).code, "rejected");  // one a weight: 16 bits hidden
+  EXPECT_EQ(weight_error(rounded(at::ones({2, 3})), ternary()).code,
+            "rejected");  // one a weight: 16 bits hidden
   EXPECT_EQ(weight_error(rounded(at::ones({1, 3})), ternary()).code, "rejected");
   EXPECT_EQ(weight_error(rounded(at::ones({3})), ternary()).code, "rejected");
   EXPECT_EQ(weight_error(rounded(at::ones({2})), ternary()).code, "script_error");
@@ -77,11 +84,13 @@ TEST(WeightOperand, ScalesFinerThanARowAreRejected) {
   flat.group = 5;
   EXPECT_EQ(weight_error(rounded(at::ones({2, 1})), flat).code, "ok");  // ceil(6 / 5) groups
   flat.group = 6;
-  EXPECT_EQ(weight_error(rounded(at::ones({2, 1})), flat).code, "rejected");  // two where one is declared
+  EXPECT_EQ(weight_error(rounded(at::ones({2, 1})), flat).code,
+            "rejected");  // two where one is declared
 }
 
 TEST(WeightOperand, ScalesThatAreNotFiniteAreRejected) {
-  for (const float bad : {NAN, INFINITY, 1e6f}) EXPECT_EQ(weight_error(rounded(at::tensor(bad)), ternary()).code, "rejected") << bad;
+  for (const float bad : {NAN, INFINITY, 1e6f})
+    EXPECT_EQ(weight_error(rounded(at::tensor(bad)), ternary()).code, "rejected") << bad;
   lua::Format wide = ternary();
   wide.scale_dtype = at::kFloat;
   EXPECT_EQ(weight_error(rounded(at::tensor(1e6f)), wide).code, "ok");

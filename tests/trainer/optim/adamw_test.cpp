@@ -22,7 +22,8 @@ struct Reference {
 };
 
 TEST(AdamW, FollowsThePaper) {
-  const at::Tensor a = at::tensor({1.0f}).requires_grad_(true), b = at::tensor({-2.0f}).requires_grad_(true);
+  const at::Tensor a = at::tensor({1.0f}).requires_grad_(true),
+                   b = at::tensor({-2.0f}).requires_grad_(true);
   AdamW optimizer({{a, 1.0, 0.1}, {b, 0.5, 0.0}}, {.grad_clip = 0.0});
   Reference ra{1.0}, rb{-2.0};
   for (int i = 0; i < 20; ++i) {

@@ -24,9 +24,9 @@ struct RawRequest {
   std::string content_type = {};
   std::string if_match = {};
   std::string idempotency_key = {};
+  std::string body = {};
   std::string host = {};    // as the client named us; empty: not said
   std::string origin = {};  // of the web page that asks; empty: no page
-  std::string body = {};
 };
 
 // Remembers the first answer to each Idempotency-Key for as long as the process lives (the newest

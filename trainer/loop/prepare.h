@@ -1,7 +1,6 @@
 // What train, check and verify have in common, in an order that matters:
 //   1. open all files and the data; build the model from its seed
-//   2. start LibTorch's threads and run every shape once, so that no code is generated and no
-//   thread is started later
+//   2. start LibTorch's threads and run every shape once: later no code and no thread can be made
 //   3. narrow this process's system calls (sandbox::lock_down)
 //   4. only then load the candidate
 #pragma once

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cmath>
 
 #include "trainer/kernels/parallel.h"
@@ -50,6 +51,36 @@ BITLOOP_SIMD void scale_rows(const int32_t* acc, const float* x_scale, int64_t x
     for (int64_t c = 0; c < cols; ++c)
       to[c] = static_cast<float>(from[c]) * (sx * w_row[c]) + bias[c];
   }
+}
+
+// Round to nearest even; NaN stays NaN (its payload is dropped).
+__attribute__((always_inline)) inline uint16_t to_bfloat16(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  return static_cast<uint16_t>(value != value ? 0x7fc0u : rounded);
+}
+
+BITLOOP_SIMD void bfloat16_rows(const float* dy, const float* row, int64_t row_stride,
+                                const float* columns, int64_t begin, int64_t end, int64_t cols,
+                                uint16_t* by_row, uint16_t* by_column) {
+  for (int64_t r = begin; r < end; ++r) {
+    const float* from = dy + r * cols;
+    if (by_row != nullptr) {
+      const float scale = row[r * row_stride];
+      uint16_t* to = by_row + r * cols;
+      for (int64_t c = 0; c < cols; ++c) to[c] = to_bfloat16(from[c] * scale);
+    }
+    if (by_column != nullptr) {
+      uint16_t* to = by_column + r * cols;
+      for (int64_t c = 0; c < cols; ++c) to[c] = to_bfloat16(from[c] * columns[c]);
+    }
+  }
+}
+
+BITLOOP_SIMD void int8_piece(const int8_t* codes, int64_t begin, int64_t end, uint16_t* out) {
+  for (int64_t i = begin; i < end; ++i)
+    out[i] = static_cast<uint16_t>(
+        std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(codes[i]))) >> 16);
 }
 
 // The level nearest to a code; any level for NaN, which then fails the comparison with kSnap.
@@ -143,6 +174,22 @@ void scale_products(const int32_t* acc, const float* x_scale, int64_t x_stride,
   parallel_pieces(rows, 16, [&](int64_t begin, int64_t end) {
     scale_rows(acc, x_scale, x_stride, w_row.data(), b_row.data(), begin, end, cols, y);
   });
+}
+
+void scale_to_bfloat16(const float* dy, const float* row, int64_t row_stride, const float* column,
+                       int64_t column_stride, int64_t rows, int64_t cols, uint16_t* by_row,
+                       uint16_t* by_column) {
+  std::vector<float> columns(static_cast<size_t>(by_column != nullptr ? cols : 0));
+  for (size_t c = 0; c < columns.size(); ++c)
+    columns[c] = column[static_cast<int64_t>(c) * column_stride];
+  parallel_pieces(rows, 16, [&](int64_t begin, int64_t end) {
+    bfloat16_rows(dy, row, row_stride, columns.data(), begin, end, cols, by_row, by_column);
+  });
+}
+
+void int8_to_bfloat16(const int8_t* codes, int64_t n, uint16_t* out) {
+  parallel_pieces(n, kGrain,
+                  [=](int64_t begin, int64_t end) { int8_piece(codes, begin, end, out); });
 }
 
 }  // namespace bitloop::kernels

@@ -33,4 +33,15 @@ void scale_products(const int32_t* acc, const float* x_scale, int64_t x_stride,
                     const float* w_scale, int64_t w_stride, const float* bias, int64_t rows,
                     int64_t cols, float* y);
 
+// What the backward products read of dy (R, N): `by_row` = bfloat16(dy[r, c] * row[r * row_stride])
+// for dL/dw and `by_column` = bfloat16(dy[r, c] * column[c * column_stride]) for dL/dx, rounded to
+// nearest even, in one pass. A stride of 0 means one number for all. Either output may be null.
+// bfloat16 is handed over as its upper 16 bits.
+void scale_to_bfloat16(const float* dy, const float* row, int64_t row_stride, const float* column,
+                       int64_t column_stride, int64_t rows, int64_t cols, uint16_t* by_row,
+                       uint16_t* by_column);
+
+// Codes as bfloat16, which holds every int8 exactly.
+void int8_to_bfloat16(const int8_t* codes, int64_t n, uint16_t* out);
+
 }  // namespace bitloop::kernels

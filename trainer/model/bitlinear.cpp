@@ -28,6 +28,34 @@ at::Tensor product(const at::Tensor& a, const at::Tensor& b, bool bfloat16) {
   return at::mm(a.to(at::kBFloat16), b.to(at::kBFloat16)).to(at::kFloat);
 }
 
+uint16_t* bits(const at::Tensor& bfloat16) {
+  return reinterpret_cast<uint16_t*>(bfloat16.data_ptr<at::BFloat16>());
+}
+
+at::Tensor codes_to_bfloat16(const at::Tensor& codes) {
+  const at::Tensor out = at::empty(codes.sizes(), codes.options().dtype(at::kBFloat16));
+  kernels::int8_to_bfloat16(codes.const_data_ptr<int8_t>(), codes.numel(), bits(out));
+  return out;
+}
+
+// dL/dx̂ (R, K) and dL/dŵ (N, K) of the integer form, products in bfloat16; undefined where not
+// wanted. dy (R, N) carries the scales into the products, so one pass over it makes both factors.
+std::pair<at::Tensor, at::Tensor> bfloat16_gradients(
+    const at::Tensor& dy, const at::Tensor& x_codes, const at::Tensor& x_scale,
+    const at::Tensor& w_codes, const at::Tensor& w_scale, bool want_dx, bool want_dw) {
+  const at::TensorOptions options = dy.options().dtype(at::kBFloat16);
+  const at::Tensor for_dx = want_dx ? at::empty(dy.sizes(), options) : at::Tensor(),
+                   for_dw = want_dw ? at::empty(dy.sizes(), options) : at::Tensor();
+  kernels::scale_to_bfloat16(dy.const_data_ptr<float>(), x_scale.const_data_ptr<float>(),
+                             x_scale.numel() > 1, w_scale.const_data_ptr<float>(),
+                             w_scale.numel() > 1, dy.size(0), dy.size(1),
+                             want_dw ? bits(for_dw) : nullptr, want_dx ? bits(for_dx) : nullptr);
+  at::Tensor dx, dw;
+  if (want_dx) dx = at::mm(for_dx, codes_to_bfloat16(w_codes)).to(at::kFloat);
+  if (want_dw) dw = at::mm(for_dw.t(), codes_to_bfloat16(x_codes)).to(at::kFloat);
+  return {dx, dw};
+}
+
 // y = x̂ ŵᵀ + b on two operands, with the straight-through backward. `x_gate` and `w_gate` are the
 // tensors that receive dL/dx̂ and dL/dŵ; their numbers are not read. In integer form the codes are
 // exact in bfloat16 (8 significant bits), so the backward products use codes and apply the scales
@@ -64,16 +92,13 @@ struct QuantizedProduct : torch::autograd::Function<QuantizedProduct> {
     if (ctx->saved_data["integer"].toBool()) {
       const at::Tensor &x_codes = saved[0], &x_scale = saved[1], &w_codes = saved[2],
                        &w_scale = saved[3];
-      const at::ScalarType type = bfloat16 ? at::kBFloat16 : at::kFloat;
-      if (ctx->needs_input_grad(0)) {
-        const at::Tensor scaled = w_scale.numel() > 1 ? dy * w_scale : dy;
-        dx = at::mm(scaled.to(type), w_codes.to(type)).to(at::kFloat);
-        if (w_scale.numel() == 1) dx.mul_(w_scale);
-      }
-      if (ctx->needs_input_grad(1)) {
-        const at::Tensor scaled = x_scale.numel() > 1 ? dy * x_scale.unsqueeze(1) : dy;
-        dw = at::mm(scaled.to(type).t(), x_codes.to(type)).to(at::kFloat);
-        if (x_scale.numel() == 1) dw.mul_(x_scale);
+      if (bfloat16) {
+        std::tie(dx, dw) = bfloat16_gradients(dy.contiguous(), x_codes, x_scale, w_codes, w_scale,
+                                              ctx->needs_input_grad(0), ctx->needs_input_grad(1));
+      } else {
+        if (ctx->needs_input_grad(0)) dx = at::mm(dy * w_scale, w_codes.to(at::kFloat));
+        if (ctx->needs_input_grad(1))
+          dw = at::mm((dy * x_scale.unsqueeze(1)).t(), x_codes.to(at::kFloat));
       }
     } else {
       if (ctx->needs_input_grad(0)) dx = product(dy, saved[1], bfloat16);
@@ -157,8 +182,10 @@ Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK,
     gate = x_RK.lerp(gate, context.lambda);
     operand.codes_int8 = at::Tensor();
   }
-  if (!want_integer) operand.codes_int8 = at::Tensor();
-  if (!operand.codes_int8.defined()) materialise_value(operand, x_RK, *format);
+  if (!want_integer || !operand.codes_int8.defined()) {
+    materialise_value(operand, x_RK, *format);
+    operand.codes_int8 = at::Tensor();
+  }
   return Activation{std::move(operand), gate};
 }
 

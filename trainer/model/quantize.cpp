@@ -158,10 +158,10 @@ Status check_codes_shape(const lua::Quantized& returned, const at::Tensor& like,
 }
 
 // The exact integer form exists for one scale or one a row, without offset.
-bool has_row_scales(const Operand& operand) {
+bool has_row_scales(const Operand& operand, int64_t rows) {
   return !operand.offset.defined() && (operand.flat_group == 0 || operand.scale.dim() == 0) &&
          (operand.scale.dim() == 0 || (operand.scale.dim() == 2 && operand.scale.size(1) == 1 &&
-                                       operand.scale.size(0) == operand.codes.size(0)));
+                                       operand.scale.size(0) == rows));
 }
 
 std::string code_at(const at::Tensor& codes, int64_t index) {
@@ -207,6 +207,7 @@ Status take_codebook(const lua::Quantized& returned, const at::Tensor& w_NK,
 
 void materialise_value(Operand& operand, const at::Tensor& like, const lua::Format& format) {
   if (operand.value.defined()) return;
+  if (!operand.codes.defined()) operand.codes = operand.codes_int8.to(at::kFloat);
   operand.value = operand.codes * spread(operand.scale, like, format, operand.flat_group);
   if (operand.offset.defined())
     operand.value = operand.value + spread(operand.offset, like, format, operand.flat_group);
@@ -246,7 +247,7 @@ Result<Operand> weight_operand(const lua::Quantized& returned, const at::Tensor&
   materialise_value(operand, w_NK, format);
   BITLOOP_TRY(take_surrogate(returned, w_NK, place, operand));
 
-  if (const int factor = integer_factor(format.levels); factor > 0 && has_row_scales(operand)) {
+  if (const int factor = integer_factor(format.levels); factor > 0 && has_row_scales(operand, w_NK.size(0))) {
     operand.codes_int8 = at::empty(operand.codes.sizes(), operand.codes.options().dtype(at::kChar));
     kernels::pack_int8(operand.codes.data_ptr<float>(), operand.codes.numel(),
                        static_cast<float>(factor), -127, 127,
@@ -278,13 +279,14 @@ Result<Operand> activation_operand(const lua::Quantized& returned, const at::Ten
     return place.error("rejected",
                        fmt::format("{} is not an integer in [{}, {}] ({} bits)", code_at(raw, bad),
                                    low, high, format.activation_bits));
-  operand.codes = raw.round();
   BITLOOP_TRY(take_scales(returned, x_RK, format, true, place, operand));
   BITLOOP_TRY(take_surrogate(returned, x_RK, place, operand));
-  if (operand.codes_int8.defined() && has_row_scales(operand))
+  if (operand.codes_int8.defined() && has_row_scales(operand, x_RK.size(0))) {
     operand.int8_scale = operand.scale.reshape({-1});
-  else
+  } else {
     operand.codes_int8 = at::Tensor();
+    operand.codes = raw.round();
+  }
   return operand;
 }
 

@@ -37,11 +37,11 @@ struct Operand {
 // is not finite itself; messages name the function and the layer, and say what was expected.
 Result<Operand> make_weight_operand(const lua::Quantized& returned, const at::Tensor& w_NK,
                                     const lua::Format& format, const std::string& layer_name);
-// The value of an activation operand is left undefined where the integer form exists;
-// materialise_value makes it.
+// Codes and value of an activation operand are left undefined where the integer form exists;
+// materialise_value makes them.
 Result<Operand> make_activation_operand(const lua::Quantized& returned, const at::Tensor& x_RK,
                                         const lua::Format& format, const std::string& layer_name);
-// Computes operand.value if it is not there yet; `like` is the tensor that was quantised.
+// Computes operand.codes and operand.value if they are not there yet; `like` is the tensor that was quantised.
 void materialise_value(Operand& operand, const at::Tensor& like, const lua::Format& format);
 
 }  // namespace bitloop::trainer

@@ -1,8 +1,10 @@
 #include "trainer/kernels/codes.h"
 
+#include <c10/util/BFloat16.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -78,6 +80,50 @@ TEST(ScaleProducts, EqualsTheFormula) {
   EXPECT_EQ(y, (std::vector<float>{10.5f, 19.75f, 34.5f, 18, 22.5f, -6}));
   scale_products(acc.data(), x.data(), 0, w.data(), 0, nullptr, 2, 3, y.data());
   EXPECT_EQ(y, (std::vector<float>{0.5f, -1, 1.5f, 2, 2.5f, -3}));
+}
+
+uint16_t as_bfloat16(float value) { return c10::BFloat16(value).x; }  // LibTorch's rounding
+
+TEST(ScaleToBfloat16, RoundsTheScaledGradientAsLibTorchDoes) {
+  constexpr int64_t kRows = 37, kCols = 19;
+  std::vector<float> dy(kRows * kCols), row(kRows), column(kCols);
+  for (size_t i = 0; i < dy.size(); ++i)
+    dy[i] = std::ldexp(std::sin(static_cast<float>(i) * 1.7f), static_cast<int>(i % 40) - 20);
+  dy[5] = 0.0f, dy[6] = -0.0f, dy[7] = std::numeric_limits<float>::infinity(), dy[8] = 1e-42f;
+  for (size_t r = 0; r < row.size(); ++r) row[r] = 0.01f * static_cast<float>(r + 1);
+  for (size_t c = 0; c < column.size(); ++c) column[c] = 1.0f / static_cast<float>(c + 3);
+  for (const int64_t stride : {0, 1}) {
+    std::vector<uint16_t> by_row(dy.size()), by_column(dy.size());
+    scale_to_bfloat16(dy.data(), row.data(), stride, column.data(), stride, kRows, kCols,
+                      by_row.data(), by_column.data());
+    for (int64_t r = 0; r < kRows; ++r)
+      for (int64_t c = 0; c < kCols; ++c) {
+        const auto i = static_cast<size_t>(r * kCols + c);
+        ASSERT_EQ(by_row[i], as_bfloat16(dy[i] * row[static_cast<size_t>(r * stride)])) << i;
+        ASSERT_EQ(by_column[i], as_bfloat16(dy[i] * column[static_cast<size_t>(c * stride)])) << i;
+      }
+  }
+}
+
+TEST(ScaleToBfloat16, LeavesOutWhatIsNotWantedAndKeepsNan) {
+  const std::vector<float> dy = {std::numeric_limits<float>::quiet_NaN(), 2.0f};
+  const float one = 1.0f;
+  std::vector<uint16_t> out(2);
+  scale_to_bfloat16(dy.data(), &one, 0, nullptr, 0, 1, 2, out.data(), nullptr);
+  EXPECT_TRUE(std::isnan(static_cast<float>(c10::BFloat16(out[0], c10::BFloat16::from_bits()))));
+  EXPECT_EQ(out[1], as_bfloat16(2.0f));
+  scale_to_bfloat16(dy.data(), nullptr, 0, &one, 0, 1, 2, nullptr, out.data());
+  EXPECT_EQ(out[1], as_bfloat16(2.0f));
+}
+
+TEST(Int8ToBfloat16, HoldsEveryCodeExactly) {
+  std::vector<int8_t> codes(256);
+  std::iota(codes.begin(), codes.end(), static_cast<int8_t>(-128));
+  std::vector<uint16_t> out(256);
+  int8_to_bfloat16(codes.data(), 256, out.data());
+  for (size_t i = 0; i < 256; ++i)
+    EXPECT_EQ(static_cast<float>(c10::BFloat16(out[i], c10::BFloat16::from_bits())),
+              static_cast<float>(codes[i]));
 }
 
 }  // namespace

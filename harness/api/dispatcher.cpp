@@ -8,18 +8,28 @@
 
 #include "harness/api/problem.h"
 #include "harness/base/text.h"
+#include "harness/sessions/request_keys.h"
 
 namespace bitloop::api {
 namespace {
 
-constexpr size_t kMaxAnswers = 4096;
+constexpr size_t kMaxAnswers = 1000;
+constexpr size_t kMaxAnswerBytes = size_t{32} << 20;
+constexpr size_t kEntryBytes = 1024;  // an entry's own, roughly
 constexpr size_t kMaxKeyBytes = 255;
 
-std::string unquote(std::string_view tag) {
+std::string unquote_one(std::string_view tag) {
   if (tag.starts_with("W/")) tag.remove_prefix(2);
   if (tag.size() >= 2 && tag.front() == '"' && tag.back() == '"')
     tag = tag.substr(1, tag.size() - 2);
   return std::string(tag);
+}
+
+// The tags of If-Match without their quotes, separated by commas.
+std::string unquote(std::string_view list) {
+  std::vector<std::string> tags;
+  for (const std::string& item : split(list, ',')) tags.push_back(unquote_one(single_line(item)));
+  return join(tags, ",");
 }
 
 // Whether "localhost:8080", "127.0.0.1", "[::1]:1" or "http://localhost" names this machine's
@@ -59,11 +69,25 @@ std::shared_ptr<AnswerCache::Entry> AnswerCache::entry(const std::string& key) {
   slot = std::make_shared<Entry>();
   auto made = slot;
   order_.push_back(key);
-  if (order_.size() > kMaxAnswers) {
-    entries_.erase(order_.front());
-    order_.pop_front();
-  }
+  if (order_.size() > kMaxAnswers) forget_oldest();
   return made;
+}
+
+void AnswerCache::settled(const std::string& key, const std::shared_ptr<Entry>& entry,
+                          size_t bytes) {
+  const std::lock_guard guard(mutex_);
+  const auto found = entries_.find(key);
+  if (found == entries_.end() || found->second != entry) return;  // pushed out meanwhile
+  bytes_ += bytes - entry->bytes;
+  entry->bytes = bytes;
+  while (bytes_ > kMaxAnswerBytes && order_.size() > 1) forget_oldest();
+}
+
+void AnswerCache::forget_oldest() {
+  const auto oldest = entries_.find(order_.front());
+  bytes_ -= oldest->second->bytes;
+  entries_.erase(oldest);
+  order_.pop_front();
 }
 
 Response Dispatcher::dispatch(const RawRequest& raw) {
@@ -99,45 +123,52 @@ Response Dispatcher::dispatch(const RawRequest& raw) {
 
 Response Dispatcher::handle_once(const Route& route, const RawRequest& raw,
                                  std::map<std::string, std::string> parameters) {
-  if (raw.idempotency_key.empty() || route.method == "GET")
-    return handle(route, raw, std::move(parameters));
-  if (raw.idempotency_key.size() > kMaxKeyBytes)
+  if (raw.idempotency_key.empty() || route.method == "GET") {
+    const Result<Response> handled = handle(route, raw, std::move(parameters));
+    return handled ? *handled : problem_response(handled.error());
+  }
+  const bool visible =
+      std::ranges::all_of(raw.idempotency_key, [](char c) { return c > ' ' && c < 127; });
+  if (!visible || raw.idempotency_key.size() > kMaxKeyBytes)
     return problem_response(
-        {"invalid_request",
-         fmt::format("Idempotency-Key must be at most {} bytes.", kMaxKeyBytes)});
-  const auto entry = answers_.entry(raw.path + "\n" + raw.idempotency_key);
+        {"invalid_idempotency_key",
+         fmt::format("Idempotency-Key must be 1 to {} visible ASCII characters, without spaces.",
+                     kMaxKeyBytes)});
+  const std::string name = raw.path + "\n" + raw.idempotency_key;
+  const auto entry = answers_.entry(name);
   const std::lock_guard guard(entry->mutex);
-  if (entry->response && entry->body != raw.body)
-    return problem_response(
-        {"key_reused", "This Idempotency-Key was used with another body; take a new one."});
+  if (entry->response && entry->body != raw.body) return problem_response(sessions::key_reused());
   if (!entry->response) {
-    Response response = handle(route, raw, std::move(parameters));
-    if (response.status >= 500) return response;  // nothing was settled: the client may try again
+    const Result<Response> handled = handle(route, raw, std::move(parameters));
+    Response response = handled ? *handled : problem_response(handled.error());
+    // After a failure nothing is settled: the client may try again. Nor after the refusal of a key
+    // that an earlier process has seen: the request that it belongs to may still be repeated.
+    const bool foreign = !handled && handled.error().code == "key_reused";
+    if (response.status >= 500 || foreign) return response;
     entry->body = raw.body;
+    answers_.settled(name, entry, kEntryBytes + raw.body.size() + response.body.size());
     entry->response = std::move(response);
   }
   return *entry->response;
 }
 
-Response Dispatcher::handle(const Route& route, const RawRequest& raw,
-                            std::map<std::string, std::string> parameters) {
-  const auto answer = [&]() -> Result<Response> {
-    if (!raw.body.empty() && !is_json_type(raw.content_type))
-      return fail("unsupported_media_type",
-                  "Send the body with the header Content-Type: application/json.");
-    Request request;
-    request.method = raw.method;
-    request.path = raw.path;
-    request.parameters = std::move(parameters);
-    request.if_match = unquote(raw.if_match);
-    request.idempotency_key = raw.idempotency_key;
-    BITLOOP_ASSIGN(query, parse_query(raw.query, route.query));
-    request.query = std::move(query);
-    BITLOOP_ASSIGN(body, parse_body(raw.body, route.body));
-    request.body = std::move(body);
-    return route.handler(request);
-  }();
-  return answer ? *answer : problem_response(answer.error());
+Result<Response> Dispatcher::handle(const Route& route, const RawRequest& raw,
+                                    std::map<std::string, std::string> parameters) {
+  if (!raw.body.empty() && !is_json_type(raw.content_type))
+    return fail("unsupported_media_type",
+                "Send the body with the header Content-Type: application/json.");
+  Request request;
+  request.method = raw.method;
+  request.path = raw.path;
+  request.parameters = std::move(parameters);
+  request.raw_body = raw.body;
+  request.if_match = unquote(raw.if_match);
+  request.idempotency_key = raw.idempotency_key;
+  BITLOOP_ASSIGN(query, parse_query(raw.query, route.query));
+  request.query = std::move(query);
+  BITLOOP_ASSIGN(body, parse_body(raw.body, route.body));
+  request.body = std::move(body);
+  return route.handler(request);
 }
 
 }  // namespace bitloop::api

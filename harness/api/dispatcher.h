@@ -29,22 +29,29 @@ struct RawRequest {
   std::string origin = {};  // of the web page that asks; empty: no page
 };
 
-// Remembers the first answer to each Idempotency-Key for as long as the process lives (the newest
-// 4096). A repeat that arrives while the first is being worked on waits for it.
+// Remembers the first answer to each Idempotency-Key for as long as the process lives, refusals
+// included: the newest 1000, in at most 32 MiB. A repeat that arrives while the first is being
+// worked on waits for it. What was done, the service finds in the journal when it is not here.
 class AnswerCache {
  public:
   struct Entry {
     std::mutex mutex;  // held while the first request is worked on
     std::string body;
     std::optional<Response> response;
+    size_t bytes = 0;  // guarded by the cache
   };
   std::shared_ptr<Entry> entry(const std::string& key);
+  // The entry holds its answer now, of so many bytes.
+  void settled(const std::string& key, const std::shared_ptr<Entry>& entry, size_t bytes);
 
  private:
+  void forget_oldest();
+
   std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Entry>>
       entries_;  // shared: an entry in use may be pushed out
   std::deque<std::string> order_;
+  size_t bytes_ = 0;
 };
 
 // Thread-safe.
@@ -53,14 +60,14 @@ class Dispatcher {
   explicit Dispatcher(std::vector<Route> routes) : routes_(std::move(routes)) {}
 
   // Never throws. Codes of its own: "route_not_found", "method_not_allowed" (with Allow),
-  // "unsupported_media_type", "key_reused" (an Idempotency-Key with another body), "internal",
-  // those of parse_body.
+  // "unsupported_media_type", "invalid_idempotency_key", "key_reused" (with another body),
+  // "internal", those of parse_body.
   Response dispatch(const RawRequest& raw);
   const std::vector<Route>& routes() const { return routes_; }
 
  private:
-  Response handle(const Route& route, const RawRequest& raw,
-                  std::map<std::string, std::string> parameters);
+  Result<Response> handle(const Route& route, const RawRequest& raw,
+                          std::map<std::string, std::string> parameters);
   Response handle_once(const Route& route, const RawRequest& raw,
                        std::map<std::string, std::string> parameters);
 

@@ -13,7 +13,7 @@ constexpr std::pair<std::string_view, int> kStatuses[] = {
     {"session_not_found", 404},      {"task_not_found", 404},     {"test_not_found", 404},
     {"file_not_found", 404},         {"unknown_session", 404},    {"unknown_commit", 404},
     {"method_not_allowed", 405},     {"test_running", 409},       {"session_closed", 409},
-    {"no_tests_left", 409},          {"test_failed", 409},        {"key_reused", 409},
+    {"no_tests_left", 409},          {"test_failed", 409},        {"session_read_only", 403},
     {"journal_conflict", 409},       {"commit_mismatch", 412},    {"body_too_large", 413},
     {"unsupported_media_type", 415}, {"io_error", 500},           {"journal_failed", 500},
     {"journal_unreadable", 500},     {"journal_read_only", 500},  {"bad_preset", 500},

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "harness/api/problem.h"
 #include "harness/base/text.h"
@@ -53,10 +54,14 @@ Error unknown_field(std::string_view name, const std::vector<Field>& fields) {
                                  shown, join(names, ", "))};
 }
 
-Status check_range(const Field& field, int64_t value) {
-  if (value >= field.min && value <= field.max) return {};
+std::unexpected<Error> out_of_range(const Field& field, std::string_view value) {
   return fail("invalid_value", fmt::format("'{}' must be between {} and {}, got {}.", field.name,
                                            field.min, field.max, value));
+}
+
+Status check_range(const Field& field, int64_t value) {
+  if (value >= field.min && value <= field.max) return {};
+  return out_of_range(field, std::to_string(value));
 }
 
 Status check_type(const Field& field, const json& value) {
@@ -66,11 +71,23 @@ Status check_type(const Field& field, const json& value) {
                   fmt::format("'{}' must be a string, got {}.", field.name, value.type_name()));
     return {};
   }
+  if (!value.is_number())
+    return fail("invalid_type",
+                fmt::format("'{}' must be an integer, got {}.", field.name, value.type_name()));
+  // With a point, an exponent or more than 64 bits the parser makes a floating-point number of it.
+  if (value.is_number_float()) {
+    const auto number = value.get<double>();
+    if (number < static_cast<double>(field.min) || number > static_cast<double>(field.max))
+      return out_of_range(field, value.dump());
+    return fail("invalid_type",
+                std::trunc(number) == number
+                    ? fmt::format("'{}' must be an integer, got {}; write it without point and "
+                                  "exponent.",
+                                  field.name, value.dump())
+                    : fmt::format("'{}' must be an integer, got a fraction.", field.name));
+  }
   if (value.is_number_unsigned() && value.get<uint64_t>() > uint64_t{INT64_MAX})
-    return check_range(field, INT64_MAX);
-  if (!value.is_number_integer())
-    return fail("invalid_type", fmt::format("'{}' must be an integer, got {}.", field.name,
-                                            value.is_number() ? "a fraction" : value.type_name()));
+    return out_of_range(field, value.dump());
   return check_range(field, value.get<int64_t>());
 }
 
@@ -155,6 +172,8 @@ Result<json> parse_body(std::string_view text, const std::vector<Field>& fields)
       return fail("invalid_json", fmt::format("The body is not valid JSON (near byte {}); send one "
                                               "JSON object in UTF-8.",
                                               error.byte));
+    } catch (const json::out_of_range&) {
+      return fail("invalid_value", "The body holds a number beyond all numbers (over 1e308).");
     }
   }
   if (!document.is_object())
@@ -180,6 +199,7 @@ Result<json> parse_query(const std::multimap<std::string, std::string>& pairs,
     if (field->type == FieldType::kInteger) {
       int64_t number = 0;
       const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+      if (error == std::errc::result_out_of_range) return out_of_range(*field, text.substr(0, 60));
       if (error != std::errc{} || end != text.data() + text.size())
         return fail("invalid_type", fmt::format("'{}' must be an integer.", field->name));
       value = number;

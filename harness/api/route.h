@@ -36,6 +36,7 @@ struct Request {
   std::map<std::string, std::string> parameters;    // of the path pattern, by name
   nlohmann::json query = nlohmann::json::object();  // validated: fields that were given, typed
   nlohmann::json body = nlohmann::json::object();   // the same
+  std::string raw_body;                             // as it was sent
   std::string if_match;                             // header If-Match without quotes, or ""
   std::string idempotency_key;                      // header Idempotency-Key, or ""
 

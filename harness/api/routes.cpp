@@ -50,6 +50,10 @@ Result<int64_t> test_of(const Request& request) {
   return std::stoll(text);
 }
 
+sessions::Terms terms_of(const Request& request) {
+  return {request.if_match, request.idempotency_key, request.raw_body};
+}
+
 std::optional<int64_t> query_number(const Request& request, const char* name) {
   const auto found = request.query.find(name);
   return found == request.query.end() ? std::nullopt : std::optional(found->get<int64_t>());
@@ -84,7 +88,7 @@ Result<Response> create_session(Service& service, const Request& request) {
   session.quantizer = request.text("quantizer").value_or("ternary");
   session.tests = request.number("tests");
   session.agent = request.text("agent").value_or("");
-  const auto created = service.create(session);
+  const auto created = service.create(session, terms_of(request));
   auto response = answer(created, 201);
   if (created) response->headers.emplace_back("Location", "/v1/sessions/" + created->id);
   return response;
@@ -102,7 +106,7 @@ Result<Response> edit_file(Service& service, const Request& request) {
   edit.old_str = request.text("old_str");
   edit.new_str = request.text("new_str");
   edit.description = request.text("description").value_or("");
-  return answer(service.edit(id_of(request), edit, request.if_match));
+  return answer(service.edit(id_of(request), edit, terms_of(request)));
 }
 
 Result<Response> revert(Service& service, const Request& request) {
@@ -110,13 +114,13 @@ Result<Response> revert(Service& service, const Request& request) {
   const auto commit = request.text("commit");
   if (test.has_value() == commit.has_value())
     return fail("missing_field", "Give either 'test' or 'commit', to say what to go back to.");
-  if (test) return answer(service.revert_to_test(id_of(request), *test, request.if_match));
-  return answer(service.revert_to_commit(id_of(request), *commit, request.if_match));
+  if (test) return answer(service.revert_to_test(id_of(request), *test, terms_of(request)));
+  return answer(service.revert_to_commit(id_of(request), *commit, terms_of(request)));
 }
 
 Result<Response> start_test(Service& service, const Request& request) {
   const auto started = service.start_test(id_of(request), request.text("description").value_or(""),
-                                          request.if_match);
+                                          terms_of(request));
   auto response = answer(started, 202);
   if (started)
     response->headers.emplace_back(
@@ -277,7 +281,7 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
                     "application/json",
                     [&service](const Request& request) {
                       return answer(service.undo(id_of(request), request.number("n").value_or(1),
-                                                 request.if_match));
+                                                 terms_of(request)));
                     }});
   routes.push_back({"POST",
                     "/v1/sessions/{id}/revert",
@@ -299,7 +303,7 @@ void add_tests(std::vector<Route>& routes, Service& service) {
                     200,
                     "application/json",
                     [&service](const Request& request) -> Result<Response> {
-                      BITLOOP_ASSIGN(document, service.check(id_of(request)));
+                      BITLOOP_ASSIGN(document, service.check(id_of(request), terms_of(request)));
                       return json_response(document);
                     }});
   routes.push_back({"POST",
@@ -353,7 +357,7 @@ void add_tests(std::vector<Route>& routes, Service& service) {
        200,
        "application/json",
        [&service](const Request& request) {
-         return answer(service.submit(id_of(request), *request.number("test"), request.if_match));
+         return answer(service.submit(id_of(request), *request.number("test"), terms_of(request)));
        }});
 }
 

@@ -54,6 +54,13 @@ Error git_error(int code, std::string_view what, std::string_view otherwise) {
                fmt::format("{}: {} (libgit2 error {})", what, words, code)};
 }
 
+std::string content_id(std::string_view content) {
+  start_git();
+  git_oid id;
+  if (git_odb_hash(&id, content.data(), content.size(), GIT_OBJECT_BLOB) != 0) return "";
+  return to_hex(id);
+}
+
 std::string to_hex(const git_oid& id) {
   char text[GIT_OID_HEXSZ + 1];
   return git_oid_tostr(text, sizeof text, &id);

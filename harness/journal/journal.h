@@ -26,6 +26,9 @@
 
 namespace bitloop::journal {
 
+// What git calls a content (`git hash-object --stdin`): 40 hexadecimal digits.
+std::string content_id(std::string_view content);
+
 class Journal {
  public:
   // Opens <workspace>/journal.git for writing, making it if needed. The lock must outlive the

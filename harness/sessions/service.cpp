@@ -95,19 +95,32 @@ std::vector<std::shared_ptr<Session>> Service::Impl::all() const {
   return list;
 }
 
-Status Service::Impl::check_changeable(const Session& session, Expected expected) const {
+Status Service::Impl::check_writable(const Session& session, const Terms& terms) const {
+  if (session.state.type == "local")
+    return fail("session_read_only",
+                fmt::format("Session {} holds the runs of `bitloop train` and can only be read "
+                            "here; create a session of your own.",
+                            session.state.id));
+  const std::vector<std::string> expected = split(terms.expected, ',');
+  const bool matches = std::ranges::any_of(
+      expected, [&](const auto& tag) { return tag == "*" || tag == session.head; });
+  if (!terms.expected.empty() && !matches)
+    return fail("commit_mismatch",
+                fmt::format("The session is at commit {}, not at {}; view the file and try again.",
+                            session.head, terms.expected.substr(0, 60)));
   if (session.state.closed)
     return fail("session_closed",
                 fmt::format("Session {} is closed; create a new one to go on.", session.state.id));
+  return {};
+}
+
+Status Service::Impl::check_changeable(const Session& session, const Terms& terms) const {
+  BITLOOP_TRY(check_writable(session, terms));
   if (const TestRecord* test = session.state.running_test())
     return fail(
         "test_running",
         fmt::format("Test #{} is running; wait for it (GET …/tests/{}?wait=30), then try again.",
                     test->number, test->number));
-  if (!expected.empty() && expected != "*" && expected != session.head)
-    return fail("commit_mismatch",
-                fmt::format("The session is at commit {}, not at {}; view the file and try again.",
-                            session.head, expected.substr(0, 60)));
   return {};
 }
 
@@ -119,6 +132,7 @@ Status Service::Impl::commit(Session& session, journal::Event event, SessionStat
   session.state = std::move(state);
   session.document = std::move(document);
   session.head = std::move(id);
+  if (session.keys) session.keys->add(event.kind, event.trailers, session.head);
   session.changed.notify_all();
   return {};
 }
@@ -178,7 +192,13 @@ Result<tasks::Task> Service::task(std::string_view name) const {
                                             name.substr(0, 60), join(names, ", ")));
 }
 
-Result<SessionView> Service::create(const NewSession& request) {
+Result<SessionView> Service::create(const NewSession& request, const Terms& terms) {
+  std::unique_lock<std::mutex> creation;
+  if (!terms.key.empty()) {
+    creation = std::unique_lock(impl_->creation_mutex);
+    BITLOOP_ASSIGN(before, impl_->created_before(terms));
+    if (before) return std::move(*before);
+  }
   BITLOOP_ASSIGN(task, this->task(request.task));
   BITLOOP_ASSIGN(text, impl_->files.quantizer(request.quantizer));
   if (request.tests && *request.tests > task.tests)
@@ -187,6 +207,11 @@ Result<SessionView> Service::create(const NewSession& request) {
         fmt::format("The task '{}' allows {} test(s) a session; `tests` may lower that, not raise "
                     "it to {}.",
                     task.name, task.tests, *request.tests));
+  const std::string framed = fmt::format("|{}|", request.agent);  // keeps its outer spaces
+  if (is_valid_utf8(framed) && single_line(framed) != framed)
+    return fail("invalid_text",
+                "ERROR: agent holds a control character, such as a tab or a line end; give a name "
+                "of one line.");
   BITLOOP_ASSIGN(agent, editor::clean_text(request.agent, "agent", kMaxAgentBytes));
   BITLOOP_ASSIGN(document, editor::Document::parse(text));
 
@@ -197,6 +222,10 @@ Result<SessionView> Service::create(const NewSession& request) {
   state.type = "agent";
   state.created = utc_now();
   state.tests_total = request.tests.value_or(task.tests);
+  if (!terms.key.empty()) {
+    state.created_key = terms.key;
+    state.created_request = journal::content_id(terms.request);
+  }
 
   journal::Event event;
   event.kind = "session";
@@ -204,6 +233,7 @@ Result<SessionView> Service::create(const NewSession& request) {
   event.trailers = {{"Bitloop-Task", task.name},
                     {"Bitloop-Quantizer", request.quantizer},
                     {"Bitloop-Agent", agent}};
+  RequestKeys::mark(event, terms.key, terms.request);
   event.candidate = document.text();
 
   while (true) {
@@ -275,7 +305,7 @@ Result<FileView> Service::view(std::string_view id, std::string_view path,
 }
 
 Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request,
-                                 Expected expected) {
+                                 const Terms& terms) {
   BITLOOP_ASSIGN(session, impl_->find(id));
   if (request.path != kCandidate) {
     if (impl_->files.find(request.path) != nullptr)
@@ -290,7 +320,9 @@ Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request
                  editor::clean_text(request.description, "description", kMaxDescriptionBytes));
 
   const std::lock_guard guard(session->mutex);
-  BITLOOP_TRY(impl_->check_changeable(*session, expected));
+  BITLOOP_ASSIGN(before, impl_->done_before(*session, "edit", terms));
+  if (before) return impl_->edit_again(*session, *before);
+  BITLOOP_TRY(impl_->check_changeable(*session, terms));
   BITLOOP_ASSIGN(edited, apply(session->document, request));
   SessionState state = session->state;
   state.undo.push_back(session->head);
@@ -299,15 +331,18 @@ Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request
   event.sentence = commit_sentence(edited.message);
   event.body = description;
   event.trailers = {{"Bitloop-Op", request.op}, {"Bitloop-Region", edited.region}};
+  RequestKeys::mark(event, terms.key, terms.request);
   BITLOOP_TRY(
       impl_->commit(*session, std::move(event), std::move(state), std::move(edited.document)));
   return EditAnswer{edited.message, session->head, session->document.editable(), edited.view};
 }
 
-Result<EditAnswer> Service::undo(std::string_view id, int64_t count, Expected expected) {
+Result<EditAnswer> Service::undo(std::string_view id, int64_t count, const Terms& terms) {
   BITLOOP_ASSIGN(session, impl_->find(id));
   const std::lock_guard guard(session->mutex);
-  BITLOOP_TRY(impl_->check_changeable(*session, expected));
+  BITLOOP_ASSIGN(before, impl_->done_before(*session, "undo", terms));
+  if (before) return impl_->edit_again(*session, *before);
+  BITLOOP_TRY(impl_->check_changeable(*session, terms));
   SessionState state = session->state;
   if (count < 1 || static_cast<size_t>(count) > state.undo.size())
     return fail("nothing_to_undo",
@@ -322,43 +357,44 @@ Result<EditAnswer> Service::undo(std::string_view id, int64_t count, Expected ex
   const std::string message = editor::undo_message(document, count);
   event.sentence = commit_sentence(message);
   event.trailers = {{"Bitloop-Edits", std::to_string(count)}};
+  RequestKeys::mark(event, terms.key, terms.request);
   BITLOOP_TRY(impl_->commit(*session, std::move(event), std::move(state), std::move(document)));
   return impl_->whole_answer(*session, message);
 }
 
-Result<EditAnswer> Service::Impl::revert(std::string_view id, const std::string& commit_id,
-                                         std::string_view target, Expected expected) {
-  BITLOOP_ASSIGN(session, find(id));
+Result<EditAnswer> Service::Impl::revert(Session& session, const std::string& commit_id,
+                                         std::string_view target, const Terms& terms) {
   BITLOOP_ASSIGN(snapshot, journal->read(commit_id));
   BITLOOP_ASSIGN(document, editor::Document::parse(snapshot.candidate));
-  const std::lock_guard guard(session->mutex);
-  BITLOOP_TRY(check_changeable(*session, expected));
   journal::Event event;
   event.kind = "revert";
   const std::string message = editor::revert_message(document, target);
   event.sentence = commit_sentence(message);
   event.trailers = {{"Bitloop-Reverted-To", commit_id}};
-  BITLOOP_TRY(commit(*session, std::move(event), session->state, std::move(document)));
-  return whole_answer(*session, message);
+  RequestKeys::mark(event, terms.key, terms.request);
+  BITLOOP_TRY(commit(session, std::move(event), session.state, std::move(document)));
+  return whole_answer(session, message);
 }
 
-Result<EditAnswer> Service::revert_to_test(std::string_view id, int64_t test, Expected expected) {
+Result<EditAnswer> Service::revert_to_test(std::string_view id, int64_t test, const Terms& terms) {
   BITLOOP_ASSIGN(session, impl_->find(id));
-  std::string commit;
-  {
-    const std::lock_guard guard(session->mutex);
-    BITLOOP_TRY(impl_->check_changeable(*session, expected));
-    BITLOOP_ASSIGN(found, session->state.find_test(test));
-    commit = found->commit;
-  }
-  return impl_->revert(id, commit, fmt::format("test #{}", test), expected);
+  const std::lock_guard guard(session->mutex);
+  BITLOOP_ASSIGN(before, impl_->done_before(*session, "revert", terms));
+  if (before) return impl_->edit_again(*session, *before);
+  BITLOOP_TRY(impl_->check_changeable(*session, terms));
+  BITLOOP_ASSIGN(found, session->state.find_test(test));
+  return impl_->revert(*session, found->commit, fmt::format("test #{}", test), terms);
 }
 
 Result<EditAnswer> Service::revert_to_commit(std::string_view id, std::string_view commit,
-                                             Expected expected) {
-  BITLOOP_TRY(impl_->find(id));
-  BITLOOP_ASSIGN(found, impl_->journal->find(id, commit));
-  return impl_->revert(id, found.id, "commit " + found.id.substr(0, 12), expected);
+                                             const Terms& terms) {
+  BITLOOP_ASSIGN(session, impl_->find(id));
+  const std::lock_guard guard(session->mutex);
+  BITLOOP_ASSIGN(before, impl_->done_before(*session, "revert", terms));
+  if (before) return impl_->edit_again(*session, *before);
+  BITLOOP_TRY(impl_->check_changeable(*session, terms));
+  BITLOOP_ASSIGN(found, impl_->journal->find(session->state.id, commit));
+  return impl_->revert(*session, found.id, "commit " + found.id.substr(0, 12), terms);
 }
 
 nlohmann::json Service::results() const {

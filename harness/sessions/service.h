@@ -5,9 +5,10 @@
 // rebuilds everything else (sessions, the ledger, which runs to adopt) from it. All functions may
 // be called from any thread; sessions do not wait for each other.
 //
-// Codes that several operations share: "session_not_found"; "session_closed" (submitted: nothing
-// changes any more); "test_running" (the candidate of a running test is not touched);
-// "commit_mismatch" (see Expected); those of the journal ("journal_failed", "disk_full").
+// Codes that several operations share: "session_not_found"; "session_read_only" (the session of the
+// command line is written by the command line alone); "session_closed" (submitted: nothing changes
+// any more); "test_running" (the candidate of a running test is not touched); "commit_mismatch" and
+// "key_reused" (see Terms); those of the journal ("journal_failed", "disk_full").
 #pragma once
 
 #include <filesystem>
@@ -109,8 +110,18 @@ struct LocalRun {
   std::optional<int64_t> seed;
 };
 
-// The commit that the client believes to be the session's newest (If-Match); empty: any.
-using Expected = std::string_view;
+// Under which terms a client asks for a change; all of it may be empty.
+struct Terms {
+  // If-Match: the commits, separated by commas, one of which must be the session's newest; "*":
+  // any.
+  std::string expected = {};
+  // Idempotency-Key: a request that was done under this key is not done again but answered as it
+  // was then, also by a later process: the key stands in the commit of the event. Each session
+  // remembers the newest RequestKeys::kMost; what was refused changed nothing and is not
+  // remembered.
+  std::string key = {};
+  std::string request = {};  // the request's body: another one under the same key is "key_reused"
+};
 
 class Service {
  public:
@@ -123,8 +134,9 @@ class Service {
   // Error: "task_not_found".
   Result<tasks::Task> task(std::string_view name) const;
 
-  // Errors: "task_not_found", "unknown_quantizer", "too_many_tests", "invalid_text".
-  Result<SessionView> create(const NewSession& request);
+  // Errors: "task_not_found", "unknown_quantizer", "too_many_tests", "invalid_text" (also a tab or
+  // a line end in `agent`).
+  Result<SessionView> create(const NewSession& request, const Terms& terms = {});
   std::vector<SessionView> list() const;
   Result<SessionView> get(std::string_view id) const;
   // Oldest first.
@@ -135,21 +147,21 @@ class Service {
                         std::optional<int64_t> start_line, std::optional<int64_t> end_line) const;
   // Errors: "file_read_only", "file_not_found", "missing_field", "unknown_op", those of
   // editor/edits.h.
-  Result<EditAnswer> edit(std::string_view id, const EditRequest& request, Expected expected = {});
+  Result<EditAnswer> edit(std::string_view id, const EditRequest& request, const Terms& terms = {});
   // Takes back the last `count` edits. Error: "nothing_to_undo".
-  Result<EditAnswer> undo(std::string_view id, int64_t count, Expected expected = {});
+  Result<EditAnswer> undo(std::string_view id, int64_t count, const Terms& terms = {});
   // The candidate as it was at a test or a commit of this session. Errors: "test_not_found",
   // "unknown_commit".
-  Result<EditAnswer> revert_to_test(std::string_view id, int64_t test, Expected expected = {});
+  Result<EditAnswer> revert_to_test(std::string_view id, int64_t test, const Terms& terms = {});
   Result<EditAnswer> revert_to_commit(std::string_view id, std::string_view commit,
-                                      Expected expected = {});
+                                      const Terms& terms = {});
 
   // The free pre-flight: runs to its end. The document is {ok, findings, bits_per_weight, ms}.
   // Error: "infrastructure".
-  Result<nlohmann::ordered_json> check(std::string_view id);
+  Result<nlohmann::ordered_json> check(std::string_view id, const Terms& terms = {});
   // Charges and queues a test. Error: "no_tests_left".
   Result<TestView> start_test(std::string_view id, std::string_view description,
-                              Expected expected = {});
+                              const Terms& terms = {});
   // A test as it is now, or, while it runs, after up to `wait_ms` milliseconds. Error:
   // "test_not_found".
   Result<TestView> test(std::string_view id, int64_t number, int64_t wait_ms = 0) const;
@@ -158,7 +170,7 @@ class Service {
   Result<std::string> run_file(std::string_view id, int64_t test, const char* name) const;
   // Final: binds the test's commit and closes the session. Errors: "test_not_found", "test_failed"
   // (only `ok` can be submitted), "test_running".
-  Result<TestView> submit(std::string_view id, int64_t test, Expected expected = {});
+  Result<TestView> submit(std::string_view id, int64_t test, const Terms& terms = {});
 
   // The ledger.
   nlohmann::json results() const;  // a list of objects

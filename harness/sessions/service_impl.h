@@ -1,9 +1,9 @@
-// The service's insides, shared by service.cpp (files and edits) and service_tests.cpp (checks,
-// tests, submissions).
+// The service's insides, shared by service.cpp (files and edits), service_runs.cpp (checks, tests,
+// submissions), service_repeats.cpp (answers given before) and startup.cpp.
 //
 // Locks: `sessions_mutex` guards the map alone and is never held while another lock is taken or a
 // file is written. Each session has a mutex of its own, held for a read or for one commit;
-// `changed` is notified after every commit.
+// `changed` is notified after every commit. `creation_mutex` is taken before any of them.
 #pragma once
 
 #include <atomic>
@@ -19,6 +19,7 @@
 #include "harness/journal/journal.h"
 #include "harness/ledger/ledger.h"
 #include "harness/sessions/files.h"
+#include "harness/sessions/request_keys.h"
 #include "harness/sessions/service.h"
 #include "harness/sessions/state.h"
 
@@ -32,8 +33,9 @@ struct Session {
   std::condition_variable changed;
   // All below: guarded by mutex.
   SessionState state;
-  editor::Document document;  // the candidate
-  std::string head;           // the newest commit
+  editor::Document document;        // the candidate
+  std::string head;                 // the newest commit
+  std::optional<RequestKeys> keys;  // read from the journal when a request with a key comes
 };
 
 struct Service::Impl {
@@ -43,9 +45,11 @@ struct Service::Impl {
   Result<std::shared_ptr<Session>> find(std::string_view id) const;
   std::vector<std::shared_ptr<Session>> all() const;
 
-  // Errors that keep a session from changing: closed, testing, or not at the expected commit.
-  // Requires: session locked.
-  Status check_changeable(const Session& session, Expected expected) const;
+  // Errors that keep a session from being written to: the command line's, not at the expected
+  // commit, closed. Requires: session locked.
+  Status check_writable(const Session& session, const Terms& terms) const;
+  // The same, and those that keep its candidate from changing: testing. Requires: session locked.
+  Status check_changeable(const Session& session, const Terms& terms) const;
   // Commits an event with this state and candidate, and makes them the session's. Requires: session
   // locked.
   Status commit(Session& session, journal::Event event, SessionState state,
@@ -53,11 +57,29 @@ struct Service::Impl {
 
   // The answer after the candidate changed as a whole (undo, revert). Requires: session locked.
   EditAnswer whole_answer(const Session& session, std::string message) const;
-  Result<EditAnswer> revert(std::string_view id, const std::string& commit, std::string_view target,
-                            Expected expected);
+  // Requires: session locked.
+  Result<EditAnswer> revert(Session& session, const std::string& commit, std::string_view target,
+                            const Terms& terms);
   SessionView describe(const Session& session) const;  // Requires: session locked
   TestView describe(const Session& session,
                     const TestRecord& test) const;  // Requires: session locked
+
+  // The commit of the event of this kind that was done under the terms' key, or nothing. Error:
+  // "key_reused". Requires: session locked.
+  Result<std::optional<std::string>> done_before(Session& session, std::string_view kind,
+                                                 const Terms& terms) const;
+  // What was answered when these commits were made.
+  // Requires: session locked.
+  Result<EditAnswer> edit_again(const Session& session, const std::string& commit) const;
+  Result<TestView> test_again(const std::string& commit) const;
+  Result<TestView> submission_again(const std::string& commit) const;
+  // Requires: session locked.
+  Result<nlohmann::ordered_json> check_again(const Session& session,
+                                             const std::string& commit) const;
+  // The session that was made under this key, as it was when it was made. Error: "key_reused".
+  Result<std::optional<SessionView>> created_before(const Terms& terms) const;
+  // A session as it was at one of its commits.
+  Result<std::unique_ptr<Session>> as_of(const std::string& commit) const;
 
   // Start-up.
   Status load_sessions();
@@ -67,7 +89,7 @@ struct Service::Impl {
   // Commits test-started, then queues the run. Requires: session locked.
   Result<TestView> begin_test(const std::shared_ptr<Session>& session, const tasks::Task& task,
                               const nlohmann::json& preset, int64_t seed,
-                              std::string_view description);
+                              std::string_view description, const Terms& terms);
   // Writes the end of a test: commit, then row, then wake-up. Tries again while the disk refuses.
   void finish_test(const std::shared_ptr<Session>& session, int64_t number,
                    const jobs::Verdict& verdict);
@@ -83,6 +105,7 @@ struct Service::Impl {
   mutable std::mutex sessions_mutex;
   std::map<std::string, std::shared_ptr<Session>, std::less<>>
       sessions;                              // shared: readers outlive the map's lock
+  std::mutex creation_mutex;                 // a session is made once under a key
   std::counting_semaphore<> check_slots{2};  // checks beside a running test
   std::atomic<bool> stopping{false};
   std::unique_ptr<jobs::Queue> queue;  // last: its threads use all of the above

@@ -39,12 +39,20 @@ std::string render_state(const SessionState& state) {
                      {"description", test.description},
                      {"row", test.running() ? json() : ledger::to_json(test.row)}});
   const nlohmann::ordered_json document = {
-      {"schema_version", 1},      {"id", state.id},
-      {"task", state.task},       {"quantizer", state.quantizer},
-      {"agent", state.agent},     {"type", state.type},
-      {"created", state.created}, {"tests_total", state.tests_total},
-      {"closed", state.closed},   {"submitted", state.submitted ? json(*state.submitted) : json()},
-      {"undo", state.undo},       {"tests", tests},
+      {"schema_version", 1},
+      {"id", state.id},
+      {"task", state.task},
+      {"quantizer", state.quantizer},
+      {"agent", state.agent},
+      {"type", state.type},
+      {"created", state.created},
+      {"created_key", state.created_key},
+      {"created_request", state.created_request},
+      {"tests_total", state.tests_total},
+      {"closed", state.closed},
+      {"submitted", state.submitted ? json(*state.submitted) : json()},
+      {"undo", state.undo},
+      {"tests", tests},
   };
   return document.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
 }
@@ -59,6 +67,8 @@ Result<SessionState> parse_state(const std::string& text) {
     state.agent = document.at("agent");
     state.type = document.at("type");
     state.created = document.at("created");
+    state.created_key = document.value("created_key", "");  // older workspaces have none
+    state.created_request = document.value("created_request", "");
     state.tests_total = document.at("tests_total");
     state.closed = document.at("closed");
     if (!document.at("submitted").is_null()) state.submitted = document["submitted"].get<int64_t>();

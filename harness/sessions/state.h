@@ -36,7 +36,9 @@ struct SessionState {
   std::string agent;
   std::string type;  // the ledger's column: "agent" or "local"
   std::string created;
-  int64_t tests_total = 0;  // the budget
+  std::string created_key;      // the Idempotency-Key that it was made under, "" without one
+  std::string created_request;  // journal::content_id of that request's body
+  int64_t tests_total = 0;      // the budget
   bool closed = false;
   std::optional<int64_t> submitted;
   std::vector<std::string> undo;  // for each edit not taken back: the commit before it

@@ -14,7 +14,8 @@ BAD_EDITS = [
     ("10 MB", b'{"op": "' + b"x" * 10_000_000 + b'"}', 413, "body_too_large"),
     ("a wrong type", {**REPLACE, "start_line": "3"}, 422, "invalid_type"),
     ("a fraction", {**REPLACE, "start_line": 3.5}, 422, "invalid_type"),
-    ("a huge number", {**REPLACE, "start_line": 2**80}, 422, None),
+    ("a huge number", {**REPLACE, "start_line": 2**80}, 422, "invalid_value"),
+    ("a number beyond all", b'{"op":"replace","path":"candidate.lua","start_line":1e999,"end_line":3}', 422, "invalid_value"),
     ("null", {**REPLACE, "content": None}, 422, "invalid_type"),
     ("an unknown field", {**REPLACE, "force": True}, 422, "unknown_field"),
     ("a field of another op", {**REPLACE, "old_str": "x"}, 422, "unknown_field"),
@@ -63,6 +64,8 @@ def test_a_bad_edit(session, name, body, status, code):
     ("POST", "/v1/sessions", {"task": "none"}, 404, "task_not_found"),
     ("POST", "/v1/sessions", {"task": "quick", "quantizer": "../ternary"}, 422, "unknown_quantizer"),
     ("POST", "/v1/sessions", {"task": "quick", "tests": 0}, 422, "invalid_value"),
+    ("POST", "/v1/sessions", {"task": "quick", "tests": 1e30}, 422, "invalid_value"),
+    ("POST", "/v1/sessions", {"task": "quick", "agent": "a\tb"}, 422, "invalid_text"),
     ("GET", "/v1/results?limit=3", None, 422, "unknown_field"),
 ])
 def test_a_bad_request(host, method, path, body, status, code):

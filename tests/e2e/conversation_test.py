@@ -120,7 +120,7 @@ def test_a_repeated_request_with_a_key_is_done_once(session):
     again = session.post("/tests", {}, headers={"Idempotency-Key": "a"})
     assert (first.status, first.json) == (again.status, again.json)
     other = session.post("/tests", {"description": "x"}, headers={"Idempotency-Key": "a"})
-    assert other.status == 409 and other["code"] == "key_reused"
+    assert other.status == 422 and other["code"] == "key_reused"
     session.wait(1)
     assert session.get()["tests_left"] == 2
 

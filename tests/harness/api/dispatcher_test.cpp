@@ -92,7 +92,33 @@ TEST_F(DispatcherTest, AKeyIsAnsweredOnce) {
   EXPECT_EQ(calls_, 1);
   EXPECT_EQ(code_of(post(R"({"name":"x"})", "k")), "key_reused");
   EXPECT_NE(post("{}", "other").body, first.body);
-  EXPECT_EQ(code_of(post("{}", std::string(256, 'k'))), "invalid_request");
+}
+
+TEST_F(DispatcherTest, AKeyIsVisibleAscii) {
+  EXPECT_EQ(post("{}", std::string(255, '~')).status, 201);
+  for (const std::string& key : {std::string(256, 'k'), std::string("a b"), std::string("\xc3\xa9"),
+                                 std::string("a\tb"), std::string("\x7f")}) {
+    const Response refused = post("{}", key);
+    EXPECT_EQ(refused.status, 422) << key;
+    EXPECT_EQ(code_of(refused), "invalid_idempotency_key") << key;
+  }
+  EXPECT_EQ(calls_, 1);
+}
+
+TEST_F(DispatcherTest, FewLargeAnswersAreKept) {
+  const std::string large(700'000, ' ');
+  for (int i = 0; i < 60; ++i) post(large, "k" + std::to_string(i));
+  EXPECT_EQ(calls_, 60);
+  post(large, "k59");
+  EXPECT_EQ(calls_, 60);
+  post(large, "k0");  // pushed out: the service's own memory is in the journal
+  EXPECT_EQ(calls_, 61);
+}
+
+TEST_F(DispatcherTest, IfMatchMayBeAList) {
+  const Response response = dispatcher_.dispatch(
+      {.method = "POST", .path = "/things", .if_match = R"( "a" , W/"b","c")", .body = {}});
+  EXPECT_EQ(nlohmann::json::parse(response.body)["if_match"], "a,b,c");
 }
 
 TEST_F(DispatcherTest, ARefusalIsKeptButAFailureIsNot) {

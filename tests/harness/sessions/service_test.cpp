@@ -91,7 +91,8 @@ TEST_F(ServiceTest, WhatCannotBeCreated) {
   EXPECT_EQ(service_->create({.task = "quick", .quantizer = "nope"}).error().code,
             "unknown_quantizer");
   EXPECT_EQ(service_->create({.task = "quick", .tests = 4}).error().code, "too_many_tests");
-  EXPECT_EQ(service_->create({.task = "quick", .agent = "a\x01"}).error().code, "invalid_text");
+  for (const char* agent : {"a\x01", "a\tb", "a\n", "a\r\nb", "a\u0085b", "\u2028", "\xff"})
+    EXPECT_EQ(service_->create({.task = "quick", .agent = agent}).error().code, "invalid_text");
   EXPECT_TRUE(service_->list().empty());
 }
 
@@ -136,9 +137,28 @@ TEST_F(ServiceTest, AnExpectedCommitMustBeTheNewest) {
   const std::string id = create();
   const std::string first = head(id);
   const EditRequest edit{.path = "candidate.lua", .op = "insert", .after_line = 1, .content = "x"};
-  ASSERT_TRUE(service_->edit(id, edit, first));
-  EXPECT_EQ(service_->edit(id, edit, first).error().code, "commit_mismatch");
-  EXPECT_TRUE(service_->edit(id, edit, "*"));
+  ASSERT_TRUE(service_->edit(id, edit, {first}));
+  EXPECT_EQ(service_->edit(id, edit, {first}).error().code, "commit_mismatch");
+  EXPECT_TRUE(service_->edit(id, edit, {"*"}));
+  EXPECT_TRUE(service_->edit(id, edit, {first + "," + head(id)}));
+}
+
+TEST_F(ServiceTest, EveryWriteLooksAtTheExpectedCommit) {
+  const std::string id = create();
+  const std::string start = head(id);
+  ASSERT_TRUE(say(id, "x"));
+  test(id);
+  const std::string newest = head(id);
+  const Terms old{start};
+  for (const auto& code :
+       {service_->undo(id, 1, old).error().code, service_->revert_to_test(id, 1, old).error().code,
+        service_->revert_to_commit(id, start, old).error().code,
+        service_->check(id, old).error().code, service_->start_test(id, "", old).error().code,
+        service_->submit(id, 1, old).error().code})
+    EXPECT_EQ(code, "commit_mismatch");
+  EXPECT_EQ(head(id), newest);
+  ASSERT_TRUE(service_->check(id, {newest}));
+  EXPECT_TRUE(service_->submit(id, 1, {head(id)}));
 }
 
 TEST_F(ServiceTest, RevertGoesToATestOrACommitOfThisSession) {
@@ -266,6 +286,93 @@ TEST_F(ServiceTest, ALocalRunIsARowOfSessionLocal) {
   EXPECT_EQ(row["quantizer"], "mine");
   open();
   EXPECT_EQ(service_->results().size(), 1u);
+
+  const std::string before = head("local");
+  for (const auto& code :
+       {say("local", "x").error().code, service_->undo("local", 1).error().code,
+        service_->revert_to_test("local", 1).error().code,
+        service_->revert_to_commit("local", before).error().code,
+        service_->check("local").error().code, service_->start_test("local", "").error().code,
+        service_->submit("local", 1).error().code})
+    EXPECT_EQ(code, "session_read_only");
+  EXPECT_EQ(head("local"), before);
+}
+
+// Each kind of request under a key, then again by the next process: the same answer, nothing done.
+TEST_F(ServiceTest, ARequestIsDoneOnceUnderItsKeyAlsoAfterARestart) {
+  const Terms begin{.key = "k", .request = R"({"task":"quick"})"};
+  const auto session = service_->create({.task = "quick", .agent = "a"}, begin);
+  ASSERT_TRUE(session) << session.error().message;
+  const std::string id = session->id;
+  const std::string start = session->commit;
+  const EditRequest change{
+      .path = "candidate.lua", .op = "insert", .after_line = 1, .content = "FAKE_SLEEP=0.2"};
+  const Terms key{.key = "k", .request = "{}"};
+  const auto edited = service_->edit(id, change, key);
+  const auto checked = service_->check(id, key);
+  const auto started = service_->start_test(id, "d", key);
+  ASSERT_TRUE(edited && checked && started);
+  ASSERT_EQ(service_->test(id, 1, 60'000)->status, "ok");
+  const auto undone = service_->undo(id, 1, key);
+  const auto reverted = service_->revert_to_test(id, 1, key);
+  const Terms other_key{.key = "other", .request = "{}"};
+  const auto gone_back = service_->revert_to_commit(id, start, other_key);
+  const auto submitted = service_->submit(id, 1, key);
+  ASSERT_TRUE(undone && reverted && gone_back && submitted);
+  const std::string end = head(id);
+
+  const auto same_edit = [](const Result<EditAnswer>& again, const Result<EditAnswer>& first) {
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(again->message, first->message);
+    EXPECT_EQ(again->commit, first->commit);
+    EXPECT_EQ(again->editable, first->editable);
+    EXPECT_EQ(again->view, first->view);
+  };
+  const auto same_test = [](const Result<TestView>& again, const Result<TestView>& first) {
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(again->test, first->test);
+    EXPECT_EQ(again->status, first->status);
+    EXPECT_EQ(again->message, first->message);
+    EXPECT_EQ(again->metrics, first->metrics);
+    EXPECT_EQ(again->commit, first->commit);
+    EXPECT_EQ(again->tests_left, first->tests_left);
+  };
+  for (int process = 0; process < 2; ++process) {
+    const auto again = service_->create({.task = "quick", .agent = "a"}, begin);
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(again->id, id);
+    EXPECT_EQ(again->commit, start);
+    EXPECT_EQ(again->state, "open");
+    EXPECT_EQ(again->tests_left, session->tests_left);
+    EXPECT_EQ(again->files[0].lines, session->files[0].lines);
+    same_edit(service_->edit(id, change, key), edited);
+    same_edit(service_->undo(id, 1, key), undone);
+    same_edit(service_->revert_to_test(id, 1, key), reverted);
+    same_edit(service_->revert_to_commit(id, start, other_key), gone_back);
+    same_test(service_->start_test(id, "d", key), started);
+    same_test(service_->submit(id, 1, key), submitted);
+    EXPECT_EQ(*service_->check(id, key), *checked);
+
+    const Terms reused{.key = "k", .request = "{ }"};
+    for (const auto& code :
+         {service_->create({.task = "quick"}, reused).error().code,
+          service_->edit(id, change, reused).error().code,
+          service_->undo(id, 1, reused).error().code, service_->check(id, reused).error().code,
+          service_->start_test(id, "", reused).error().code,
+          service_->submit(id, 1, reused).error().code})
+      EXPECT_EQ(code, "key_reused");
+    EXPECT_EQ(head(id), end);
+    EXPECT_EQ(service_->list().size(), 1u);
+    open();
+  }
+}
+
+TEST_F(ServiceTest, WhatWasRefusedUnderAKeyMayBeTriedAgain) {
+  const std::string id = create();
+  const Terms key{.key = "k", .request = "{}"};
+  EXPECT_EQ(service_->undo(id, 1, key).error().code, "nothing_to_undo");
+  ASSERT_TRUE(say(id, "x"));
+  EXPECT_TRUE(service_->undo(id, 1, key));
 }
 
 TEST_F(ServiceTest, ManyThreadsLoseNothing) {

@@ -49,14 +49,15 @@ bool Service::cancel(std::string_view id, int64_t test) {
   return impl_->queue->cancel(run_dir(id, test));
 }
 
-Result<nlohmann::ordered_json> Service::check(std::string_view id) {
+Result<nlohmann::ordered_json> Service::check(std::string_view id, const Terms& terms) {
   BITLOOP_ASSIGN(session, impl_->find(id));
   JobRequest request;
   std::string checked_commit;
   {
     const std::lock_guard guard(session->mutex);
-    if (session->state.closed)
-      return std::unexpected(impl_->check_changeable(*session, {}).error());
+    BITLOOP_ASSIGN(before, impl_->done_before(*session, "check", terms));
+    if (before) return impl_->check_again(*session, *before);
+    BITLOOP_TRY(impl_->check_writable(*session, terms));
     request.session = session->state.id;
     request.candidate = session->document.text();
     checked_commit = session->head;
@@ -89,6 +90,10 @@ Result<nlohmann::ordered_json> Service::check(std::string_view id) {
   if (document["bits_per_weight"].is_number())
     event.trailers.push_back(
         {"Bitloop-Bits-Per-Weight", format_number(document["bits_per_weight"])});
+  // An answer that is not to be found in the commit otherwise.
+  if (!terms.key.empty())
+    event.trailers.push_back({"Bitloop-Answer", document.dump(-1, ' ', true)});
+  RequestKeys::mark(event, terms.key, terms.request);
   const std::lock_guard guard(session->mutex);
   if (!session->state.closed)  // submitted meanwhile: the answer stands, the story has ended
     BITLOOP_TRY(impl_->commit(*session, std::move(event), session->state, session->document));
@@ -97,7 +102,8 @@ Result<nlohmann::ordered_json> Service::check(std::string_view id) {
 
 Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& shared,
                                            const tasks::Task& task, const nlohmann::json& preset,
-                                           int64_t seed, std::string_view description) {
+                                           int64_t seed, std::string_view description,
+                                           const Terms& terms) {
   Session& session = *shared;
   TestRecord test;
   test.number = static_cast<int64_t>(session.state.tests.size()) + 1;
@@ -111,6 +117,7 @@ Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& share
   event.body = test.description;
   event.trailers = {{"Bitloop-Test", std::to_string(test.number)},
                     {"Bitloop-Seed", std::to_string(seed)}};
+  RequestKeys::mark(event, terms.key, terms.request);
   SessionState state = session.state;
   state.tests.push_back(test);
   // Charged here: from this commit on the test counts, whatever happens to this process.
@@ -127,11 +134,13 @@ Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& share
 }
 
 Result<TestView> Service::start_test(std::string_view id, std::string_view description,
-                                     Expected expected) {
+                                     const Terms& terms) {
   BITLOOP_ASSIGN(session, impl_->find(id));
   BITLOOP_ASSIGN(text, editor::clean_text(description, "description", kMaxDescriptionBytes));
   const std::lock_guard guard(session->mutex);
-  BITLOOP_TRY(impl_->check_changeable(*session, expected));
+  BITLOOP_ASSIGN(before, impl_->done_before(*session, "test-started", terms));
+  if (before) return impl_->test_again(*before);
+  BITLOOP_TRY(impl_->check_changeable(*session, terms));
   if (session->state.tests_left() == 0)
     return fail(
         "no_tests_left",
@@ -141,7 +150,7 @@ Result<TestView> Service::start_test(std::string_view id, std::string_view descr
             session->state.tests_total));
   BITLOOP_ASSIGN(task, this->task(session->state.task));
   BITLOOP_ASSIGN(preset, tasks::load_preset(impl_->options.share_dir, task.preset));
-  return impl_->begin_test(session, task, preset, default_seed(task, preset), text);
+  return impl_->begin_test(session, task, preset, default_seed(task, preset), text, terms);
 }
 
 void Service::Impl::finish_test(const std::shared_ptr<Session>& session, int64_t number,
@@ -227,10 +236,12 @@ Result<std::string> Service::run_file(std::string_view id, int64_t test, const c
   return text;
 }
 
-Result<TestView> Service::submit(std::string_view id, int64_t number, Expected expected) {
+Result<TestView> Service::submit(std::string_view id, int64_t number, const Terms& terms) {
   BITLOOP_ASSIGN(session, impl_->find(id));
   const std::lock_guard guard(session->mutex);
-  BITLOOP_TRY(impl_->check_changeable(*session, expected));
+  BITLOOP_ASSIGN(before, impl_->done_before(*session, "submission", terms));
+  if (before) return impl_->submission_again(*before);
+  BITLOOP_TRY(impl_->check_changeable(*session, terms));
   BITLOOP_ASSIGN(test, session->state.find_test(number));
   if (test->status != "ok")
     return fail("test_failed",
@@ -250,6 +261,7 @@ Result<TestView> Service::submit(std::string_view id, int64_t number, Expected e
                     {"Bitloop-Status", test->status},
                     {"Bitloop-Val-Loss", number_text(test->row.val_loss)},
                     {"Bitloop-Candidate", test->commit}};
+  RequestKeys::mark(event, terms.key, terms.request);
   BITLOOP_TRY(impl_->commit(*session, std::move(event), std::move(state), std::move(document)));
   if (const auto marked = impl_->ledger->submit(id, number); !marked)
     spdlog::error("results.tsv: {}", marked.error().message);
@@ -283,7 +295,7 @@ Result<TestView> Service::start_local(const LocalRun& run) {
   session->state.task = run.task.name;
   session->state.quantizer = run.quantizer;
   const int64_t seed = run.seed ? *run.seed : default_seed(run.task, run.preset);
-  return impl_->begin_test(session, run.task, run.preset, seed, description);
+  return impl_->begin_test(session, run.task, run.preset, seed, description, {});
 }
 
 }  // namespace bitloop::sessions

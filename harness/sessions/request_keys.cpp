@@ -1,0 +1,62 @@
+#include "harness/sessions/request_keys.h"
+
+#include <fmt/format.h>
+
+#include "harness/journal/journal.h"
+
+namespace bitloop::sessions {
+namespace {
+
+constexpr const char* kKeyTrailer = "Bitloop-Idempotency-Key";
+constexpr const char* kRequestTrailer = "Bitloop-Request";  // content_id of the body
+
+std::string_view value_of(const std::vector<journal::Trailer>& trailers, std::string_view key) {
+  for (const journal::Trailer& trailer : trailers)
+    if (trailer.key == key) return trailer.value;
+  return "";
+}
+
+// A kind has no space.
+std::string index_of(std::string_view kind, std::string_view key) {
+  return fmt::format("{} {}", kind, key);
+}
+
+}  // namespace
+
+RequestKeys::RequestKeys(const std::vector<journal::Commit>& history) {
+  for (const journal::Commit& commit : history) add(commit.kind, commit.trailers, commit.id);
+}
+
+void RequestKeys::mark(journal::Event& event, std::string_view key, std::string_view request) {
+  if (key.empty()) return;
+  event.trailers.push_back({kKeyTrailer, std::string(key)});
+  event.trailers.push_back({kRequestTrailer, journal::content_id(request)});
+}
+
+void RequestKeys::add(std::string_view kind, const std::vector<journal::Trailer>& trailers,
+                      const std::string& commit) {
+  const std::string_view key = value_of(trailers, kKeyTrailer);
+  if (key.empty()) return;
+  const std::string index = index_of(kind, key);
+  const Done done{std::string(value_of(trailers, kRequestTrailer)), commit};
+  if (!done_.insert_or_assign(index, done).second) return;
+  order_.push_back(index);
+  if (order_.size() <= kMost) return;
+  done_.erase(order_.front());
+  order_.pop_front();
+}
+
+Result<std::optional<std::string>> RequestKeys::find(std::string_view kind, std::string_view key,
+                                                     std::string_view request) const {
+  const auto found = done_.find(index_of(kind, key));
+  if (found == done_.end()) return std::nullopt;
+  if (found->second.request != journal::content_id(request)) return std::unexpected(key_reused());
+  return found->second.commit;
+}
+
+Error key_reused() {
+  return {"key_reused",
+          "This Idempotency-Key was used with another body; take a new one for a new request."};
+}
+
+}  // namespace bitloop::sessions

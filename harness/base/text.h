@@ -17,6 +17,8 @@ bool is_valid_utf8(std::string_view text);
 std::string single_line(std::string_view text);
 // Shortest decimal that reads back to the same double (locale-free). NaN and infinities give "".
 std::string format_number(double value);
+// Insertions, deletions and changes of a byte that turn one text into the other (Levenshtein 1966).
+size_t edit_distance(std::string_view a, std::string_view b);
 // Now in UTC, ISO 8601 with milliseconds: 2026-01-31T12:34:56.789Z.
 std::string utc_now();
 // `bytes` bytes from the kernel's random source, in hexadecimal.

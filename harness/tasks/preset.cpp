@@ -176,19 +176,6 @@ std::string contradiction(const Json& preset) {
   return "";
 }
 
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, changed}));
-    }
-  }
-  return row[b.size()];
-}
-
 // The keys most like `wanted`. A bare last part ("learning_rate") counts as the whole.
 std::vector<std::string> nearest_keys(std::string_view wanted) {
   std::vector<std::pair<size_t, std::string>> ranked;

@@ -6,6 +6,7 @@
 
 #include "lua/runtime/protect.h"
 #include "lua/runtime/sha256.h"
+#include "lua/runtime/work_list.h"
 #include "lua/tensor/tensor_heap.h"
 
 namespace bitloop::lua {
@@ -27,7 +28,7 @@ void add_tensor(Sha256& hash, lua_State* L, int index) {
 }
 
 // Adds the value on top of the stack, notes it as work when it leads on, and pops it.
-void add_value(Sha256& hash, lua_State* L, int work, int seen) {
+void add_value(Sha256& hash, lua_State* L, WorkList& work) {
   const int type = lua_type(L, -1);
   add_plain(hash, type);
   switch (type) {
@@ -55,37 +56,22 @@ void add_value(Sha256& hash, lua_State* L, int work, int seen) {
     case LUA_TTABLE:
     case LUA_TFUNCTION:
       add_plain(hash, lua_topointer(L, -1));
-      lua_pushvalue(L, -1);
-      if (lua_rawget(L, seen) == LUA_TNIL) {
-        lua_pushvalue(L, -2);
-        lua_pushboolean(L, 1);
-        lua_rawset(L, seen);
-        lua_pushvalue(L, -2);
-        lua_rawseti(L, work, static_cast<lua_Integer>(lua_rawlen(L, work)) + 1);
-      }
-      lua_pop(L, 1);
       break;
     default:
       break;
   }
-  lua_pop(L, 1);
+  work.take();
 }
 
 }  // namespace
 
 std::string digest_reachable(lua_State* L, int index) {
   index = lua_absindex(L, index);
-  luaL_checkstack(L, 16, "digest");
   Sha256 hash;
-  lua_newtable(L);
-  const int work = lua_gettop(L);
-  lua_newtable(L);
-  const int seen = lua_gettop(L);
+  WorkList work(L);
   lua_pushvalue(L, index);
-  add_value(hash, L, work, seen);
-  for (lua_Integer next = 1; next <= static_cast<lua_Integer>(lua_rawlen(L, work)); ++next) {
-    lua_rawgeti(L, work, next);
-    const int item = lua_gettop(L);
+  add_value(hash, L, work);
+  while (const int item = work.next()) {
     if (lua_type(L, item) == LUA_TTABLE) {
       push_content(L, item);
       push_sorted_keys(L, item, false);
@@ -93,16 +79,14 @@ std::string digest_reachable(lua_State* L, int index) {
       for (lua_Integer i = 1; i <= count; ++i) {
         lua_rawgeti(L, item + 2, i);
         lua_pushvalue(L, -1);
-        add_value(hash, L, work, seen);
+        add_value(hash, L, work);
         lua_rawget(L, item + 1);
-        add_value(hash, L, work, seen);
+        add_value(hash, L, work);
       }
     } else {
-      for (int i = 1; lua_getupvalue(L, item, i) != nullptr; ++i) add_value(hash, L, work, seen);
+      for (int i = 1; lua_getupvalue(L, item, i) != nullptr; ++i) add_value(hash, L, work);
     }
-    lua_settop(L, item - 1);
   }
-  lua_settop(L, work - 1);
   return hash.finish();
 }
 

@@ -5,7 +5,8 @@
 
 #include <algorithm>
 #include <new>
-#include <numeric>
+
+#include "harness/base/text.h"
 
 namespace bitloop::lua {
 
@@ -62,21 +63,10 @@ std::string describe(lua_State* L, int index) {
 std::string nearest(std::string_view name, const std::vector<std::string_view>& candidates) {
   std::string_view best;
   size_t best_distance = std::max<size_t>(1, name.size() / 3) + 1;
-  std::vector<size_t> row;
-  for (std::string_view candidate : candidates) {
-    row.resize(candidate.size() + 1);
-    std::iota(row.begin(), row.end(), size_t{0});
-    for (size_t i = 0; i < name.size(); ++i) {
-      size_t diagonal = row[0];
-      row[0] = i + 1;
-      for (size_t j = 0; j < candidate.size(); ++j) {
-        const size_t change = diagonal + (name[i] == candidate[j] ? 0 : 1);
-        diagonal = row[j + 1];
-        row[j + 1] = std::min({change, row[j] + 1, row[j + 1] + 1});
-      }
-    }
-    if (row.back() < best_distance) {
-      best_distance = row.back();
+  for (const std::string_view candidate : candidates) {
+    const size_t distance = edit_distance(name, candidate);
+    if (distance < best_distance) {
+      best_distance = distance;
       best = candidate;
     }
   }

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "lua/runtime/work_list.h"
+
 namespace bitloop::lua {
 
 namespace {
@@ -69,23 +71,6 @@ Key make_key(lua_State* L, int index, bool strict) {
   return key;
 }
 
-// Appends the value on top of the stack to the work list unless it was seen, and pops it.
-void add_work(lua_State* L, int work, int seen) {
-  const int type = lua_type(L, -1);
-  if (type == LUA_TTABLE || type == LUA_TFUNCTION) {
-    lua_pushvalue(L, -1);
-    if (lua_rawget(L, seen) == LUA_TNIL) {
-      lua_pushvalue(L, -2);
-      lua_pushboolean(L, 1);
-      lua_rawset(L, seen);
-      lua_pushvalue(L, -2);
-      lua_rawseti(L, work, static_cast<lua_Integer>(lua_rawlen(L, work)) + 1);
-    }
-    lua_pop(L, 1);
-  }
-  lua_pop(L, 1);
-}
-
 }  // namespace
 
 bool is_protected(lua_State* L, int index) {
@@ -146,32 +131,23 @@ void protect(lua_State* L, int index, const char* what) {
 
 void protect_reachable(lua_State* L, int index, const char* what) {
   index = lua_absindex(L, index);
-  luaL_checkstack(L, 12, "protect_reachable");
-  lua_newtable(L);
-  const int work = lua_gettop(L);
-  lua_newtable(L);
-  const int seen = lua_gettop(L);
+  WorkList work(L);
   lua_pushvalue(L, index);
-  add_work(L, work, seen);
-  for (lua_Integer next = 1; next <= static_cast<lua_Integer>(lua_rawlen(L, work)); ++next) {
-    lua_rawgeti(L, work, next);
-    const int item = lua_gettop(L);
+  work.take();
+  while (const int item = work.next()) {
     if (lua_type(L, item) == LUA_TTABLE) {
       push_content(L, item);
       lua_pushnil(L);
       while (lua_next(L, -2)) {
         lua_pushvalue(L, -2);
-        add_work(L, work, seen);
-        add_work(L, work, seen);
+        work.take();
+        work.take();
       }
-      lua_pop(L, 1);
       protect(L, item, what);
     } else {
-      for (int i = 1; lua_getupvalue(L, item, i) != nullptr; ++i) add_work(L, work, seen);
+      for (int i = 1; lua_getupvalue(L, item, i) != nullptr; ++i) work.take();
     }
-    lua_settop(L, item - 1);
   }
-  lua_settop(L, work - 1);
 }
 
 void push_sorted_keys(lua_State* L, int index, bool strict) {

@@ -4,9 +4,39 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <algorithm>
+#include <map>
 #include <numbers>
+#include <string>
+#include <vector>
 
 namespace bitloop::trainer {
+
+namespace {
+
+// Windows [first, first + count) of the split.
+struct Piece {
+  int64_t first, count;
+};
+
+std::vector<Piece> pieces_of(int64_t windows, int64_t B, int64_t wanted) {
+  const int64_t full = windows / B, count = wanted > 0 ? std::min(wanted, full) : full;
+  std::vector<Piece> pieces;
+  for (int64_t k = 0; k < count; ++k) pieces.push_back({k * full / count * B, B});
+  if (wanted == 0 && windows % B != 0) pieces.push_back({full * B, windows % B});
+  return pieces;
+}
+
+ScoreGuard make_guard(const EvalOptions& options, const std::string& digest, int64_t rows) {
+  ScoreGuard guard;
+  guard.digest = digest;
+  if (options.reorder_rows) {
+    guard.order = at::randperm(rows, at::detail::createCPUGenerator(options.order_seed), at::kLong);
+    guard.inverse = at::argsort(guard.order);
+  }
+  return guard;
+}
+
+}  // namespace
 
 Result<EvalScore> evaluate(Gpt2& model, const TokenStream& validation, const EvalOptions& options,
                            ForwardContext context) {
@@ -15,31 +45,36 @@ Result<EvalScore> evaluate(Gpt2& model, const TokenStream& validation, const Eva
   context.lambda = 1.0;
   context.products = Products::kExact;
   const int64_t T = model.config().context, windows = validation_windows(validation, T);
-  const int64_t B = std::min(options.batch, windows), all = windows / B;
-  ScoreGuard guard;
+  const std::vector<Piece> pieces =
+      pieces_of(windows, std::min(options.batch, windows), options.batches);
+  std::map<int64_t, ScoreGuard> guards;  // by the number of windows: all batches, and the last
   if (options.guarded && context.quantizer != nullptr) {
-    guard.digest = context.quantizer->state_digest();
-    if (options.reorder_rows) {
-      guard.order =
-          at::randperm(B * T, at::detail::createCPUGenerator(options.order_seed), at::kLong);
-      guard.inverse = at::argsort(guard.order);
-    }
-    context.guard = &guard;
+    const std::string digest = context.quantizer->state_digest();
+    for (const Piece& piece : pieces)
+      if (!guards.contains(piece.count))
+        guards[piece.count] = make_guard(options, digest, piece.count * T);
+    context.guard = &guards.at(pieces.front().count);
   }
   BITLOOP_TRY(model.quantize_weights(context));
 
-  const int64_t count = options.batches > 0 ? std::min(options.batches, all) : all;
-  std::vector<double> losses(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t k = options.reversed ? count - 1 - i : i;
-    const Batch batch = validation_batch(validation, k * all / count * B, B, T);
+  std::vector<double> sums(pieces.size());
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const size_t k = options.reversed ? pieces.size() - 1 - i : i;
+    const auto [first, count] = pieces[k];
+    if (!guards.empty()) context.guard = &guards.at(count);
+    const Batch batch = validation_batch(validation, first, count, T);
     BITLOOP_ASSIGN(logits, model.forward(batch.inputs_BT, context));
-    losses[static_cast<size_t>(k)] =
+    const double mean =
         at::cross_entropy_loss(logits, batch.targets_BT.view({-1})).item<float>();
+    sums[k] = mean * static_cast<double>(count * T);
   }
   double sum = 0.0;
-  for (const double loss : losses) sum += loss;
-  return EvalScore{.loss = sum / static_cast<double>(count), .tokens = count * B * T};
+  int64_t tokens = 0;
+  for (size_t k = 0; k < pieces.size(); ++k) {
+    sum += sums[k];
+    tokens += pieces[k].count * T;
+  }
+  return EvalScore{.loss = sum / static_cast<double>(tokens), .tokens = tokens};
 }
 
 double bits_per_byte(double loss) { return loss / std::numbers::ln2; }

@@ -10,8 +10,9 @@
 namespace bitloop::trainer {
 
 struct EvalOptions {
-  int64_t batches = 0;       // at most so many batches, spread evenly over the split; 0: all
-  int64_t batch = 16;        // windows a batch, the same for every batch (all shapes are equal)
+  int64_t batches = 0;       // at most so many full batches, spread evenly over the split; 0: every
+                             // window, the last ones in a smaller batch
+  int64_t batch = 16;        // windows a batch
   bool reversed = false;     // visit the batches last to first: the sum, made in the order of their
                              // numbers, must not change
   bool guarded = false;      // for a score that counts: see ScoreGuard

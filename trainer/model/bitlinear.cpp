@@ -146,9 +146,8 @@ Status check_guard(const ForwardContext& context, const char* function, const Bi
 Result<lua::Quantized> call_activation_quant(BitLinear& layer, const at::Tensor& x_RK,
                                              const ForwardContext& context) {
   const lua::Context script = script_context(layer, context);
-  const bool reorder = context.guard != nullptr && context.guard->order.defined() &&
-                       context.guard->order.size(0) == x_RK.size(0);
-  if (!reorder) return context.quantizer->activation_quant(x_RK, script);
+  if (context.guard == nullptr || !context.guard->order.defined())
+    return context.quantizer->activation_quant(x_RK, script);
   BITLOOP_ASSIGN(returned, context.quantizer->activation_quant(
                                x_RK.index_select(0, context.guard->order), script));
   for (at::Tensor* tensor : {&returned.codes, &returned.scale, &returned.offset})

@@ -37,8 +37,8 @@ enum class Products {
 // compared with how they were when it was loaded, so nothing can be carried from the weights, or
 // from one batch, to another.
 struct ScoreGuard {
-  at::Tensor order;    // (R) int64, a permutation of the rows; undefined where a task allows scales
-                       // across rows
+  at::Tensor order;    // (R) int64, a permutation of the pass's rows; undefined where a task allows
+                       // scales across rows
   at::Tensor inverse;  // (R) int64
   std::string digest;  // of the freshly loaded candidate
 };

@@ -39,8 +39,10 @@ void lose_what_the_kernel_lacks(LayerSet& layers) {
 void give_folder(const std::filesystem::path& folder, uid_t uid, gid_t gid) {
   std::error_code error;
   (void)!::lchown(folder.c_str(), uid, gid);
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder, error))
-    (void)!::lchown(entry.path().c_str(), uid, gid);
+  // Stepped by hand: the range-for's ++ throws where a folder can't be read.
+  for (std::filesystem::recursive_directory_iterator entry(folder, error), end;
+       !error && entry != end; entry.increment(error))
+    (void)!::lchown(entry->path().c_str(), uid, gid);
 }
 
 }  // namespace

@@ -205,32 +205,29 @@ Finding audit_causality(Gpt2& model, lua::Quantizer& quantizer, const TokenStrea
 Finding audit_purity(Gpt2& model, lua::Quantizer& quantizer, lua::Quantizer& fresh,
                      const ForwardContext& scored) {
   at::NoGradGuard no_grad;
-  const std::vector<BitLinear*> layers = model.bitlinears();
-  BitLinear& layer = *layers.front();
-  const lua::Context context = probe_context(layer, scored);
-  const at::Tensor a = layer.weight.detach(), b = a.flip(0) * 1.5;
-  const auto verdict = [&](const char* function, const Result<std::string>& result) -> Finding {
-    if (!result) return failed("purity", result.error().code, result.error().message);
-    if (!result->empty())
-      return failed("purity", "rejected", fmt::format("{} {}", function, *result));
-    return passed("purity",
-                  "the same input gives the same result, in a fresh Lua state too, and nothing is "
-                  "remembered");
-  };
-  if (quantizer.has("weight_quant")) {
-    const auto call = [&](lua::Quantizer& q, const at::Tensor& w) {
+  for (const BitLinear* layer : model.bitlinears()) {
+    const lua::Context context = probe_context(*layer, scored);
+    const at::Tensor a = layer->weight.detach(), b = a.flip(0) * 1.5;
+    const auto weight = [&](lua::Quantizer& q, const at::Tensor& w) {
       return q.weight_quant(w, context);
     };
-    if (Finding found = verdict("weight_quant", impurity(call, quantizer, fresh, a, b)); !found.ok)
-      return found;
-  }
-  if (quantizer.has("activation_quant")) {
-    const auto call = [&](lua::Quantizer& q, const at::Tensor& x) {
+    const auto activation = [&](lua::Quantizer& q, const at::Tensor& x) {
       return q.activation_quant(x, context);
     };
-    return verdict("activation_quant", impurity(call, quantizer, fresh, a * 40, b * 40));
+    for (const char* function : {"weight_quant", "activation_quant"}) {
+      if (!quantizer.has(function)) continue;
+      const bool weights = function[0] == 'w';
+      const auto found = weights ? impurity(weight, quantizer, fresh, a, b)
+                                 : impurity(activation, quantizer, fresh, a * 40, b * 40);
+      if (!found) return failed("purity", found.error().code, found.error().message);
+      if (!found->empty())
+        return failed("purity", "rejected",
+                      fmt::format("{} (layer {}) {}", function, layer->layer.name, *found));
+    }
   }
-  return verdict("", std::string());
+  return passed("purity",
+                "the same input gives the same result, in a fresh Lua state too, and nothing is "
+                "remembered");
 }
 
 }  // namespace bitloop::trainer

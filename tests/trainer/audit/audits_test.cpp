@@ -130,6 +130,15 @@ TEST_F(AuditsTest, AConstantScaleDoesNot) {
   EXPECT_FALSE(leaks_);
 }
 
+TEST_F(AuditsTest, RememberingInOneLayerOnlyIsImpure) {
+  const Finding found = purity(
+      replaced(replaced(kTernaryLua, "local Q", "local calls = 0\nlocal Q"),
+               "local scale = w:abs()",
+               "if ctx.layer.index == 5 then calls = calls + 1 end\n  local scale = w:abs()"));
+  EXPECT_FALSE(found.ok);
+  EXPECT_THAT(found.detail, HasSubstr("h.1.attn.c_proj"));
+}
+
 TEST_F(AuditsTest, RememberingBetweenCallsIsImpure) {
   const std::string counting =
       replaced(replaced(kTernaryLua, "local Q", "local calls = 0\nlocal Q"),

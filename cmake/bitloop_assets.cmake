@@ -1,12 +1,16 @@
 # What the programs read at run time is copied to share/bitloop beside bin/, so that a program finds its files by its own
-# place (../share/bitloop) in the build tree and after installation alike. The data that scripts/setup unpacked is linked.
+# place (../share/bitloop) in the build tree and after installation alike. The data that scripts/setup unpacked is linked in
+# the build tree and copied by the installation.
 set(BITLOOP_SHARE_DIR "${BITLOOP_OUTPUT_DIR}/share/bitloop")
 add_custom_target(bitloop_assets ALL
-  COMMAND ${CMAKE_COMMAND} -E make_directory ${BITLOOP_SHARE_DIR}
-  COMMAND ${CMAKE_COMMAND} -E copy_directory ${PROJECT_SOURCE_DIR}/quantizers ${BITLOOP_SHARE_DIR}/quantizers
-  COMMAND ${CMAKE_COMMAND} -E copy_directory ${PROJECT_SOURCE_DIR}/trainer/presets ${BITLOOP_SHARE_DIR}/presets
-  COMMAND ${CMAKE_COMMAND} -E copy_directory ${PROJECT_SOURCE_DIR}/harness/tasks ${BITLOOP_SHARE_DIR}/tasks
-  COMMAND ${CMAKE_COMMAND} -E copy_if_different ${PROJECT_SOURCE_DIR}/program.md ${PROJECT_SOURCE_DIR}/docs/lua.md
-          ${PROJECT_SOURCE_DIR}/docs/model.md ${BITLOOP_SHARE_DIR}
-  COMMAND ${CMAKE_COMMAND} -E create_symlink ${BITLOOP_DEPS_DIR}/data ${BITLOOP_SHARE_DIR}/data
+  COMMAND ${CMAKE_COMMAND} -DSOURCE_DIR=${PROJECT_SOURCE_DIR} -DSHARE_DIR=${BITLOOP_SHARE_DIR}
+          -DDATA_DIR=${BITLOOP_DEPS_DIR}/data -P ${PROJECT_SOURCE_DIR}/cmake/copy_assets.cmake
   COMMENT "" VERBATIM)
+
+set(share "${CMAKE_INSTALL_DATADIR}/bitloop")
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/quantizers/ DESTINATION ${share}/quantizers FILES_MATCHING PATTERN "*.lua")
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/trainer/presets/ DESTINATION ${share}/presets FILES_MATCHING PATTERN "*.json")
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/harness/tasks/ DESTINATION ${share}/tasks FILES_MATCHING PATTERN "*.json")
+install(FILES ${PROJECT_SOURCE_DIR}/program.md ${PROJECT_SOURCE_DIR}/docs/lua.md ${PROJECT_SOURCE_DIR}/docs/model.md
+        DESTINATION ${share})
+install(DIRECTORY ${BITLOOP_DEPS_DIR}/data/ DESTINATION ${share}/data OPTIONAL)

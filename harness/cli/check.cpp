@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 
+#include <atomic>
 #include <chrono>
-#include <cstdlib>
+#include <csignal>
 #include <memory>
 
 #include "harness/base/paths.h"
+#include "harness/base/temporary_folder.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
 #include "harness/jobs/queue.h"
@@ -23,25 +25,16 @@ struct CheckOptions {
   bool allow_degraded = false;
 };
 
-// A folder for one run, removed at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "bitloop-check-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) != nullptr) path_ = pattern;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
+constexpr std::string_view kPrefix = "bitloop-check-";
+constexpr int kStopSignals[] = {SIGINT, SIGTERM, SIGHUP};
 
- private:
-  std::filesystem::path path_;
-};
+std::atomic<bool> interrupted{false};
+volatile std::sig_atomic_t received = 0;
+
+void on_signal(int signal) {
+  received = signal;
+  interrupted = true;
+}
 
 void print_findings(const nlohmann::ordered_json& document) {
   for (const auto& finding : document["findings"]) {
@@ -55,15 +48,23 @@ void print_findings(const nlohmann::ordered_json& document) {
              document["ms"].get<int64_t>());
 }
 
-int check(const CheckOptions& options) {
+int perform(const CheckOptions& options) {
   auto target = load_target(options.file, options.preset);
   if (!target) return report(target.error());
   if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
     return report(layers.error());
-  const TemporaryFolder folder;
-  if (folder.path().empty())
-    return report(
-        {"io_error", "No temporary folder can be made; set TMPDIR to one that can be written."});
+  std::error_code no_folder;
+  const std::filesystem::path parent = std::filesystem::temp_directory_path(no_folder);
+  for (const int signal : kStopSignals) std::signal(signal, on_signal);
+  // Those of checks that were killed; the runs in them end by themselves.
+  if (!no_folder) TemporaryFolder::remove_abandoned(parent, kPrefix, jobs::run_is_alive);
+  const auto folder =
+      no_folder ? fail("io_error", no_folder.message()) : TemporaryFolder::make(parent, kPrefix);
+  if (!folder)
+    return report({folder.error().code,
+                   fmt::format("No temporary folder can be made ({}); set TMPDIR to a folder that "
+                               "can be written.",
+                               folder.error().message)});
   sessions::JobRequest request{"check",
                                "local",
                                0,
@@ -75,8 +76,9 @@ int check(const CheckOptions& options) {
                                options.allow_degraded};
   const auto start = std::chrono::steady_clock::now();
   const jobs::Verdict verdict =
-      jobs::run_now(folder.path(), sessions::make_job(request), kTimeoutMs);
+      jobs::run_now(folder->path(), sessions::make_job(request), kTimeoutMs, &interrupted);
   const auto elapsed = std::chrono::steady_clock::now() - start;
+  if (interrupted) return report({"interrupted", "The check was interrupted."});
   if (verdict.status == sessions::kInfrastructure)
     return report({"infrastructure", verdict.message});
   const auto document = sessions::check_document(
@@ -88,6 +90,15 @@ int check(const CheckOptions& options) {
   if (document["ok"].get<bool>()) return kDone;
   fmt::print(stderr, "bitloop: the candidate failed its check: {}\n", verdict.status);
   return kCandidateFailed;
+}
+
+// Ends by the signal that interrupted it, as who sent it expects, once everything is tidied up.
+int check(const CheckOptions& options) {
+  const int code = perform(options);
+  if (received == 0) return code;
+  std::signal(received, SIG_DFL);
+  std::raise(received);
+  return code;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <optional>
 
 namespace bitloop::jobs {
 namespace {
@@ -107,24 +108,33 @@ bool Queue::cancel(const std::filesystem::path& run_dir) {
   return child != children_.end() && ::kill(child->second, SIGTERM) == 0;
 }
 
-Verdict run_now(const std::filesystem::path& run_dir, const nlohmann::json& job, int timeout_ms) {
+Verdict run_now(const std::filesystem::path& run_dir, const nlohmann::json& job, int timeout_ms,
+                const std::atomic<bool>* interrupted) {
   if (const auto written = write_job(run_dir, job); !written)
     return launch_failure(written.error());
   const auto launched = launch_supervisor(run_dir);
   if (!launched) return launch_failure(launched.error());
   const auto start = std::chrono::steady_clock::now();
-  bool asked = false;
+  std::optional<std::chrono::steady_clock::time_point> asked;  // when it was told to stop
+  bool cancelled = false;
   while (run_is_alive(run_dir)) {
     std::this_thread::sleep_for(kCheckPollInterval);
-    const auto elapsed = std::chrono::steady_clock::now() - start;
-    if (elapsed > std::chrono::milliseconds(timeout_ms) + 2s) {
+    const auto now = std::chrono::steady_clock::now();
+    if (asked && now - *asked > 2s) {
       ::kill(*launched, SIGKILL);
-    } else if (elapsed > std::chrono::milliseconds(timeout_ms) && !asked) {
+    } else if (!asked) {
+      cancelled = interrupted != nullptr && *interrupted;
+      if (!cancelled && now - start <= std::chrono::milliseconds(timeout_ms)) continue;
       ::kill(*launched, SIGTERM);
-      asked = true;
+      asked = now;
     }
   }
   wait_for_exit(*launched);
+  if (cancelled) {
+    Verdict verdict = infrastructure_verdict("The run was interrupted.");
+    verdict.status = "cancelled";
+    return verdict;
+  }
   if (asked) {
     Verdict verdict =
         infrastructure_verdict(fmt::format("The run did not end within {} s and was stopped.",

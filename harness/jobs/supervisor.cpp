@@ -98,7 +98,10 @@ Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool ou
   auto job_fd = job_descriptor(with_nonce);
   auto events = make_pipe();
   auto output = make_pipe();
-  if (!job_fd || !events || !output) return not_run("no descriptors are left on this machine", {});
+  for (const Error* error : {job_fd ? nullptr : &job_fd.error(), events ? nullptr : &events.error(),
+                             output ? nullptr : &output.error()})
+    if (error != nullptr)
+      return not_run(fmt::format("the run's descriptors cannot be made: {}", error->message), {});
 
   sandbox::Policy policy = make_policy(run, time_left, output_writable);
   policy.descriptors = {{output->write.get(), STDOUT_FILENO},

@@ -25,6 +25,9 @@
 
 namespace bitloop::sessions {
 
+// Begins the name of a check's folder in runs/.
+constexpr std::string_view kCheckPrefix = "check-";
+
 struct Session {
   Session(SessionState start, editor::Document candidate, std::string commit)
       : state(std::move(start)), document(std::move(candidate)), head(std::move(commit)) {}

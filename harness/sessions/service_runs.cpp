@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "harness/base/fd.h"
+#include "harness/base/temporary_folder.h"
 #include "harness/base/text.h"
 #include "harness/base/version.h"
 #include "harness/sessions/job.h"
@@ -21,15 +22,6 @@ using namespace std::chrono_literals;
 constexpr size_t kMaxDescriptionBytes = 4096;
 constexpr int kCheckTimeoutMs = 60'000;
 constexpr size_t kMaxRunFileBytes = size_t{256} << 20;
-
-// Removes a folder when it goes out of scope.
-struct TemporaryFolder {
-  std::filesystem::path path;
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-};
 
 std::string number_text(const ledger::Number& number) {
   return number ? format_number(*number) : "";
@@ -73,9 +65,11 @@ Result<nlohmann::ordered_json> Service::check(std::string_view id, const Terms& 
 
   impl_->check_slots.acquire();
   const auto start = std::chrono::steady_clock::now();
-  const TemporaryFolder folder{impl_->options.workspace / "runs" /
-                               fmt::format("check-{}-{}", request.session, random_hex(4))};
-  const jobs::Verdict verdict = jobs::run_now(folder.path, make_job(request), kCheckTimeoutMs);
+  const jobs::Verdict verdict = [&] {
+    const auto folder = TemporaryFolder::make(impl_->options.workspace / "runs", kCheckPrefix);
+    return folder ? jobs::run_now(folder->path(), make_job(request), kCheckTimeoutMs)
+                  : jobs::infrastructure_verdict(folder.error().message);
+  }();
   const auto elapsed = std::chrono::steady_clock::now() - start;
   impl_->check_slots.release();
   if (verdict.status == kInfrastructure) return fail("infrastructure", verdict.message);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "harness/base/temporary_folder.h"
 #include "harness/base/text.h"
 #include "harness/sessions/service_impl.h"
 
@@ -27,14 +28,6 @@ Status fill_commits(const journal::Journal& journal, SessionState& state) {
 Result<editor::Document> parse_candidate(const SessionState& state, std::string_view text) {
   if (state.type == "local") return editor::Document::read_only(text, std::string(kCandidate));
   return editor::Document::parse(text);
-}
-
-// A folder of a check whose host died: of no use to anybody once its run has ended.
-void remove_old_checks(const std::filesystem::path& runs) {
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(runs, ignored))
-    if (entry.path().filename().string().starts_with("check-") && !jobs::run_is_alive(entry.path()))
-      std::filesystem::remove_all(entry.path(), ignored);
 }
 
 }  // namespace
@@ -66,7 +59,8 @@ Result<std::unique_ptr<Service>> Service::open(const ServiceOptions& options) {
   impl->journal = std::move(journal);
   BITLOOP_TRY(impl->load_sessions());
   BITLOOP_TRY(impl->load_ledger());
-  remove_old_checks(settled.workspace / "runs");
+  // A folder of a check whose host died is of no use to anybody once its run has ended.
+  TemporaryFolder::remove_abandoned(settled.workspace / "runs", kCheckPrefix, jobs::run_is_alive);
   impl->queue = std::make_unique<jobs::Queue>(settled.jobs);
   impl->adopt_runs();
   return std::unique_ptr<Service>(new Service(std::move(impl)));

@@ -4,7 +4,9 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -34,6 +36,33 @@ def candidate(tmp_path):
 def one_sentence(text):
     assert text.startswith("bitloop: ") and text.count("\n") == 1
     return text
+
+
+def leftovers(tmp_path):
+    return [path.name for path in (tmp_path / "tmp").iterdir() if path.name.startswith("bitloop-check-")]
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_check_that_is_killed_leaves_no_folder(bitloop, candidate, tmp_path, signal_):
+    """SIGKILL cannot be caught: what it leaves, the next check removes, once the run in it has ended."""
+    (tmp_path / "tmp").mkdir()
+    settings = {**os.environ, "BITLOOP_SUPERVISOR": FAKE, "TMPDIR": str(tmp_path / "tmp")}
+    check = subprocess.Popen([BIN / "bitloop", "check", candidate("FAKE_SLEEP=1.5"), "--allow-degraded"], env=settings,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    runs = lambda: list((tmp_path / "tmp").glob("bitloop-check-*/events.jsonl"))
+    while not runs():
+        time.sleep(0.01)
+    check.send_signal(signal_)
+    assert check.wait(timeout=30) == -signal_
+    if signal_ == signal.SIGKILL:
+        run = runs()[0].parent
+        while not (run / "verdict.json").exists():
+            assert leftovers(tmp_path) == [run.name]
+            time.sleep(0.05)
+        deadline = time.time() + 60
+        while leftovers(tmp_path) and time.time() < deadline:  # the supervisor may still be about to end
+            assert bitloop("check", candidate(""), "--allow-degraded", TMPDIR=str(tmp_path / "tmp")).returncode == 0
+    assert leftovers(tmp_path) == []
 
 
 def test_version_is_that_of_the_project(bitloop):

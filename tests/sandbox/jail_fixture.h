@@ -15,6 +15,7 @@
 
 #include "harness/base/fd.h"
 #include "sandbox/jail.h"
+#include "tests/support/scratch_folder.h"
 
 namespace bitloop::testing {
 
@@ -25,14 +26,8 @@ class JailTest : public ::testing::Test {
       if (layer.state != "active" && layer.layer != "cgroup")
         GTEST_SKIP() << "this machine has no complete sandbox: " << layer.layer << " is "
                      << layer.state;
-    std::string name = (std::filesystem::temp_directory_path() / "bitloop-jail-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    folder_ = name;
-    std::filesystem::permissions(folder_, std::filesystem::perms(0755));
+    std::filesystem::permissions(folder_.path(), std::filesystem::perms(0755));
     std::filesystem::create_directory(folder_ / "output");
-  }
-  void TearDown() override {
-    if (!folder_.empty()) std::filesystem::remove_all(folder_);
   }
 
   sandbox::Policy policy(std::vector<std::string> arguments) const {
@@ -93,7 +88,7 @@ class JailTest : public ::testing::Test {
     return status;
   }
 
-  std::filesystem::path folder_;
+  test_support::ScratchFolder folder_;
   std::string said_;
 };
 

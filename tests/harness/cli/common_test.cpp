@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 
+#include "tests/support/scratch_folder.h"
+
 namespace bitloop::cli {
 namespace {
 
@@ -23,9 +25,8 @@ TEST(DefaultWorkspace, FollowsTheEnvironment) {
   EXPECT_EQ(choose_workspace("given"), "given");
   ::unsetenv("BITLOOP_WORKSPACE");
   const auto before = std::filesystem::current_path();
-  std::string pattern = (std::filesystem::temp_directory_path() / "bitloop-cli-XXXXXX").string();
-  ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-  std::filesystem::current_path(pattern);
+  const test_support::ScratchFolder folder;
+  std::filesystem::current_path(folder.path());
   ::setenv("XDG_DATA_HOME", "/data", 1);
   EXPECT_EQ(default_workspace(), "/data/bitloop");
   ::setenv("XDG_DATA_HOME", "relative is ignored", 1);
@@ -34,7 +35,6 @@ TEST(DefaultWorkspace, FollowsTheEnvironment) {
   std::filesystem::create_directory("results");
   EXPECT_EQ(default_workspace(), "results");
   std::filesystem::current_path(before);
-  std::filesystem::remove_all(pattern);
 }
 
 }  // namespace

@@ -6,22 +6,26 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "harness/base/fd.h"
 #include "harness/base/text.h"
 #include "sandbox/jail.h"
+#include "tests/support/scratch_folder.h"
 
 namespace bitloop::jobs {
 namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
+using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -41,9 +45,6 @@ class SupervisorTest : public ::testing::Test {
       if (layer.state != "active" && layer.layer != "cgroup")
         GTEST_SKIP() << "this machine has no complete sandbox: " << layer.layer << " is "
                      << layer.state;
-    std::string name = (fs::temp_directory_path() / "bitloop-run-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    root_ = name;
     fs::create_directory(root_ / "data");
     fs::permissions(root_ / "data", fs::perms(0755));
     job_ = {
@@ -58,10 +59,6 @@ class SupervisorTest : public ::testing::Test {
     ::setenv("BITLOOP_TRAINER", BITLOOP_FAKE_TRAINER, 1);
     ::unsetenv("BITLOOP_DISABLE_LAYERS");
   }
-  void TearDown() override {
-    if (!root_.empty()) fs::remove_all(root_);
-  }
-
   // Starts the supervisor of a new run in a process of its own, as the host does.
   pid_t start(const std::string& script) {
     folder_ = root_ / ("run-" + std::to_string(++runs_));
@@ -88,10 +85,33 @@ class SupervisorTest : public ::testing::Test {
   Json verdict() const { return Json::parse(read("verdict.json"), nullptr, false); }
   std::string read(const char* name) const { return read_file(folder_ / name).value_or("(none)"); }
 
-  fs::path root_, folder_;
+  test_support::ScratchFolder root_;
+  fs::path folder_;
   Json job_;
   int runs_ = 0;
 };
+
+// Whichever descriptor is the first that is not to be had, the verdict says what the kernel said.
+TEST_F(SupervisorTest, TooFewDescriptorsAreSaidInTheKernelsWords) {
+  std::set<std::string> said;
+  for (rlim_t most = 6; most < 16; ++most) {
+    folder_ = root_ / ("few-" + std::to_string(most));
+    fs::create_directory(folder_);
+    job_["candidate"] = {{"path", "candidate.lua"}, {"content", ""}};
+    std::ofstream(folder_ / "job.json") << job_.dump();
+    const pid_t child = ::fork();
+    if (child == 0) {
+      for (int fd = 3; fd < 64; ++fd) ::close(fd);
+      const rlimit few{most, most};
+      ::setrlimit(RLIMIT_NOFILE, &few);
+      ::_exit(supervise(folder_));
+    }
+    wait_for(child);
+    if (const Json ended = verdict(); ended.is_object()) said.insert(ended["message"]);
+  }
+  EXPECT_THAT(said, ::testing::Contains(AllOf(HasSubstr("descriptors cannot be made"),
+                                              HasSubstr("Too many open files"))));
+}
 
 TEST_F(SupervisorTest, AGoodRunLeavesEverything) {
   const Json verdict = run(

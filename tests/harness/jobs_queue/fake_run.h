@@ -2,27 +2,19 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <string>
 
 #include "harness/base/fd.h"
+#include "tests/support/scratch_folder.h"
 
 namespace bitloop::jobs {
 
 class FakeRun : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "bitloop-jobs-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override {
-    ::unsetenv("BITLOOP_SUPERVISOR");
-    std::filesystem::remove_all(folder_);
-  }
+  void TearDown() override { ::unsetenv("BITLOOP_SUPERVISOR"); }
 
   // Makes the supervisor a script; $1 is the run's folder.
   void supervisor_is(const std::string& script) {
@@ -34,7 +26,7 @@ class FakeRun : public ::testing::Test {
 
   std::filesystem::path run_dir(const std::string& name) const { return folder_ / "runs" / name; }
 
-  std::filesystem::path folder_;
+  test_support::ScratchFolder folder_;
 };
 
 inline constexpr const char* kWriteOk =

@@ -10,19 +10,13 @@
 
 #include "harness/base/text.h"
 #include "harness/journal/journal.h"
+#include "tests/support/scratch_folder.h"
 
 namespace bitloop::journal {
 
 class Workspace {
  public:
-  Workspace() : path_(std::filesystem::temp_directory_path() / ("bitloop-" + random_hex(8))) {
-    std::filesystem::create_directories(path_);
-  }
-  ~Workspace() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  const std::filesystem::path& path() const { return path_; }
+  const std::filesystem::path& path() const { return folder_.path(); }
 
   struct Output {
     int status = -1;
@@ -30,7 +24,7 @@ class Workspace {
   };
   // Runs git in the journal; standard error is part of the text.
   Output git(const std::string& arguments) const {
-    const std::string command = "git -C '" + (path_ / "journal.git").string() +
+    const std::string command = "git -C '" + (path() / "journal.git").string() +
                                 "' -c safe.directory='*' " + arguments + " 2>&1";
     Output output;
     FILE* pipe = ::popen(command.c_str(), "r");
@@ -51,7 +45,7 @@ class Workspace {
   }
 
  private:
-  std::filesystem::path path_;
+  test_support::ScratchFolder folder_;
 };
 
 inline Event make_event(std::string kind, std::string sentence,

@@ -1,14 +1,13 @@
 // kill -9 at any moment: what was acknowledged is there, and git finds nothing wrong.
 #include <gmock/gmock.h>
-#include <signal.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <random>
 #include <set>
 #include <thread>
 
 #include "tests/harness/journal/fixture.h"
+#include "tests/support/kill.h"
 
 namespace bitloop::journal {
 namespace {
@@ -49,30 +48,9 @@ TEST(JournalCrash, NothingAcknowledgedIsLost) {
   std::mt19937 random(7);
   std::set<std::string> acknowledged;
   for (int round = 0; round < kKills; ++round) {
-    auto pipe = make_pipe();
-    ASSERT_TRUE(pipe);
-    const pid_t child = ::fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) append_forever(workspace.path(), pipe->write.get(), round);
-    pipe->write.reset();
-    // Killed at a random moment after a random number of answers, so that a slow machine gets as
-    // far as a fast one.
-    std::string text;
-    const auto answers = std::uniform_int_distribution<ptrdiff_t>(0, 10)(random);
-    while (std::ranges::count(text, '\n') < answers) {
-      char byte = 0;
-      if (::read(pipe->read.get(), &byte, 1) != 1) break;
-      text += byte;
-    }
-    ::usleep(std::uniform_int_distribution<useconds_t>(0, 5'000)(random));
-    ::kill(child, SIGKILL);
-    int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
-    ASSERT_TRUE(WIFSIGNALED(status)) << "the child ended by itself with " << WEXITSTATUS(status);
-    // A last line without its newline was not acknowledged in full.
-    text += read_all(pipe->read.get()).value();
-    text.erase(text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1);
-    for (const std::string& id : split_lines(text)) acknowledged.insert(id);
+    for (const std::string& id : test_support::kill_while(
+             random, [&](int answers) { append_forever(workspace.path(), answers, round); }))
+      acknowledged.insert(id);
 
     if (round % 10 == 9 && std::filesystem::exists(workspace.path() / "journal.git"))
       workspace.expect_fsck_clean();  // as the kill left it

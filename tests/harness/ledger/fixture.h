@@ -9,27 +9,21 @@
 #include "harness/base/fd.h"
 #include "harness/base/text.h"
 #include "harness/ledger/ledger.h"
+#include "tests/support/scratch_folder.h"
 
 namespace bitloop::ledger {
 
 class Folder {
  public:
-  Folder() : path_(std::filesystem::temp_directory_path() / ("bitloop-" + random_hex(8))) {
-    std::filesystem::create_directories(path_);
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::filesystem::path file() const { return path_ / "results.tsv"; }
+  std::filesystem::path file() const { return folder_ / "results.tsv"; }
   int files() const {
-    const std::filesystem::directory_iterator entries(path_);
+    const std::filesystem::directory_iterator entries(folder_.path());
     return static_cast<int>(std::distance(begin(entries), end(entries)));
   }
   std::string content() const { return read_file(file()).value_or("(no file)"); }
 
  private:
-  std::filesystem::path path_;
+  test_support::ScratchFolder folder_;
 };
 
 inline Row make_row(std::string session, int64_t test) {

@@ -1,15 +1,13 @@
 // kill -9 at any moment: no acknowledged row is lost, and after an open there is never half a line.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <random>
 #include <set>
 
 #include "tests/harness/ledger/fixture.h"
+#include "tests/support/kill.h"
 
 namespace bitloop::ledger {
 namespace {
@@ -34,29 +32,9 @@ TEST(LedgerCrash, NothingAcknowledgedIsLost) {
   std::mt19937 random(11);
   std::set<std::string> acknowledged;
   for (int round = 0; round < kKills; ++round) {
-    auto pipe = make_pipe();
-    ASSERT_TRUE(pipe);
-    const pid_t child = ::fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) append_forever(folder.file(), pipe->write.get(), round);
-    pipe->write.reset();
-    // Killed at a random moment after a random number of answers, so that a slow machine gets as
-    // far as a fast one.
-    std::string text;
-    const auto answers = std::uniform_int_distribution<ptrdiff_t>(0, 10)(random);
-    while (std::ranges::count(text, '\n') < answers) {
-      char byte = 0;
-      if (::read(pipe->read.get(), &byte, 1) != 1) break;
-      text += byte;
-    }
-    ::usleep(std::uniform_int_distribution<useconds_t>(0, 5'000)(random));
-    ::kill(child, SIGKILL);
-    int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
-    ASSERT_TRUE(WIFSIGNALED(status)) << "the child ended by itself with " << WEXITSTATUS(status);
-    text += read_all(pipe->read.get()).value();
-    text.erase(text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1);
-    for (const std::string& line : split_lines(text)) acknowledged.insert(line);
+    for (const std::string& line : test_support::kill_while(
+             random, [&](int answers) { append_forever(folder.file(), answers, round); }))
+      acknowledged.insert(line);
 
     auto ledger = Ledger::open(folder.file());
     ASSERT_TRUE(ledger) << ledger.error().message;

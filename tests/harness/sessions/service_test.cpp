@@ -10,6 +10,7 @@
 #include "harness/base/fd.h"
 #include "harness/journal/journal.h"
 #include "harness/ledger/ledger.h"
+#include "tests/support/scratch_folder.h"
 
 namespace bitloop::sessions {
 namespace {
@@ -19,10 +20,6 @@ namespace {
 class ServiceTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "bitloop-service-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
     const std::filesystem::path source = BITLOOP_SOURCE_DIR;
     const std::filesystem::path share = folder_ / "share";
     std::filesystem::create_directories(share / "quantizers");
@@ -38,11 +35,6 @@ class ServiceTest : public ::testing::Test {
     ::setenv("BITLOOP_SUPERVISOR", (source / "tests/e2e/fake_supervisor.py").c_str(), 1);
     open();
   }
-  void TearDown() override {
-    service_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-
   void open() {
     service_.reset();
     auto opened = Service::open({folder_ / "workspace", folder_ / "share", 1, true});
@@ -69,7 +61,7 @@ class ServiceTest : public ::testing::Test {
   }
   std::string head(const std::string& id) { return service_->get(id)->commit; }
 
-  std::filesystem::path folder_;
+  test_support::ScratchFolder folder_;  // outlives the service
   std::unique_ptr<Service> service_;
 };
 

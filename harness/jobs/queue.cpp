@@ -77,11 +77,15 @@ void Queue::perform(Run& run, bool adopted) {
   if (!adopted) {
     if (const auto written = write_job(run.run_dir, run.job); !written)
       return run.on_end(launch_failure(written.error()));
-    const auto launched = launch_supervisor(run.run_dir);
+    const auto launched = [&] {
+      // Under the lock, so that whoever sees the run at work can also cancel it.
+      const std::lock_guard lock(mutex_);
+      auto started = launch_supervisor(run.run_dir);
+      if (started) children_[run.run_dir] = *started;
+      return started;
+    }();
     if (!launched) return run.on_end(launch_failure(launched.error()));
     child = *launched;
-    const std::lock_guard lock(mutex_);
-    children_[run.run_dir] = child;
   }
   if (wait_for_end(run.run_dir, child)) run.on_end(read_verdict(run.run_dir));
 }

@@ -53,6 +53,14 @@ TEST(FormatNumber, ReadsBackExactly) {
   EXPECT_EQ(format_number(std::numeric_limits<double>::infinity()), "");
 }
 
+TEST(EditDistance, CountsBytes) {
+  EXPECT_EQ(edit_distance("", ""), 0u);
+  EXPECT_EQ(edit_distance("", "abc"), 3u);
+  EXPECT_EQ(edit_distance("levels", "level"), 1u);
+  EXPECT_EQ(edit_distance("kitten", "sitting"), 3u);
+  EXPECT_EQ(edit_distance("ab", "ba"), 2u);
+}
+
 TEST(UtcNow, IsIso8601) {
   const std::string first = utc_now();
   EXPECT_TRUE(std::regex_match(

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -38,12 +39,14 @@ def test_each_request_is_done_once(host):
         ("/revert", {"test": 1}),
         ("/submission", {"test": 1}),
     ]
-    done = 0
+    asked = lambda: [event for event in session.events() if event != "test-finished"]  # that one comes when it comes
     for path, body in requests:
         first = session.post(path, body, headers=KEY)
         assert first.status in (200, 202), first.text
-        done += 1
-        events = len(session.events())
+        events = asked()
+        if path == "/tests":  # a host that dies before the run has begun gives the test back
+            while not (host.workspace / "runs" / f"{session.id}-1" / "events.jsonl").exists():
+                time.sleep(0.01)
         for fresh in (False, True):
             if fresh:
                 host.kill()
@@ -54,8 +57,7 @@ def test_each_request_is_done_once(host):
             assert (other.status, other["code"]) == (422, "key_reused") or other["code"] in ("unknown_field", "missing_field")
         if path == "/tests":
             assert session.wait(1)["status"] == "ok"
-            events += 1
-        assert len(session.events()) == events
+        assert asked() == events
     assert session.get()["tests_left"] == 2
     assert [row["test"] for row in host.rows()] == ["1"]
     host.git("fsck", "--strict")

@@ -1,0 +1,1 @@
+"""Attempts that must fail, by group, as data for escapes_test.py."""

@@ -76,3 +76,8 @@ def workspace_surplus(workspace):
             surplus |= {str(path.relative_to(workspace)) for path in output.iterdir() if path.name != "weights.safetensors"} \
                 if output.exists() else set()
     return surplus
+
+
+def owned_by_others(folder):
+    """Files below `folder` that are not this user's: root's jails have another user, who is given the output for a while."""
+    return {str(path) for path in pathlib.Path(folder).rglob("*") if path.lstat().st_uid != os.geteuid()}

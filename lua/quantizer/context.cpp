@@ -1,5 +1,6 @@
 #include "lua/quantizer/context.h"
 
+#include "lua/capture/tracer.h"
 #include "lua/runtime/protect.h"
 #include "lua/tensor/tensor_heap.h"
 
@@ -40,6 +41,19 @@ void push_tensors(lua_State* L, const std::map<std::string, at::Tensor>* tensors
   protect(L, -1, kReadOnly);
 }
 
+// Reads ctx.name. What changes from step to step is kept apart (upvalue 2), so that a recording
+// notices who reads it.
+int read_context(lua_State* L) {
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL) {
+    if (Tracer* tracer = TensorHeap::of(L).tracer) tracer->step_read();
+    return 1;
+  }
+  lua_pushvalue(L, 2);
+  lua_rawget(L, lua_upvalueindex(1));
+  return 1;
+}
+
 }  // namespace
 
 void push_layer(lua_State* L, const Layer& layer, const char* tensor_name,
@@ -56,12 +70,7 @@ void push_layer(lua_State* L, const Layer& layer, const char* tensor_name,
 void push_context(lua_State* L, const Context& context) {
   luaL_checkstack(L, 12, "ctx");
   lua_createtable(L, 0, 8);
-  set_whole(L, "step", context.step);
   set_whole(L, "total_steps", context.total_steps);
-  lua_pushnumber(L, context.total_steps > 0 ? static_cast<double>(context.step) /
-                                                  static_cast<double>(context.total_steps)
-                                            : 0.0);
-  lua_setfield(L, -2, "progress");
   lua_pushboolean(L, context.training);
   lua_setfield(L, -2, "training");
   if (context.layer) {
@@ -74,6 +83,17 @@ void push_context(lua_State* L, const Context& context) {
   push_tensors(L, context.state);
   lua_setfield(L, -2, "state");
   protect(L, -1, kReadOnly);
+  lua_getmetatable(L, -1);
+  push_content(L, -2);
+  lua_createtable(L, 0, 2);
+  set_whole(L, "step", context.step);
+  lua_pushnumber(L, context.total_steps > 0 ? static_cast<double>(context.step) /
+                                                  static_cast<double>(context.total_steps)
+                                            : 0.0);
+  lua_setfield(L, -2, "progress");
+  lua_pushcclosure(L, guarded<read_context>, 2);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
 }
 
 }  // namespace bitloop::lua

@@ -7,7 +7,10 @@
 #include <cmath>
 #include <functional>
 #include <iterator>
+#include <optional>
 
+#include "lua/capture/graph.h"
+#include "lua/capture/tracer.h"
 #include "lua/quantizer/context.h"
 #include "lua/quantizer/digest.h"
 #include "lua/quantizer/format_reader.h"
@@ -36,6 +39,8 @@ struct Quantizer::Impl {
   // results, which are all there is from its stack index on.
   Status call(std::string_view function, const std::function<int(lua_State*)>& arguments,
               const std::function<void(const Returned&)>& take);
+  Result<Quantized> quantize(const char* function, const at::Tensor& tensor,
+                             const Context& context, Recording* recording);
   void load(lua_State* L, std::string_view source);
   void add_hints(Error& error) const;
 
@@ -161,32 +166,77 @@ bool Quantizer::has(std::string_view function) const {
   return false;
 }
 
-Result<Quantized> Quantizer::weight_quant(const at::Tensor& w_NK, const Context& context) {
+namespace {
+
+// Which nodes the results are; gives up where one is not what the graph computes.
+void take_graph(Tracer& tracer, const Quantized& result, Recording& recording) {
+  Graph* graph = tracer.graph();
+  const auto place = [&](const at::Tensor& tensor, const char* name, int& node, Kind least) {
+    if (!tensor.defined() || !tracer.graph()) return;
+    const std::optional<int> found = tracer.node_of(tensor);
+    if (!found)
+      tracer.give_up(fmt::format("{} comes from outside of the function", name));
+    else if (graph->nodes[static_cast<size_t>(*found)].kind < least ||
+             graph->nodes[static_cast<size_t>(*found)].kind == Kind::kColumn)
+      tracer.give_up(fmt::format("{} has one number for several", name));
+    else
+      node = *found;
+  };
+  if (graph != nullptr) {
+    if (!tracer.depends(result.codes)) tracer.give_up("codes do not come from the tensor");
+    place(result.codes, "codes", graph->codes, Kind::kFull);
+    place(result.scale, "scale", graph->scale, Kind::kScalar);
+    place(result.offset, "offset", graph->offset, Kind::kScalar);
+    place(result.surrogate, "surrogate", graph->surrogate, Kind::kFull);
+    if (result.codebook.defined()) tracer.give_up("a codebook is not captured");
+    tracer.finish();
+    if (result.scale.defined()) graph->scale_shape = result.scale.sizes().vec();
+    if (result.offset.defined()) graph->offset_shape = result.offset.sizes().vec();
+    for (const at::Tensor* scale : {&result.scale, &result.offset})
+      if (scale->defined() && scale->numel() != 1 && scale->numel() != graph->rows)
+        tracer.give_up("scales do not run along the rows of the reductions");
+  }
+  if (tracer.graph())
+    recording.graph = std::make_shared<const Graph>(std::move(*graph));
+  else
+    recording.reason = tracer.reason();
+}
+
+}  // namespace
+
+Result<Quantized> Quantizer::Impl::quantize(const char* function, const at::Tensor& tensor,
+                                            const Context& context, Recording* recording) {
   Quantized result;
-  BITLOOP_TRY(impl_->call(
-      "weight_quant",
+  std::optional<Tracer> tracer;
+  if (recording != nullptr) {
+    tracer.emplace(tensor);
+    if (context.params) tracer->bind_parameters(*context.params);
+    if (context.state) tracer->bind_state(*context.state);
+    heap.tracer = &*tracer;
+  }
+  const bool codebook = format.codebook_entries > 0 && function == std::string_view("weight_quant");
+  const Status called = call(
+      function,
       [&](lua_State* L) {
-        impl_->heap.push(L, w_NK, true);
+        heap.push(L, tensor, true);
         push_context(L, context);
         return 2;
       },
-      [&](const Returned& returned) {
-        result = take_quantized(returned, impl_->format.codebook_entries > 0);
-      }));
+      [&](const Returned& returned) { result = take_quantized(returned, codebook); });
+  heap.tracer = nullptr;
+  if (!called) return std::unexpected(called.error());
+  if (tracer) take_graph(*tracer, result, *recording);
   return result;
 }
 
-Result<Quantized> Quantizer::activation_quant(const at::Tensor& x_RK, const Context& context) {
-  Quantized result;
-  BITLOOP_TRY(impl_->call(
-      "activation_quant",
-      [&](lua_State* L) {
-        impl_->heap.push(L, x_RK, true);
-        push_context(L, context);
-        return 2;
-      },
-      [&](const Returned& returned) { result = take_quantized(returned, false); }));
-  return result;
+Result<Quantized> Quantizer::weight_quant(const at::Tensor& w_NK, const Context& context,
+                                          Recording* recording) {
+  return impl_->quantize("weight_quant", w_NK, context, recording);
+}
+
+Result<Quantized> Quantizer::activation_quant(const at::Tensor& x_RK, const Context& context,
+                                              Recording* recording) {
+  return impl_->quantize("activation_quant", x_RK, context, recording);
 }
 
 Result<InitResult> Quantizer::init(const Layer& layer, const at::Tensor& weight_NK) {

@@ -25,6 +25,8 @@
 
 namespace bitloop::lua {
 
+struct Graph;  // lua/capture/graph.h
+
 // What a layer is: for ctx.layer and Q.init.
 struct Layer {
   std::string name;              // "h.0.attn.c_attn"
@@ -78,6 +80,12 @@ struct InitResult {
   at::Tensor weight;
 };
 
+// What a recorded call did, as a graph; null with the reason where it can't be captured.
+struct Recording {
+  std::shared_ptr<const Graph> graph;
+  std::string reason;
+};
+
 // Calls return an Error whose code is the test's status: "script_error" (does not parse, raises,
 // wrong type, missing return), "timeout" or "out_of_memory"; its message begins with
 // "candidate.lua:17: " wherever there is a line.
@@ -96,9 +104,12 @@ class Quantizer {
   bool has(std::string_view function) const;
 
   // codes, scale, … of w_NK (float32). Requires: has("weight_quant").
-  Result<Quantized> weight_quant(const at::Tensor& w_NK, const Context& context);
+  // `recording`: also record the call (the caller turns gradients off for that).
+  Result<Quantized> weight_quant(const at::Tensor& w_NK, const Context& context,
+                                 Recording* recording = nullptr);
   // The same of x_RK. Requires: has("activation_quant").
-  Result<Quantized> activation_quant(const at::Tensor& x_RK, const Context& context);
+  Result<Quantized> activation_quant(const at::Tensor& x_RK, const Context& context,
+                                     Recording* recording = nullptr);
   // The following require has(their name).
   Result<InitResult> init(const Layer& layer, const at::Tensor& weight_NK);
   Result<double> lambda(const Context& context);  // 0..1

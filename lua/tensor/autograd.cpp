@@ -7,6 +7,7 @@
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 
+#include "lua/capture/tracer.h"
 #include "lua/tensor/backward_error.h"
 #include "lua/tensor/registry.h"
 
@@ -129,6 +130,8 @@ int call_autograd(lua_State* L) {
     const at::Tensor* value = guest.tensors->find(L, i);
     is_tensor.push_back(value != nullptr);
     if (value) inputs.push_back(*value);
+    if (Tracer* tracer = guest.tensors->tracer; value && tracer && tracer->depends(*value))
+      tracer->give_up("bitloop.autograd has a backward in Lua");
   }
   const bool graph = needs_graph(inputs);
   luaL_checkstack(L, 2 * count + 8, "autograd");

@@ -7,6 +7,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "lua/capture/tracer.h"
+
 namespace bitloop::lua {
 
 namespace {
@@ -217,6 +219,8 @@ double Call::number(int i) {
       value && value->numel() == 1) {
     if (value->requires_grad())
       wrong_type(i, "a number (x:item() of a tensor with a gradient cuts it)");
+    if (Tracer* tracer = TensorHeap::of(L_).tracer)
+      tracer->number_read(*value, fmt::format("{} of {}", bound_.parameters[static_cast<size_t>(i)].name, bound_.name));
     return value->item<double>();
   }
   wrong_type(i, "a number");
@@ -323,12 +327,66 @@ int Call::push_all(const std::vector<at::Tensor>& values) {
   return static_cast<int>(values.size());
 }
 
+namespace {
+
+// The arguments of a call as the tracer reads them, before the operation runs.
+std::vector<TracedArgument> traced_arguments(Call& call, const BoundOperation& bound,
+                                             Tracer& tracer) {
+  lua_State* L = call.lua();
+  const TensorHeap& heap = TensorHeap::of(L);
+  std::vector<TracedArgument> arguments(std::max<size_t>(3, bound.parameters.size()));
+  for (int i = 0; i < static_cast<int>(bound.parameters.size()); ++i) {
+    TracedArgument& argument = arguments[static_cast<size_t>(i)];
+    if (!call.has(i)) continue;
+    const int type = lua_type(L, call.slot(i));
+    if (const at::Tensor* tensor = heap.find(L, call.slot(i))) {
+      argument = {.type = TracedArgument::kTensor, .tensor = *tensor, .list = {}};
+    } else if (type == LUA_TNUMBER) {
+      argument = {.type = TracedArgument::kNumber,
+                  .tensor = {},
+                  .number = lua_tonumber(L, call.slot(i)),
+                  .list = {}};
+    } else if (type == LUA_TBOOLEAN) {
+      argument = {.type = TracedArgument::kBoolean,
+                  .tensor = {},
+                  .number = static_cast<double>(lua_toboolean(L, call.slot(i))),
+                  .list = {}};
+    } else if (type == LUA_TTABLE) {
+      argument.type = TracedArgument::kList;
+      const lua_Integer count = luaL_len(L, call.slot(i));
+      for (lua_Integer k = 1; k <= count && k <= 64; ++k) {
+        lua_geti(L, call.slot(i), k);
+        if (const at::Tensor* element = heap.find(L, -1); element && tracer.depends(*element))
+          tracer.give_up(fmt::format("{} takes a list of tensors", bound.name));
+        argument.list.push_back(lua_tointeger(L, -1));
+        lua_pop(L, 1);
+      }
+    } else {
+      argument.type = TracedArgument::kOther;
+    }
+  }
+  return arguments;
+}
+
+int traced_call(lua_State* L, const BoundOperation& bound, Call& call, Tracer& tracer) {
+  const std::vector<TracedArgument> arguments = traced_arguments(call, bound, tracer);
+  const int count = bound.operation->function(call);
+  std::vector<at::Tensor> results;
+  for (int i = lua_gettop(L) - count + 1; i <= lua_gettop(L); ++i)
+    if (const at::Tensor* result = TensorHeap::of(L).find(L, i)) results.push_back(*result);
+  tracer.record(bound.name, arguments, results);
+  return count;
+}
+
+}  // namespace
+
 int invoke(lua_State* L) {
   const auto& bound = *static_cast<const BoundOperation*>(lua_touserdata(L, lua_upvalueindex(1)));
   Guest::of(L).check(L);
   std::string message;
   try {
     Call call(L, bound);
+    if (Tracer* tracer = TensorHeap::of(L).tracer) return traced_call(L, bound, call, *tracer);
     return bound.operation->function(call);
   } catch (const std::exception& error) {
     message = fmt::format("{}: {}", bound.name, explain(error));

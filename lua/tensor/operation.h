@@ -81,6 +81,7 @@ class Call {
   lua_State* lua() const { return L_; }
   bool has(int i) const { return slots_[static_cast<size_t>(i)] != 0; }  // given, and not nil
   int slot(int i) const { return slots_[static_cast<size_t>(i)]; }  // stack index, 0 when absent
+  int last_variadic() const { return last_variadic_; }
   bool is_tensor(int i) const;
   bool is_number(int i) const;
 

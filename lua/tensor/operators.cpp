@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "lua/capture/tracer.h"
 #include "lua/runtime/guest.h"
 #include "lua/tensor/tensor_heap.h"
 
@@ -15,17 +16,20 @@ namespace {
 
 enum class Op { kAdd, kSub, kMul, kDiv, kFloorDiv, kPow, kMod };
 constexpr const char* kOpNames[] = {"+", "-", "*", "/", "//", "^", "%"};
+constexpr const char* kFunctionNames[] = {"add", "sub", "mul", "div", "floor_divide", "pow",
+                                          "remainder"};
 
 // One side of an operator: a tensor, or a number.
 struct Side {
   const at::Tensor* tensor = nullptr;
+  const at::Tensor* given = nullptr;  // before a bool was made float32
   at::Scalar number;
 
   at::Tensor value() const { return tensor ? *tensor : at::native::wrapped_scalar_tensor(number); }
 };
 
 bool read_side(lua_State* L, int index, Side& side, at::Tensor& converted) {
-  side.tensor = TensorHeap::of(L).find(L, index);
+  side.tensor = side.given = TensorHeap::of(L).find(L, index);
   if (side.tensor) {
     if (side.tensor->scalar_type() == at::kBool) {
       converted = side.tensor->to(at::kFloat);
@@ -37,6 +41,25 @@ bool read_side(lua_State* L, int index, Side& side, at::Tensor& converted) {
   side.number = lua_isinteger(L, index) ? at::Scalar(static_cast<int64_t>(lua_tointeger(L, index)))
                                         : at::Scalar(lua_tonumber(L, index));
   return true;
+}
+
+TracedArgument traced(const Side& side) {
+  if (side.given) return {.type = TracedArgument::kTensor, .tensor = *side.given, .list = {}};
+  return {.type = TracedArgument::kNumber,
+          .tensor = {},
+          .number = side.number.toDouble(),
+          .list = {}};
+}
+
+// Pushes the result of an operator, and tells the tracer.
+int push_result(lua_State* L, const char* name, const Side& a, const Side* b, at::Tensor result) {
+  TensorHeap& heap = TensorHeap::of(L);
+  if (heap.tracer) {
+    const TracedArgument arguments[] = {traced(a), b ? traced(*b) : TracedArgument{}, {}};
+    heap.tracer->record(name, arguments, {&result, 1});
+  }
+  heap.push(L, std::move(result));
+  return 1;
 }
 
 // Raises unless the broadcast result of two tensors fits.
@@ -92,8 +115,7 @@ int arithmetic(lua_State* L) {
   }
   const at::Tensor& first = a.tensor ? *a.tensor : *b.tensor;
   reserve_result(L, first, b.tensor ? *b.tensor : first);
-  TensorHeap::of(L).push(L, apply(kOp, a, b));
-  return 1;
+  return push_result(L, kFunctionNames[static_cast<int>(kOp)], a, &b, apply(kOp, a, b));
 }
 
 int negate(lua_State* L) {
@@ -102,8 +124,7 @@ int negate(lua_State* L) {
   at::Tensor converted;
   if (!read_side(L, 1, a, converted)) raise(L, "a Tensor is expected");
   reserve_result(L, *a.tensor, *a.tensor);
-  TensorHeap::of(L).push(L, at::neg(*a.tensor));
-  return 1;
+  return push_result(L, "neg", a, nullptr, at::neg(*a.tensor));
 }
 
 // The number that a side of < <= == stands for.
@@ -118,6 +139,7 @@ double comparable(lua_State* L, int index, const char* op) {
                  "element by element",
                  op, value->numel(), method));
   }
+  if (Tracer* tracer = TensorHeap::of(L).tracer) tracer->number_read(*value, op);
   return value->item<double>();
 }
 
@@ -151,6 +173,7 @@ int to_string(lua_State* L) {
   constexpr int64_t kShown = 8;
   const at::Tensor* value = TensorHeap::of(L).find(L, 1);
   if (!value) raise(L, "a Tensor is expected");
+  if (Tracer* tracer = TensorHeap::of(L).tracer) tracer->number_read(*value, "tostring");
   std::string text = "Tensor(";
   for (int64_t d = 0; d < value->dim(); ++d)
     text += fmt::format("{}{}", d ? ", " : "", value->size(d));

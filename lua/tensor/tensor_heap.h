@@ -12,6 +12,8 @@
 
 namespace bitloop::lua {
 
+class Tracer;
+
 // What a tensor userdata holds. `value` is undefined once released.
 struct LuaTensor {
   at::Tensor value;
@@ -44,6 +46,9 @@ class TensorHeap {
   void release_since(uint64_t mark);
   // Set by bitloop.autograd: its backward functions may still need tensors of this call.
   bool keep_alive = false;
+
+  // Set while a call is recorded (lua/capture): every operation then tells it what it did.
+  Tracer* tracer = nullptr;
 
   static int collect(lua_State* L);  // __gc
   // The metatable, pushed by install_tensors; compared by address.

@@ -7,6 +7,7 @@
 #include <deque>
 #include <utility>
 
+#include "lua/capture/tracer.h"
 #include "lua/runtime/guest.h"
 #include "lua/runtime/protect.h"
 #include "lua/tensor/operation.h"
@@ -120,7 +121,9 @@ int tensor_index(lua_State* L) {  // upvalue: methods
   int whole = 0;
   const lua_Integer place = lua_type(L, 2) == LUA_TNUMBER ? lua_tointegerx(L, 2, &whole) : 0;
   if (whole) {
-    TensorHeap::of(L).push(L, at::select(*self, 0, place));
+    TensorHeap& heap = TensorHeap::of(L);
+    if (heap.tracer && heap.tracer->depends(*self)) heap.tracer->give_up("x[i] is not captured");
+    heap.push(L, at::select(*self, 0, place));
     return 1;
   }
   if (lua_type(L, 2) != LUA_TSTRING) {

@@ -1,0 +1,28 @@
+// From the graph to a program of row kernels: what is not needed falls away, equal steps are done
+// once, common chains become one step, registers are shared.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "lua/capture/graph.h"
+#include "trainer/kernels/row_program.h"
+
+namespace bitloop::lua {
+
+// A program with the tensors it reads: entry i of full, row, column and scalars says which
+// GraphInput stands there.
+struct LoweredProgram {
+  kernels::RowProgram program;
+  std::vector<int> full, row, column, scalars;  // indices of GraphInputs
+};
+
+// The program that computes the nodes `outputs`, in this order; a kColumnSum node becomes a column
+// output in the order of appearance instead, and has no entry among the program's outputs.
+LoweredProgram lower(const Graph& graph, std::span<const int> outputs);
+
+// One line a step, for reports and tests.
+std::string describe(const kernels::RowProgram& program);
+
+}  // namespace bitloop::lua

@@ -1,0 +1,295 @@
+#include "trainer/model/capture.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "lua/capture/differentiate.h"
+
+namespace bitloop::trainer {
+namespace {
+
+using lua::Graph;
+using lua::GraphInput;
+using lua::Kind;
+
+// Tensors and pointers of one run, in the order of the lowered program.
+struct Bound {
+  std::vector<at::Tensor> keep;
+  std::vector<const float*> full, row, column;
+  std::vector<float> scalars;
+};
+
+Bound bind(const Graph& graph, const lua::LoweredProgram& lowered, const at::Tensor& x,
+           const at::Tensor& gradient, const NamedTensorMap& params, const NamedTensorMap& state) {
+  Bound bound;
+  const auto tensor_of = [&](int index) -> at::Tensor {
+    const GraphInput& input = graph.inputs[static_cast<size_t>(index)];
+    switch (input.source) {
+      case GraphInput::kArgument:
+        return x;
+      case GraphInput::kGradient:
+        return gradient;
+      case GraphInput::kParameter:
+        return params.at(input.name);
+      case GraphInput::kState:
+        return state.at(input.name);
+      case GraphInput::kConstant:
+        break;
+    }
+    return input.constant;
+  };
+  const auto pointers = [&](const std::vector<int>& indices, std::vector<const float*>& out) {
+    for (const int index : indices) {
+      const at::Tensor tensor = tensor_of(index);
+      if (!tensor.defined()) {
+        out.push_back(nullptr);  // the argument of a streamed run
+        continue;
+      }
+      bound.keep.push_back(tensor.detach().contiguous());
+      out.push_back(bound.keep.back().const_data_ptr<float>());
+    }
+  };
+  pointers(lowered.full, bound.full);
+  pointers(lowered.row, bound.row);
+  pointers(lowered.column, bound.column);
+  for (const int index : lowered.scalars)
+    bound.scalars.push_back(tensor_of(index).detach().item<float>());
+  return bound;
+}
+
+kernels::RowInputs inputs_of(const Bound& bound, int64_t rows, int64_t columns) {
+  return {.rows = rows,
+          .columns = columns,
+          .full = bound.full,
+          .row = bound.row,
+          .column = bound.column,
+          .scalars = bound.scalars,
+          .source = {}};
+}
+
+// Where the tiles of one output gather.
+struct Gathered {
+  at::Tensor tensor;
+  kernels::Output::Shape shape;
+  int64_t columns;
+
+  void take(int64_t first, int64_t count, const float* from) const {
+    float* to = tensor.data_ptr<float>();
+    if (shape == kernels::Output::kFullShape)
+      std::copy_n(from, count * columns, to + first * columns);
+    else if (shape == kernels::Output::kRowShape)
+      std::copy_n(from, count, to + first);
+    else if (first == 0)
+      *to = *from;
+  }
+};
+
+std::vector<Gathered> gather_places(const kernels::RowProgram& program, int64_t rows,
+                                    int64_t columns) {
+  std::vector<Gathered> places;
+  for (const kernels::Output& output : program.outputs) {
+    const bool full = output.shape == kernels::Output::kFullShape;
+    const int64_t count = full                                            ? rows * columns
+                          : output.shape == kernels::Output::kRowShape ? rows
+                                                                          : 1;
+    places.push_back({at::empty({count}, at::kFloat), output.shape, columns});
+  }
+  return places;
+}
+
+std::vector<Gathered> run_gathering(const kernels::RowProgram& program,
+                                    const kernels::RowInputs& inputs, std::span<float> columns) {
+  std::vector<Gathered> places = gather_places(program, inputs.rows, inputs.columns);
+  kernels::run(
+      program, inputs,
+      [&](int64_t first, int64_t count, std::span<const float* const> outputs) {
+        for (size_t o = 0; o < places.size(); ++o) places[o].take(first, count, outputs[o]);
+      },
+      columns);
+  return places;
+}
+
+}  // namespace
+
+Result<CapturedFunction> CapturedFunction::make(std::shared_ptr<const Graph> graph) {
+  CapturedFunction made;
+  std::vector<int> outputs = {graph->codes, graph->scale};
+  if (graph->offset >= 0) outputs.push_back(graph->offset);
+  made.forward_ = lua::lower(*graph, outputs);
+  if (graph->surrogate >= 0) {
+    BITLOOP_ASSIGN(differentiated, lua::differentiate(*graph, graph->surrogate));
+    Gradient gradient;
+    std::vector<int> nodes;
+    if (differentiated.argument >= 0) {
+      nodes.push_back(differentiated.argument);
+      gradient.params.emplace_back();
+    }
+    for (const auto& [name, node] : differentiated.parameters) {
+      if (node < 0) continue;
+      nodes.push_back(node);
+      const bool column =
+          differentiated.graph.nodes[static_cast<size_t>(node)].op == lua::NodeOp::kColumnSum;
+      (column ? gradient.columns : gradient.params).push_back(name);
+      if (!column && differentiated.graph.nodes[static_cast<size_t>(node)].kind == Kind::kColumn)
+        return fail("not_captured", "a gradient for each column is a sum of several");
+    }
+    gradient.graph = std::move(differentiated.graph);
+    if (nodes.empty()) return fail("not_captured", "no gradient leaves the surrogate");
+    gradient.program = lua::lower(gradient.graph, nodes);
+    made.gradient_ = std::move(gradient);
+  }
+  made.graph_ = std::move(graph);
+  return made;
+}
+
+lua::Quantized CapturedFunction::operator()(const at::Tensor& x_RK, const NamedTensorMap& params,
+                                            const NamedTensorMap& state) const {
+  const Bound bound = bind(*graph_, forward_, x_RK, {}, params, state);
+  const auto made = run_gathering(forward_.program,
+                                  inputs_of(bound, graph_->rows, graph_->columns), {});
+  lua::Quantized result;
+  result.codes = made[0].tensor.view(x_RK.sizes());
+  result.scale = made[1].tensor.view(graph_->scale_shape);
+  if (graph_->offset >= 0) result.offset = made[2].tensor.view(graph_->offset_shape);
+  return result;
+}
+
+bool CapturedFunction::streams() const {
+  const auto& outputs = forward_.program.outputs;
+  return forward_.program.phases.size() == 1 && outputs.size() == 2 &&
+         graph_->scale_shape.size() == (outputs[1].shape == kernels::Output::kRowShape ? 2 : 0) &&
+         (graph_->scale_shape.empty() || graph_->scale_shape[1] == 1) && forward_.full.size() == 1;
+}
+
+at::Tensor CapturedFunction::stream(int64_t rows, int64_t columns, const Source& source,
+                                    const CodeSink& sink, const NamedTensorMap& params,
+                                    const NamedTensorMap& state) const {
+  const Bound bound = bind(*graph_, forward_, {}, {}, params, state);
+  kernels::RowInputs inputs = inputs_of(bound, rows, columns);
+  inputs.source = source;
+  const bool by_row = forward_.program.outputs[1].shape == kernels::Output::kRowShape;
+  const at::Tensor scale = at::empty({by_row ? rows : 1}, at::kFloat);
+  float* scales = scale.data_ptr<float>();
+  kernels::run(forward_.program, inputs,
+               [&](int64_t first, int64_t count, std::span<const float* const> outputs) {
+                 sink(first, count, outputs[0]);
+                 if (by_row)
+                   std::copy_n(outputs[1], count, scales + first);
+                 else if (first == 0)
+                   *scales = *outputs[1];
+               });
+  return scale;
+}
+
+SurrogateGradient CapturedFunction::backward(const at::Tensor& x_RK, const at::Tensor& gradient_RK,
+                                             const NamedTensorMap& params,
+                                             const NamedTensorMap& state) const {
+  const Gradient& g = *gradient_;
+  const Bound bound = bind(g.graph, g.program, x_RK, gradient_RK, params, state);
+  const int64_t columns = g.graph.columns;
+  const at::Tensor sums =
+      at::zeros({static_cast<int64_t>(g.columns.size()), columns}, at::kFloat);
+  const auto made =
+      run_gathering(g.program.program, inputs_of(bound, g.graph.rows, columns),
+                    {sums.data_ptr<float>(), static_cast<size_t>(sums.numel())});
+  SurrogateGradient result;
+  for (size_t i = 0; i < g.params.size(); ++i) {
+    if (g.params[i].empty())
+      result.argument = made[i].tensor.view(x_RK.sizes());
+    else
+      result.params[g.params[i]] = made[i].tensor.view(params.at(g.params[i]).sizes());
+  }
+  for (size_t i = 0; i < g.columns.size(); ++i)
+    result.params[g.columns[i]] =
+        sums[static_cast<int64_t>(i)].view(params.at(g.columns[i]).sizes());
+  return result;
+}
+
+namespace {
+
+// Codes may differ where a number lies within 1e-5 of a rounding boundary, which is rare; scales by
+// the order of their sums.
+bool agree(const lua::Quantized& eager, const lua::Quantized& captured) {
+  const at::Tensor gap = (eager.codes - captured.codes).abs();
+  const double off = gap.gt(1e-4).sum().item<double>();
+  if (off > 2.0 + 1e-4 * static_cast<double>(gap.numel())) return false;
+  const auto close = [](const at::Tensor& a, const at::Tensor& b) {
+    if (a.defined() != b.defined()) return false;
+    return !a.defined() ||
+           at::allclose(a.detach(), b, 1e-5, 1e-8, /*equal_nan=*/true);
+  };
+  return close(eager.scale, captured.scale) && close(eager.offset, captured.offset);
+}
+
+bool close_gradients(const at::Tensor& eager, const at::Tensor& captured) {
+  if (!eager.defined()) return !captured.defined() || captured.abs().max().item<float>() == 0.0f;
+  if (!captured.defined()) return eager.abs().max().item<float>() == 0.0f;
+  const double size = eager.abs().max().item<double>();
+  return (eager - captured).abs().max().item<double>() <= 1e-3 * size + 1e-12;
+}
+
+// The surrogate's gradients by autograd and by the program, for one g.
+Result<bool> gradients_agree(const CapturedFunction& captured, const QuantizingFunction& function,
+                             const at::Tensor& x_RK, const NamedTensorMap& params,
+                             const NamedTensorMap& state) {
+  at::AutoGradMode grad(true);
+  const at::Tensor x = x_RK.detach().clone().requires_grad_(true);
+  const at::Tensor g = at::sin(at::arange(x.numel(), at::kFloat).view(x.sizes()) * 0.7);
+  BITLOOP_ASSIGN(returned, function(x, nullptr));
+  std::vector<at::Tensor> wanted = {x};
+  for (const auto& [name, tensor] : params) wanted.push_back(tensor);
+  const auto eager = torch::autograd::grad({returned.surrogate}, wanted, {g}, false, false,
+                                           /*allow_unused=*/true);
+  const SurrogateGradient made = captured.backward(x.detach(), g, params, state);
+  if (!close_gradients(eager[0], made.argument)) return false;
+  size_t i = 1;
+  for (const auto& [name, tensor] : params) {
+    const auto found = made.params.find(name);
+    if (!close_gradients(eager[i++], found == made.params.end() ? at::Tensor() : found->second))
+      return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Status try_capture(Capture& capture, const QuantizingFunction& function, const at::Tensor& x_RK,
+                   const NamedTensorMap& params, const NamedTensorMap& state) {
+  capture = {.state = Capture::kEager, .reason = {}, .shape = x_RK.sizes().vec(), .function = {}};
+  at::NoGradGuard no_grad;
+  lua::Recording recording;
+  BITLOOP_ASSIGN(eager, function(x_RK.detach(), &recording));
+  if (!recording.graph) {
+    capture.reason = recording.reason;
+    return {};
+  }
+  if (recording.graph->reads_step) {
+    capture.reason = "reads ctx.step or ctx.progress";
+    return {};
+  }
+  auto made = CapturedFunction::make(recording.graph);
+  if (!made) {
+    capture.reason = made.error().message;
+    return {};
+  }
+  const at::Tensor other = (x_RK.detach().flip(0) * 1.37 + 0.003).contiguous();
+  BITLOOP_ASSIGN(eager_other, function(other, nullptr));
+  if (!agree(eager, (*made)(x_RK, params, state)) ||
+      !agree(eager_other, (*made)(other, params, state))) {
+    capture.reason = "the captured program gave other numbers than the function";
+    return {};
+  }
+  if (made->has_surrogate()) {
+    BITLOOP_ASSIGN(same, gradients_agree(*made, function, x_RK, params, state));
+    if (!same) {
+      capture.reason = "the captured gradient gave other numbers than autograd";
+      return {};
+    }
+  }
+  capture.state = Capture::kCaptured;
+  capture.function = std::move(*made);
+  return {};
+}
+
+}  // namespace bitloop::trainer

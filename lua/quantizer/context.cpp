@@ -41,13 +41,12 @@ void push_tensors(lua_State* L, const std::map<std::string, at::Tensor>* tensors
   protect(L, -1, kReadOnly);
 }
 
-// Reads ctx.name. What changes from step to step is kept apart (upvalue 2), so that a recording
-// notices who reads it.
+// Reads ctx.name (upvalue: the content); a recording notices who reads what changes from step to
+// step.
 int read_context(lua_State* L) {
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL) {
-    if (Tracer* tracer = TensorHeap::of(L).tracer) tracer->step_read();
-    return 1;
+  if (Tracer* tracer = TensorHeap::of(L).tracer; tracer && lua_type(L, 2) == LUA_TSTRING) {
+    const std::string_view name = lua_tostring(L, 2);
+    if (name == "step" || name == "progress") tracer->step_read();
   }
   lua_pushvalue(L, 2);
   lua_rawget(L, lua_upvalueindex(1));
@@ -70,7 +69,12 @@ void push_layer(lua_State* L, const Layer& layer, const char* tensor_name,
 void push_context(lua_State* L, const Context& context) {
   luaL_checkstack(L, 12, "ctx");
   lua_createtable(L, 0, 8);
+  set_whole(L, "step", context.step);
   set_whole(L, "total_steps", context.total_steps);
+  lua_pushnumber(L, context.total_steps > 0 ? static_cast<double>(context.step) /
+                                                  static_cast<double>(context.total_steps)
+                                            : 0.0);
+  lua_setfield(L, -2, "progress");
   lua_pushboolean(L, context.training);
   lua_setfield(L, -2, "training");
   if (context.layer) {
@@ -85,13 +89,7 @@ void push_context(lua_State* L, const Context& context) {
   protect(L, -1, kReadOnly);
   lua_getmetatable(L, -1);
   push_content(L, -2);
-  lua_createtable(L, 0, 2);
-  set_whole(L, "step", context.step);
-  lua_pushnumber(L, context.total_steps > 0 ? static_cast<double>(context.step) /
-                                                  static_cast<double>(context.total_steps)
-                                            : 0.0);
-  lua_setfield(L, -2, "progress");
-  lua_pushcclosure(L, guarded<read_context>, 2);
+  lua_pushcclosure(L, guarded<read_context>, 1);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
 }

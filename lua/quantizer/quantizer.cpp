@@ -213,6 +213,7 @@ Result<Quantized> Quantizer::Impl::quantize(const char* function, const at::Tens
     if (context.params) tracer->bind_parameters(*context.params);
     if (context.state) tracer->bind_state(*context.state);
     heap.tracer = &*tracer;
+    guest.listed_read_only = false;
   }
   const bool codebook = format.codebook_entries > 0 && function == std::string_view("weight_quant");
   const Status called = call(
@@ -224,6 +225,7 @@ Result<Quantized> Quantizer::Impl::quantize(const char* function, const at::Tens
       },
       [&](const Returned& returned) { result = take_quantized(returned, codebook); });
   heap.tracer = nullptr;
+  if (tracer && guest.listed_read_only) tracer->step_read();
   if (!called) return std::unexpected(called.error());
   if (tracer) take_graph(*tracer, result, *recording);
   return result;

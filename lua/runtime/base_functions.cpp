@@ -31,6 +31,7 @@ int pairs_step(lua_State* L) {  // upvalues: content, keys, place
 
 int pairs_impl(lua_State* L) {
   luaL_checktype(L, 1, LUA_TTABLE);
+  if (is_protected(L, 1)) Guest::of(L).listed_read_only = true;
   push_content(L, 1);
   push_sorted_keys(L, 1, true);
   lua_pushinteger(L, 0);

@@ -54,6 +54,9 @@ class Guest {
   size_t bytes() const { return bytes_; }  // Lua holds now
 
   TensorHeap* tensors = nullptr;  // set by TensorHeap
+  // pairs walked over a read-only table, so whatever ctx holds may have been read; cleared by who
+  // wants to know.
+  bool listed_read_only = false;
   std::shared_ptr<Registry>
       registry;  // set by TensorHeap; shared with graphs, which may outlive this state
 

@@ -192,6 +192,9 @@ TEST(Capture, SaysWhyAFunctionStaysEager) {
        "<"},
       {"local s = w:abs():mean() * (1 + ctx.progress)\nreturn (w / s):round():clamp(-1, 1), s",
        "ctx.step"},
+      {"local n = 0\nfor k, v in pairs(ctx) do if k == 'step' then n = v end end\n"
+       "local s = w:abs():mean() * (1 + n)\nreturn (w / s):round():clamp(-1, 1), s",
+       "ctx.step"},
       {"local s = w:abs():quantile(0.8)\nreturn (w / s):round():clamp(-1, 1), s", "quantile"},
       {"local s = w:t():abs():mean()\nreturn (w / s):round():clamp(-1, 1), s", "t on"},
       {"local s = w:abs():mean{dim = 0, keepdim = true}:mean()\n"

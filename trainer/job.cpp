@@ -43,6 +43,9 @@ Status validate(const Job& job) {
   BITLOOP_TRY(
       require(t.precision == "bfloat16" || t.precision == "float32",
               fmt::format("train.precision must be bfloat16 or float32, got '{}'", t.precision)));
+  BITLOOP_TRY(
+      require(t.execution == "fused" || t.execution == "eager",
+              fmt::format("train.execution must be fused or eager, got '{}'", t.execution)));
   BITLOOP_TRY(require(job.eval.batches > 0 && job.eval.log_every > 0 && job.eval.every >= 0,
                       "eval.batches and eval.log_every must be positive"));
   return require(job.threads > 0 && job.threads <= 1024,
@@ -96,6 +99,7 @@ Result<Job> parse_job(const std::string& text) {
     read(train, "beta2", job.train.beta2);
     read(train, "grad_clip", job.train.grad_clip);
     read(train, "precision", job.train.precision);
+    read(train, "execution", job.train.execution);
     document.at("seed").get_to(job.train.seed);
     const json& eval = preset.at("eval");
     read(eval, "every", job.eval.every);

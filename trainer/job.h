@@ -50,6 +50,8 @@ struct TrainConfig {
   double grad_clip = 1.0;  // global norm; 0 turns it off
   std::string precision =
       "bfloat16";  // of training's matrix products: bfloat16 or float32. Scores are float32 always
+  std::string execution =
+      "fused";  // of training steps: fused, where machine and shape allow it, or eager (the oracle)
   uint64_t seed = 42;
 };
 

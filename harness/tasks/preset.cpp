@@ -66,6 +66,9 @@ constexpr PresetKey kKeys[] = {
     NUMBER("train.grad_clip", true, 0, 1e9, "", "largest norm of the gradient; 0: no clipping"),
     TEXT("train.precision", true, "float32|bfloat16",
          "of the training products: `float32` or `bfloat16`"),
+    TEXT("train.execution", false, "fused|eager",
+         "of bfloat16 training steps on the CPU: `fused` (the default) or `eager`, the slower path "
+         "that fused steps are checked against"),
     INTEGER("train.seed", true, 0, 9007199254740991, "", "initial weights and order of the data"),
     INTEGER("eval.every", true, 1, kMany, "steps", "between evaluations while training"),
     INTEGER("eval.batches", true, 1, kMany, "micro-batches", "in such an evaluation"),

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 
+#include "trainer/kernels/bfloat16.h"
 #include "trainer/kernels/parallel.h"
 #include "trainer/kernels/simd.h"
 
@@ -51,13 +52,6 @@ BITLOOP_SIMD void scale_rows(const int32_t* acc, const float* x_scale, int64_t x
     for (int64_t c = 0; c < cols; ++c)
       to[c] = static_cast<float>(from[c]) * (sx * w_row[c]) + bias[c];
   }
-}
-
-// Round to nearest even; NaN stays NaN (its payload is dropped).
-__attribute__((always_inline)) inline uint16_t to_bfloat16(float value) {
-  const auto bits = std::bit_cast<uint32_t>(value);
-  const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  return static_cast<uint16_t>(value != value ? 0x7fc0u : rounded);
 }
 
 BITLOOP_SIMD void bfloat16_rows(const float* dy, const float* row, int64_t row_stride,

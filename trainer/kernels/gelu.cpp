@@ -11,6 +11,7 @@ constexpr float kCubic = 0.044715f;
 constexpr int64_t kGrain = 4096;
 
 BITLOOP_SIMD void forward_piece(const float* x, float* y, int64_t begin, int64_t end) {
+#pragma omp simd
   for (int64_t i = begin; i < end; ++i) {
     const float v = x[i];
     y[i] = 0.5f * v * (1.0f + tanh_inline(kScale * (v + kCubic * v * v * v)));
@@ -19,6 +20,7 @@ BITLOOP_SIMD void forward_piece(const float* x, float* y, int64_t begin, int64_t
 
 BITLOOP_SIMD void backward_piece(const float* dy, const float* x, float* dx, int64_t begin,
                                  int64_t end) {
+#pragma omp simd
   for (int64_t i = begin; i < end; ++i) {
     const float v = x[i];
     const float t = tanh_inline(kScale * (v + kCubic * v * v * v));
@@ -36,6 +38,12 @@ void gelu_forward(const float* x, float* y, int64_t n) {
 void gelu_backward(const float* dy, const float* x, float* dx, int64_t n) {
   parallel_pieces(n, kGrain,
                   [=](int64_t begin, int64_t end) { backward_piece(dy, x, dx, begin, end); });
+}
+
+void gelu_rows(const float* x, float* y, int64_t n) { forward_piece(x, y, 0, n); }
+
+void gelu_backward_rows(const float* dy, const float* x, float* dx, int64_t n) {
+  backward_piece(dy, x, dx, 0, n);
 }
 
 }  // namespace bitloop::kernels

@@ -15,18 +15,24 @@ namespace {
 
 constexpr const char* kWeightsFile = "output/weights.safetensors";
 
-// One forward and backward pass of each kind that training will run, on rows of zeros.
+// Everything that training will run, once, on zeros or on the first batch.
 void warm_training(Run& run) {
   const ModelConfig& m = run.job.model;
   const int64_t B = run.job.train.micro_batch, T = m.context;
   ForwardContext context{.training = true, .products = run.training_products()};
+  if (context.products == Products::kBfloat16 && run.job.train.execution == "fused" &&
+      FusedTraining::supports(m, B)) {
+    run.fused = std::make_unique<FusedTraining>(*run.model, B);
+    run.fused->warm();
+    // Surrogates still go through autograd.
+    const at::Tensor one = at::ones({1}).requires_grad_(true);
+    torch::autograd::backward({one * one}, {});
+    return;
+  }
   const Batch batch = training_batch(run.data.train, 0, 0, 0, B, T);
-  const auto pass = [&](const char*) {
-    run.model->quantize_weights(context);
-    const auto logits = run.model->forward(batch.inputs_BT, context);
-    torch::autograd::backward({at::cross_entropy_loss(*logits, batch.targets_BT.view({-1}))}, {});
-  };
-  pass("float");
+  run.model->quantize_weights(context);
+  const auto logits = run.model->forward(batch.inputs_BT, context);
+  torch::autograd::backward({at::cross_entropy_loss(*logits, batch.targets_BT.view({-1}))}, {});
   for (BitLinear* layer : run.model->bitlinears())
     warm_integer_products(*layer, B * T, context.products);
   for (const auto& [name, tensor] : run.model->named_parameters())

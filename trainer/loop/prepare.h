@@ -16,6 +16,7 @@
 #include "trainer/data/dataset.h"
 #include "trainer/eval/evaluate.h"
 #include "trainer/job.h"
+#include "trainer/model/fused_step.h"
 #include "trainer/model/gpt2.h"
 #include "trainer/optim/adamw.h"
 #include "trainer/records.h"
@@ -29,6 +30,7 @@ struct Run {
   Dataset data;
   UniqueFd weights_file;  // output/weights.safetensors: written by train, read by verify
   std::unique_ptr<Gpt2> model;
+  std::unique_ptr<FusedTraining> fused;  // null: training steps go through autograd
   std::unique_ptr<lua::Quantizer> quantizer;
   std::string loaded_digest;  // of the candidate's variables after loading: nothing may change them
   // Learnable parameters of the layers (Q.init) with their own rate and decay.

@@ -26,16 +26,24 @@ Status require_gradients(Run& run) {
   return {};
 }
 
-// Runs a backward pass. A backward function of the candidate's that fails has no other way out than
-// an exception, which carries the test's status.
+// Runs what calls backward. A backward function of the candidate's that fails has no other way out
+// than an exception, which carries the test's status.
 template <typename Call>
-Status backward_pass(Call call) {
+auto catching(Call call) -> decltype(call()) {
   try {
-    call();
+    return call();
   } catch (const lua::BackwardError& failed) {
     return std::unexpected(failed.error);
   }
-  return {};
+}
+
+// One micro-batch's mean loss; adds `share` times its gradients.
+Result<double> eager_pass(Run& run, const Batch& batch, const ForwardContext& context,
+                          double share) {
+  BITLOOP_ASSIGN(logits, run.model->forward(batch.inputs_BT, context));
+  const at::Tensor loss = at::cross_entropy_loss(logits, batch.targets_BT.view({-1}));
+  torch::autograd::backward({share == 1.0 ? loss : loss * share}, {});
+  return loss.item<float>();
 }
 
 }  // namespace
@@ -56,16 +64,23 @@ Result<StepResult> train_step(Run& run, AdamW& optimizer, int64_t step) {
   context.lambda = lambda;
   BITLOOP_TRY(run.model->quantize_weights(context));
 
+  if (run.fused) run.fused->begin_step();
+
   double loss_sum = 0.0;
+  const double share = 1.0 / static_cast<double>(micro_batches);
   for (int64_t i = 0; i < micro_batches; ++i) {
     const Batch batch = training_batch(run.data.train, config.seed, step, i * B, B, T);
-    BITLOOP_ASSIGN(logits, run.model->forward(batch.inputs_BT, context));
-    at::Tensor loss = at::cross_entropy_loss(logits, batch.targets_BT.view({-1}));
-    loss_sum += loss.item<float>();
-    if (micro_batches > 1) loss = loss / static_cast<double>(micro_batches);
-    BITLOOP_TRY(backward_pass([&] { torch::autograd::backward({loss}, {}); }));
+    BITLOOP_ASSIGN(loss, catching([&] {
+                     return run.fused ? run.fused->accumulate(batch.inputs_BT, batch.targets_BT,
+                                                              context, share)
+                                      : eager_pass(run, batch, context, share);
+                   }));
+    loss_sum += loss;
   }
-  BITLOOP_TRY(backward_pass([&] { run.model->finish_weight_gradients(context); }));
+  BITLOOP_TRY(catching([&]() -> Status {
+    run.model->finish_weight_gradients(context);
+    return {};
+  }));
   const double loss = loss_sum / static_cast<double>(micro_batches);
   if (!std::isfinite(loss))
     return fail("diverged", fmt::format("the training loss of step {} is not finite", step + 1));

@@ -157,11 +157,7 @@ Result<lua::Quantized> call_activation_quant(BitLinear& layer, const at::Tensor&
   return returned;
 }
 
-// Activations (or nothing to quantise): the operand, and the tensor that receives its gradient.
-struct Activation {
-  Operand operand;
-  at::Tensor gate;
-};
+}  // namespace
 
 Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK,
                                        const ForwardContext& context, bool want_integer) {
@@ -178,7 +174,8 @@ Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK,
     // (1 - lambda) x + lambda x̂: no longer codes times a scale, so no integer form.
     materialise_value(operand, x_RK, *format);
     operand.value = x_RK.detach().lerp(operand.value, context.lambda);
-    gate = x_RK.lerp(gate, context.lambda);
+    // Straight through, (1 - lambda) and lambda of the same gradient are that gradient.
+    if (operand.surrogate.defined()) gate = x_RK.lerp(gate, context.lambda);
     operand.codes_int8 = at::Tensor();
   }
   if (!want_integer || !operand.codes_int8.defined()) {
@@ -187,8 +184,6 @@ Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK,
   }
   return Activation{std::move(operand), gate};
 }
-
-}  // namespace
 
 Status quantize_weight(BitLinear& layer, const ForwardContext& context) {
   const bool grad = at::GradMode::is_enabled();

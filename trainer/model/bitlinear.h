@@ -83,6 +83,17 @@ Status quantize_weight(BitLinear& layer, const ForwardContext& context);
 // generates code at the first use of a shape, which the narrowed system calls forbid later.
 void warm_integer_products(const BitLinear& layer, int64_t rows, Products products);
 
+// Activations (or nothing to quantise): the operand, and the tensor that receives its gradient (x
+// itself where gradients pass straight through).
+struct Activation {
+  Operand operand;
+  at::Tensor gate;
+};
+// Runs activation_quant on x (R, K), which may carry a graph. Without `want_integer`, or where
+// there is no integer form, operand.value is there. Errors as above.
+Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK,
+                                       const ForwardContext& context, bool want_integer);
+
 // x (R, K), which may carry a graph -> y (R, N). Errors as above.
 Result<at::Tensor> bitlinear_forward(BitLinear& layer, const at::Tensor& x_RK,
                                      const ForwardContext& context);

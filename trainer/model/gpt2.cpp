@@ -11,8 +11,6 @@
 namespace bitloop::trainer {
 namespace {
 
-constexpr double kNormEpsilon = 1e-5;
-
 at::Tensor layer_norm(const at::Tensor& x, const LayerNorm& norm) {
   return at::layer_norm(x, {x.size(-1)}, norm.weight, norm.bias, kNormEpsilon);
 }

@@ -29,6 +29,8 @@ struct Block {
   BitLinear mlp_proj;   // (D, 4D)   h.<i>.mlp.c_proj
 };
 
+inline constexpr double kNormEpsilon = 1e-5;
+
 class Gpt2 {
  public:
   // Weights N(0, 0.02), residual projections scaled by 1/sqrt(2 L), biases zero, norms one; the
@@ -53,6 +55,7 @@ class Gpt2 {
   int64_t parameter_count();
 
  private:
+  friend class FusedTraining;  // the same model with a forward and backward of its own
   ModelConfig config_;
   at::Tensor wte_;  // (V, D)
   at::Tensor wpe_;  // (context, D)

@@ -1,0 +1,103 @@
+#include "trainer/kernels/packing.h"
+
+#include <c10/util/BFloat16.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+namespace bitloop::kernels {
+namespace {
+
+uint32_t half(float value) { return c10::BFloat16(value).x; }  // LibTorch's rounding
+
+std::vector<float> numbers(int64_t n) {
+  std::vector<float> out(static_cast<size_t>(n));
+  for (size_t i = 0; i < out.size(); ++i)
+    out[i] = std::ldexp(std::sin(static_cast<float>(i) * 1.3f), static_cast<int>(i % 21) - 10);
+  return out;
+}
+
+std::vector<int8_t> all_codes(int64_t n) {
+  std::vector<int8_t> out(static_cast<size_t>(n));
+  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<int8_t>(i * 37 % 256);
+  return out;
+}
+
+TEST(TransposeWords, EveryElementAtOddSizesAndStrides) {
+  for (const int64_t rows : {1, 15, 16, 17, 40})
+    for (const int64_t cols : {1, 3, 16, 33}) {
+      const int64_t from_stride = cols + 3, to_stride = rows + 5;
+      std::vector<uint32_t> from(static_cast<size_t>(rows * from_stride)),
+          to(static_cast<size_t>(cols * to_stride), 7u);
+      for (size_t i = 0; i < from.size(); ++i) from[i] = static_cast<uint32_t>(i * 2654435761u);
+      transpose_words(from.data(), rows, cols, from_stride, to.data(), to_stride);
+      for (int64_t c = 0; c < cols; ++c)
+        for (int64_t r = 0; r < to_stride; ++r)
+          ASSERT_EQ(to[static_cast<size_t>(c * to_stride + r)],
+                    r < rows ? from[static_cast<size_t>(r * from_stride + c)] : 7u)
+              << rows << "x" << cols << " at " << r << ", " << c;
+    }
+}
+
+TEST(Interleave, PairsOfRowsAndAHalfEmptyLastOne) {
+  for (const int64_t rows : {1, 2, 5, 8})
+    for (const int64_t n : {1, 16, 37}) {
+      const std::vector<float> from = numbers(rows * n), scale = numbers(rows);
+      const std::vector<int8_t> codes = all_codes(rows * n);
+      std::vector<uint16_t> values(from.size());
+      round_to_bfloat16(from.data(), rows * n, values.data());
+      const auto size = static_cast<size_t>((rows + 1) / 2 * n);
+      std::vector<uint32_t> scaled(size), one_scale(size), plain(size), of_codes(size),
+          of_values(size);
+      interleave_floats(from.data(), rows, n, scale.data(), 1, scaled.data());
+      interleave_floats(from.data(), rows, n, scale.data(), 0, one_scale.data());
+      interleave_floats(from.data(), rows, n, nullptr, 0, plain.data());
+      interleave_codes(codes.data(), rows, n, of_codes.data());
+      interleave_bfloat16(values.data(), rows, n, of_values.data());
+      for (int64_t r = 0; r < (rows + 1) / 2 * 2; ++r)
+        for (int64_t c = 0; c < n; ++c) {
+          const auto i = static_cast<size_t>(r * n + c), o = static_cast<size_t>(r / 2 * n + c);
+          const auto part = [&](const std::vector<uint32_t>& words) {
+            return words[o] >> (16 * (r % 2)) & 0xffffu;
+          };
+          const bool there = r < rows;
+          ASSERT_EQ(part(scaled), there ? half(from[i] * scale[static_cast<size_t>(r)]) : 0u);
+          ASSERT_EQ(part(one_scale), there ? half(from[i] * scale[0]) : 0u);
+          ASSERT_EQ(part(plain), there ? half(from[i]) : 0u);
+          ASSERT_EQ(part(of_codes), there ? half(codes[i]) : 0u);
+          ASSERT_EQ(part(of_values), there ? half(from[i]) : 0u);
+        }
+    }
+}
+
+TEST(RoundColumns, ScalesEachColumnFirst) {
+  const std::vector<float> from = numbers(3 * 19), column = numbers(19);
+  std::vector<uint16_t> out(from.size());
+  round_columns_to_bfloat16(from.data(), 3, 19, column.data(), out.data());
+  for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(out[i], half(from[i] * column[i % 19]));
+}
+
+TEST(ShiftCodes, UnsignedCodesAndWhatTheShiftAdds) {
+  const std::vector<int8_t> codes = all_codes(3 * 101);
+  std::vector<uint8_t> shifted(codes.size());
+  std::vector<int32_t> sums(3);
+  shift_codes(codes.data(), static_cast<int64_t>(codes.size()), shifted.data());
+  shifted_sums(codes.data(), 3, 101, sums.data());
+  for (size_t i = 0; i < codes.size(); ++i) ASSERT_EQ(shifted[i], codes[i] + 128);
+  for (size_t r = 0; r < 3; ++r) {
+    int32_t sum = 0;
+    for (size_t c = 0; c < 101; ++c) sum += codes[r * 101 + c];
+    EXPECT_EQ(sums[r], 128 * sum);
+  }
+}
+
+TEST(AddRows, AddsToWhatIsThere) {
+  const std::vector<float> from = {1, 2, 3, 4, 5, 6};
+  std::vector<float> sums = {10, 20, 30};
+  add_rows(from.data(), 2, 3, sums.data());
+  EXPECT_EQ(sums, (std::vector<float>{15, 27, 39}));
+}
+
+}  // namespace
+}  // namespace bitloop::kernels

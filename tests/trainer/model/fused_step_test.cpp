@@ -1,0 +1,317 @@
+#include "trainer/model/fused_step.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <map>
+
+#include "tests/trainer/fixture.h"
+#include "trainer/data/dataset.h"
+
+namespace bitloop::trainer {
+namespace {
+
+using Gradients = std::map<std::string, at::Tensor>;
+
+struct Outcome {
+  double loss = 0.0;
+  Gradients gradients;
+};
+
+struct Case {
+  std::string name;
+  std::string quantizer;  // file in quantizers/, or Lua text
+  ModelConfig model = small_model();
+  bool quantize_head = false;
+  double lambda = 1.0;
+  int64_t batch = 3, micro_batches = 1;
+};
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+// Learned step sizes for weights and activations, with surrogates: gradients reach params both
+// ways.
+constexpr const char* kLearnedLua = R"(
+local Q = {name = "lsq", levels = {-1, 0, 1}}
+function Q.init(layer)
+  return {params = {s = {value = torch.tensor({0.03})}, a = {value = torch.tensor({0.02})}}}
+end
+function Q.weight_quant(w, ctx)
+  local s = ctx.params.s
+  return {codes = (w / s):round():clamp{min = -1, max = 1}, scale = s,
+          surrogate = bitloop.ste_round((w / s):clamp{min = -1, max = 1}) * s}
+end
+function Q.activation_quant(x, ctx)
+  local a = ctx.params.a
+  return {codes = (x / a):round():clamp{min = -128, max = 127}, scale = a,
+          surrogate = bitloop.ste_round((x / a):clamp{min = -128, max = 127}) * a}
+end
+return Q
+)";
+
+constexpr const char* kRowBiasLua = R"(
+local Q = {name = "b", levels = {-1, 1}}
+function Q.weight_quant(w, ctx)
+  local s = w:abs():mean{dim = -1, keepdim = true}
+  return torch.where(w:lt(0), torch.full_like(w, -1), torch.full_like(w, 1)), s
+end
+function Q.row_bias(w, codes, ctx) return w:mean{dim = -1} end
+return Q
+)";
+
+std::unique_ptr<lua::Quantizer> load(const std::string& what) {
+  return what.find("local Q") == std::string::npos ? shipped_quantizer(what) : quantizer_from(what);
+}
+
+void init_params(Gpt2& model, lua::Quantizer& quantizer) {
+  if (!quantizer.has("init")) return;
+  for (BitLinear* layer : model.bitlinears()) {
+    auto made = quantizer.init(layer->layer, layer->weight.detach());
+    ASSERT_TRUE(made) << made.error().message;
+    for (auto& [name, param] : made->params) layer->params[name] = param.value.requires_grad_(true);
+  }
+}
+
+Batch random_batch(const Case& c) {
+  const at::Tensor ids = at::randint(c.model.vocab_size, {c.batch, c.model.context + 1}, at::kLong);
+  return {ids.narrow(1, 0, c.model.context).contiguous(),
+          ids.narrow(1, 1, c.model.context).contiguous()};
+}
+
+// One optimiser step's loss and gradients, as train_step makes them.
+class Trainer {
+ public:
+  explicit Trainer(const Case& c)
+      : case_(c), quantizer_(load(c.quantizer)), model_(c.model, c.quantize_head, 5) {
+    init_params(model_, *quantizer_);
+    // Larger weights than at the start, and biases that are not zero, so that every term counts.
+    at::manual_seed(3);
+    for (const auto& [name, tensor] : model_.named_parameters()) {
+      const at::Tensor value = tensor.detach();
+      if (value.dim() == 2) value.mul_(4.0);
+      if (value.dim() == 1) value.add_(at::randn(value.sizes()), 0.1);
+    }
+    for (BitLinear* layer : model_.bitlinears()) {
+      if (layer->params.contains("s")) layer->params["s"].detach().mul_(4.0);
+    }
+  }
+
+  Outcome step(const Batch& batch, Products products, bool fused) {
+    ForwardContext context{.quantizer = quantizer_.get(),
+                           .training = true,
+                           .lambda = case_.lambda,
+                           .products = products};
+    for (auto& [name, tensor] : learnable()) tensor.mutable_grad() = at::Tensor();
+    const Status quantized = model_.quantize_weights(context);
+    EXPECT_TRUE(quantized) << (quantized ? "" : quantized.error().message);
+    const int64_t rows = case_.batch / case_.micro_batches;
+    if (fused && !fused_) fused_ = std::make_unique<FusedTraining>(model_, rows);
+    if (fused) fused_->begin_step();
+    Outcome outcome;
+    const double share = 1.0 / static_cast<double>(case_.micro_batches);
+    for (int64_t i = 0; i < case_.micro_batches; ++i) {
+      const at::Tensor ids = batch.inputs_BT.narrow(0, i * rows, rows),
+                       targets = batch.targets_BT.narrow(0, i * rows, rows);
+      if (fused) {
+        const auto loss = fused_->accumulate(ids, targets, context, share);
+        EXPECT_TRUE(loss) << (loss ? "" : loss.error().message);
+        outcome.loss += *loss * share;
+      } else {
+        const auto logits = model_.forward(ids, context);
+        EXPECT_TRUE(logits) << (logits ? "" : logits.error().message);
+        const at::Tensor loss = at::cross_entropy_loss(*logits, targets.reshape({-1})) * share;
+        torch::autograd::backward({loss}, {});
+        outcome.loss += loss.item<float>();
+      }
+    }
+    model_.finish_weight_gradients(context);
+    for (auto& [name, tensor] : learnable())
+      if (tensor.grad().defined()) outcome.gradients[name] = tensor.grad().clone();
+    return outcome;
+  }
+
+  FusedTraining* fused() { return fused_.get(); }
+  Gpt2& model() { return model_; }
+
+ private:
+  std::vector<std::pair<std::string, at::Tensor>> learnable() {
+    auto all = model_.named_parameters();
+    for (BitLinear* layer : model_.bitlinears())
+      for (auto& [name, tensor] : layer->params)
+        all.emplace_back(layer->layer.name + "." + name, tensor);
+    return all;
+  }
+
+  Case case_;
+  std::unique_ptr<lua::Quantizer> quantizer_;
+  Gpt2 model_;
+  std::unique_ptr<FusedTraining> fused_;
+};
+
+double relative(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).norm().item<double>() / (b.norm().item<double>() + 1e-12);
+}
+
+// A learned step size has one number, the difference of large sums: those of all layers are
+// compared as one vector, since nothing bounds the error of a single one relatively.
+Gradients by_tensor(const Gradients& gradients) {
+  Gradients all;
+  for (const auto& [name, gradient] : gradients) {
+    const std::string key = gradient.numel() > 1 ? name : name.substr(name.rfind('.'));
+    all[key] = all.contains(key) ? at::cat({all[key], gradient.view({-1})}) : gradient;
+  }
+  return all;
+}
+
+// The exact gradients are autograd's with float32 products. bfloat16 keeps 8 bits, so each product
+// of a chain moves a gradient by up to 2^-9, relatively; what it may be off in all is measured on
+// autograd's own bfloat16 path, which rounds at as many places: the fused one must be as near, up
+// to as much again and 2^-9. A row's loss moves with its logits, by less than 2^-9; the mean of 12
+// rows or more by less than a quarter of that.
+void compare(const Outcome& fused, const Outcome& exact, const Outcome& rounded) {
+  EXPECT_NEAR(fused.loss, exact.loss, 5e-4);
+  const Gradients got = by_tensor(fused.gradients), want = by_tensor(exact.gradients),
+                  oracle = by_tensor(rounded.gradients);
+  ASSERT_EQ(fused.gradients.size(), exact.gradients.size());
+  for (const auto& [name, gradient] : want) {
+    ASSERT_TRUE(got.contains(name)) << name;
+    const double allowed = 2.0 * relative(oracle.at(name), gradient) + 2e-3;
+    EXPECT_LT(relative(got.at(name), gradient), allowed) << name;
+  }
+}
+
+class FusedStep : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    if (!block_products_supported()) GTEST_SKIP() << "no block products on this processor";
+    at::manual_seed(17);
+  }
+};
+
+TEST_P(FusedStep, LossAndEveryGradientAreAutograds) {
+  const Case& c = GetParam();
+  ASSERT_TRUE(FusedTraining::supports(c.model, c.batch / c.micro_batches));
+  const Batch batch = random_batch(c);
+  Trainer trainer(c);
+  const Outcome exact = trainer.step(batch, Products::kFloat32, false);
+  const Outcome rounded = trainer.step(batch, Products::kBfloat16, false);
+  const Outcome fused = trainer.step(batch, Products::kBfloat16, true);
+  compare(fused, exact, rounded);
+
+  // The same bits again, after memory was used, and in another object.
+  const Outcome again = trainer.step(batch, Products::kBfloat16, true);
+  Trainer other(c);
+  const Outcome elsewhere = other.step(batch, Products::kBfloat16, true);
+  EXPECT_EQ(again.loss, fused.loss);
+  EXPECT_EQ(elsewhere.loss, fused.loss);
+  for (const auto& [name, gradient] : fused.gradients) {
+    EXPECT_TRUE(at::equal(again.gradients.at(name), gradient)) << name;
+    EXPECT_TRUE(at::equal(elsewhere.gradients.at(name), gradient)) << name;
+  }
+}
+
+ModelConfig without_bias() {
+  ModelConfig model = small_model();
+  model.bias = false;
+  return model;
+}
+ModelConfig odd_rows() {  // 33 rows: the last pair of rows is half empty
+  ModelConfig model = small_model();
+  model.context = 11;
+  return model;
+}
+ModelConfig wide() {  // several chunks a thread
+  return {.vocab_size = 100,
+          .padded_vocab_size = 112,
+          .context = 100,
+          .layers = 1,
+          .heads = 4,
+          .width = 64};
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, FusedStep,
+    testing::Values(
+        Case{.name = "float_weights", .quantizer = "float"},
+        Case{.name = "ternary", .quantizer = "ternary"},
+        Case{.name = "binary", .quantizer = "binary"}, Case{.name = "int2", .quantizer = "int2"},
+        Case{.name = "without_bias", .quantizer = "ternary", .model = without_bias()},
+        Case{.name = "head", .quantizer = "ternary", .quantize_head = true},
+        Case{.name = "odd_rows", .quantizer = "ternary", .model = odd_rows()},
+        Case{.name = "odd_rows_float", .quantizer = "float", .model = odd_rows()},
+        Case{.name = "one_sequence", .quantizer = "ternary", .batch = 1},
+        Case{.name = "several_chunks", .quantizer = "ternary", .model = wide(), .batch = 6},
+        Case{.name = "half_lambda", .quantizer = "ternary", .lambda = 0.5},
+        Case{.name = "learned", .quantizer = kLearnedLua},
+        Case{.name = "learned_half_lambda", .quantizer = kLearnedLua, .lambda = 0.5},
+        Case{.name = "learned_head", .quantizer = kLearnedLua, .quantize_head = true},
+        Case{.name = "row_bias", .quantizer = kRowBiasLua},
+        Case{.name = "micro_batches", .quantizer = "ternary", .batch = 4, .micro_batches = 2},
+        Case{.name = "micro_batches_float", .quantizer = "float", .batch = 4, .micro_batches = 2},
+        Case{.name = "micro_batches_learned",
+             .quantizer = kLearnedLua,
+             .quantize_head = true,
+             .batch = 4,
+             .micro_batches = 2}),
+    [](const auto& tested) { return tested.param.name; });
+
+TEST(FusedTraining, TwoMicroBatchesAreOneBatch) {
+  if (!block_products_supported()) GTEST_SKIP() << "no block products on this processor";
+  Case whole{.name = "", .quantizer = "ternary", .batch = 4};
+  Case halves = whole;
+  halves.micro_batches = 2;
+  at::manual_seed(2);
+  const Batch batch = random_batch(whole);
+  const Outcome one = Trainer(whole).step(batch, Products::kBfloat16, true);
+  const Outcome two = Trainer(halves).step(batch, Products::kBfloat16, true);
+  EXPECT_NEAR(one.loss, two.loss, 1e-6);
+  for (const auto& [name, gradient] : one.gradients)
+    EXPECT_LT(relative(two.gradients.at(name), gradient), 4e-3) << name;
+}
+
+TEST(FusedTraining, WarmingLeavesNothingBehind) {
+  if (!block_products_supported()) GTEST_SKIP() << "no block products on this processor";
+  const Case c{.name = "", .quantizer = "ternary"};
+  at::manual_seed(2);
+  const Batch batch = random_batch(c);
+  Trainer cold(c), warm(c);
+  const Outcome first = cold.step(batch, Products::kBfloat16, true);
+  (void)warm.step(batch, Products::kBfloat16, true);
+  warm.fused()->warm();
+  for (const auto& [name, tensor] : warm.model().named_parameters())
+    EXPECT_FALSE(tensor.grad().defined()) << name;
+  const Outcome after = warm.step(batch, Products::kBfloat16, true);
+  EXPECT_EQ(after.loss, first.loss);
+  for (const auto& [name, gradient] : first.gradients)
+    EXPECT_TRUE(at::equal(after.gradients.at(name), gradient)) << name;
+}
+
+TEST(FusedTraining, AFailingFunctionIsItsError) {
+  if (!block_products_supported()) GTEST_SKIP() << "no block products on this processor";
+  const auto quantizer = quantizer_from(
+      "local Q = {name = 'x', levels = {-1, 1}}\nfunction Q.activation_quant(x, ctx)\n"
+      "  error('no')\nend\nreturn Q");
+  Gpt2 model(small_model(), false, 1);
+  const ForwardContext context{
+      .quantizer = quantizer.get(), .training = true, .products = Products::kBfloat16};
+  ASSERT_TRUE(model.quantize_weights(context));
+  FusedTraining fused(model, 2);
+  fused.begin_step();
+  const at::Tensor ids = at::zeros({2, 12}, at::kLong);
+  const auto loss = fused.accumulate(ids, ids, context, 1.0);
+  ASSERT_FALSE(loss);
+  EXPECT_EQ(loss.error().code, "script_error");
+}
+
+TEST(FusedTraining, UnsupportedShapesAreSaid) {
+  ModelConfig model = small_model();
+  model.padded_vocab_size = 33;
+  EXPECT_FALSE(FusedTraining::supports(model, 2));
+  model = small_model();
+  model.heads = 4;  // heads of 8
+  EXPECT_FALSE(FusedTraining::supports(model, 2));
+}
+
+}  // namespace
+}  // namespace bitloop::trainer

@@ -1,0 +1,44 @@
+// Threads that each own a fixed part of the rows: what they sum apart is added in their order, so
+// results depend on the number of threads but never on timing.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace bitloop::kernels {
+
+// OpenMP's number of threads.
+int64_t team_size();
+
+struct Range {
+  int64_t begin, end;
+  bool empty() const { return begin >= end; }
+};
+
+// The part of [0, n) that thread `t` of `threads` owns: a multiple of `grain` long but at the end.
+inline Range part_of(int64_t n, int64_t grain, int64_t t, int64_t threads) {
+  const int64_t grains = (n + grain - 1) / grain, piece = (grains + threads - 1) / threads * grain;
+  return {std::min(n, t * piece), std::min(n, (t + 1) * piece)};
+}
+
+// call(object, t) for each t in [0, threads), each in a thread of its own: the same t is the same
+// thread every time.
+void run_team(int64_t threads, const void* object, void (*call)(const void*, int64_t));
+
+template <typename Body>
+void run_team(int64_t threads, const Body& body) {
+  run_team(threads, &body,
+           [](const void* object, int64_t t) { (*static_cast<const Body*>(object))(t); });
+}
+
+// body(begin, end) on the part of [0, n) of each thread, in parallel.
+template <typename Body>
+void run_parts(int64_t n, int64_t grain, const Body& body) {
+  const int64_t threads = std::max<int64_t>(1, std::min(team_size(), (n + grain - 1) / grain));
+  run_team(threads, [&](int64_t t) {
+    const Range part = part_of(n, grain, t, threads);
+    if (!part.empty()) body(part.begin, part.end);
+  });
+}
+
+}  // namespace bitloop::kernels

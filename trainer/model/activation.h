@@ -1,0 +1,61 @@
+// Activations of the fused training step, from the rows that a kernel produces to what products
+// read. Legend: R rows, K input features.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+
+#include "trainer/model/bitlinear.h"
+
+namespace bitloop::trainer {
+
+// Writes row r (K floats) of an activation to `out`. Called from several threads on different rows,
+// and perhaps twice for a row. Refers to the callable it was made of, which must outlive it.
+class RowProducer {
+ public:
+  template <typename Call>
+  requires(!std::is_same_v<std::remove_cvref_t<Call>, RowProducer>)
+      RowProducer(const Call& call)  // NOLINT: implicit, so that a lambda can be passed
+      : object_(std::addressof(call)), call_([](const void* object, int64_t r, float* out) {
+          (*static_cast<const Call*>(object))(r, out);
+        }) {}
+
+  void operator()(int64_t r, float* out) const { call_(object_, r, out); }
+
+ private:
+  const void* object_;
+  void (*call_)(const void*, int64_t, float*);
+};
+
+// What the products of a layer read. Buffers are the caller's and reused; either form is complete
+// in itself.
+struct PackedActivation {
+  bool integer = false;
+  at::Tensor int8;      // integer: codes (R, K), contiguous
+  at::Tensor scale;     // integer: (R) or (1) float32; x̂ = int8 * scale
+  at::Tensor bfloat16;  // else: values (R, K), contiguous
+};
+
+// The way of a gradient from x̂ back to x: the identity, or the graph that a surrogate left.
+struct ActivationGradient {
+  at::Tensor input;  // x (R, K), a leaf; undefined for the identity
+  at::Tensor gate;   // what stands for x̂ in backward
+
+  bool identity() const { return !gate.defined(); }
+  // dL/dx (R, K) of dL/dx̂ (R, K), float32. Gradients of parameters on the way gather in theirs.
+  // The candidate's own backward functions report errors by lua::BackwardError.
+  at::Tensor pass(const at::Tensor& gradient_RK) const;
+};
+
+// Runs the candidate's activation_quant for this layer on the rows of `produce`, checks what it
+// returned as make_activation_operand does, and fills `packed`; a layer whose activations stay
+// float gets its rows rounded to bfloat16. The integer form is made only where the layer's weights
+// have one too. Honours context.lambda. Errors as bitlinear_forward's.
+Status quantize_activation_rows(BitLinear& layer, const RowProducer& produce, int64_t rows,
+                                const ForwardContext& context, PackedActivation& packed,
+                                ActivationGradient& gradient);
+
+}  // namespace bitloop::trainer

@@ -1,0 +1,191 @@
+#include "trainer/model/fused_linear.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "trainer/kernels/team.h"
+
+namespace bitloop::trainer {
+namespace {
+
+constexpr int64_t kGrain = 16;
+
+const uint16_t* bits(const at::Tensor& bfloat16) {
+  return reinterpret_cast<const uint16_t*>(bfloat16.const_data_ptr<at::BFloat16>());
+}
+
+}  // namespace
+
+LinearScratch::LinearScratch(int64_t widest_N, int64_t widest_K)
+    : dy(kProduceRows * widest_N),
+      dy_columns(kChunk * widest_N),
+      dy_pairs(kProduceRows / 2 * widest_N),
+      dy_transposed(widest_N * kChunk / 2),
+      x_pairs(kChunk / 2 * widest_K),
+      shifted(kForwardRows * widest_K),
+      acc(kForwardRows * widest_N) {}
+
+float* Gradient::attach(const at::Tensor& parameter, bool* fresh) {
+  if (fresh != nullptr) *fresh = false;
+  if (parameter.grad().defined()) return parameter.grad().data_ptr<float>();
+  if (!memory_.defined()) memory_ = at::empty(parameter.sizes(), at::kFloat);
+  parameter.mutable_grad() = memory_;
+  if (fresh != nullptr) {
+    *fresh = true;
+  } else {
+    std::fill_n(memory_.data_ptr<float>(), memory_.numel(), 0.0f);
+  }
+  return memory_.data_ptr<float>();
+}
+
+FusedLinear::FusedLinear(BitLinear& layer, int64_t rows, int64_t threads)
+    : layer_(&layer),
+      rows_(rows),
+      threads_(threads),
+      N_(layer.layer.out_features),
+      K_(layer.layer.in_features),
+      w_forward_(K_ / 2 * N_),
+      w_backward_(N_ / 2 * K_),
+      w_rounded_(N_ * K_),
+      shift_(N_),
+      w_scale_(N_),
+      bias_(N_),
+      bias_parts_(threads * N_) {
+  for (int64_t t = 1; t < threads; ++t) dw_parts_.emplace_back(N_ * K_);
+}
+
+Status FusedLinear::take_input(const RowProducer& produce, const ForwardContext& context) {
+  BITLOOP_TRY(
+      quantize_activation_rows(*layer_, produce, rows_, context, packed_, activation_gradient_));
+  pack_weights(packed_.integer);
+  std::fill_n(bias_.get(), N_, 0.0f);
+  for (const at::Tensor& bias : {layer_->bias, layer_->row_bias})
+    if (bias.defined()) kernels::add_rows(bias.const_data_ptr<float>(), 1, N_, bias_.get());
+  return {};
+}
+
+void FusedLinear::take_zeros(bool integer) {
+  packed_.integer = integer;
+  if (integer) {
+    packed_.int8 = at::zeros({rows_, K_}, at::kChar);
+    packed_.scale = at::ones({rows_}, at::kFloat);
+  } else {
+    packed_.bfloat16 = at::zeros({rows_, K_}, at::kBFloat16);
+  }
+  activation_gradient_ = {};
+  std::fill_n(w_forward_.get(), K_ / 2 * N_, 0u);
+  std::fill_n(w_backward_.get(), N_ / 2 * K_, 0u);
+  std::fill_n(shift_.get(), N_, 0);
+  std::fill_n(w_scale_.get(), N_, 0.0f);
+  std::fill_n(bias_.get(), N_, 0.0f);
+}
+
+void FusedLinear::pack_weights(bool integer) {
+  const Form form = integer ? Form::kInteger : Form::kBfloat16;
+  if (packed_as_ == form) return;
+  packed_as_ = form;
+  const Operand& operand = layer_->weight_operand;
+  if (!integer) {
+    kernels::round_to_bfloat16(operand.value.contiguous().const_data_ptr<float>(), N_ * K_,
+                               w_rounded_.get());
+    kernels::transpose_words(w_rounded_.get(), N_, K_ / 2, K_ / 2, w_forward_.get(), N_);
+    kernels::interleave_bfloat16(w_rounded_.get(), N_, K_, w_backward_.get());
+    return;
+  }
+  const int8_t* codes = operand.codes_int8.const_data_ptr<int8_t>();
+  kernels::transpose_words(codes, N_, K_ / 4, K_ / 4, w_forward_.get(), N_);
+  kernels::shifted_sums(codes, N_, K_, shift_.get());
+  kernels::interleave_codes(codes, N_, K_, w_backward_.get());
+  const float* scale = operand.int8_scale.const_data_ptr<float>();
+  const int64_t stride = operand.int8_scale.numel() > 1 ? 1 : 0;
+  for (int64_t n = 0; n < N_; ++n) w_scale_.get()[n] = scale[n * stride];
+}
+
+void FusedLinear::multiply(int64_t begin, int64_t end, void* acc, LinearScratch& scratch) const {
+  for (int64_t r = begin; r < end; r += kForwardRows) {
+    const int64_t rows = std::min(kForwardRows, end - r);
+    void* to = static_cast<char*>(acc) + (r - begin) * N_ * 4;
+    if (packed_.integer) {
+      kernels::shift_codes(packed_.int8.const_data_ptr<int8_t>() + r * K_, rows * K_,
+                           scratch.shifted.get());
+      multiply_int8(rows, N_, K_, scratch.shifted.get(), K_, w_forward_.get(),
+                    static_cast<int32_t*>(to), N_);
+    } else {
+      multiply_bfloat16(rows, N_, K_, bits(packed_.bfloat16) + r * K_, K_, w_forward_.get(),
+                        static_cast<float*>(to), N_, false);
+    }
+  }
+}
+
+kernels::Product FusedLinear::product(const void* acc, int64_t first) const {
+  kernels::Product product{.acc = acc, .integer = packed_.integer, .N = N_, .bias = bias_.get()};
+  if (packed_.integer) {
+    product.shift = shift_.get();
+    product.w_scale = w_scale_.get();
+    product.x_stride = packed_.scale.numel() > 1 ? 1 : 0;
+    product.x_scale = packed_.scale.const_data_ptr<float>() + first * product.x_stride;
+  }
+  return product;
+}
+
+void FusedLinear::begin_backward() {
+  dw_ = weight_gradient_.attach(layer_->used_weight, &dw_fresh_);
+  std::fill_n(bias_parts_.get(), threads_ * N_, 0.0f);
+}
+
+void FusedLinear::pack_rows(const float* dy, int64_t begin, int64_t end, int64_t chunk, int64_t t,
+                            LinearScratch& s) {
+  const int64_t rows = end - begin, at = begin - chunk;
+  kernels::add_rows(dy, rows, N_, bias_parts_ + t * N_);
+  const float* x_scale = nullptr;
+  int64_t stride = 0;
+  if (packed_.integer) {
+    stride = packed_.scale.numel() > 1 ? 1 : 0;
+    x_scale = packed_.scale.const_data_ptr<float>() + begin * stride;
+    kernels::round_columns_to_bfloat16(dy, rows, N_, w_scale_.get(), s.dy_columns + at * N_);
+  } else {
+    kernels::round_to_bfloat16(dy, rows * N_, s.dy_columns + at * N_);
+  }
+  kernels::interleave_floats(dy, rows, N_, x_scale, stride, s.dy_pairs.get());
+  kernels::transpose_words(s.dy_pairs.get(), (rows + 1) / 2, N_, N_, s.dy_transposed + at / 2,
+                           kChunk / 2);
+}
+
+void FusedLinear::multiply_chunk(int64_t begin, int64_t end, int64_t t, LinearScratch& s,
+                                 float* dx) {
+  const int64_t rows = end - begin, even = (rows + 1) / 2 * 2;
+  if (packed_.integer) {
+    kernels::interleave_codes(packed_.int8.const_data_ptr<int8_t>() + begin * K_, rows, K_,
+                              s.x_pairs.get());
+  } else {
+    kernels::interleave_bfloat16(bits(packed_.bfloat16) + begin * K_, rows, K_, s.x_pairs.get());
+  }
+  multiply_bfloat16(rows, K_, N_, s.dy_columns.get(), N_, w_backward_.get(), dx + begin * K_, K_,
+                    false);
+  const bool first = begin == part_of_rows(t).begin;
+  float* dw = t == 0 ? dw_ : dw_parts_[static_cast<size_t>(t - 1)].get();
+  const bool add = !first || (t == 0 && !dw_fresh_);
+  multiply_bfloat16(N_, K_, even, reinterpret_cast<const uint16_t*>(s.dy_transposed.get()), kChunk,
+                    s.x_pairs.get(), dw, K_, add);
+}
+
+void FusedLinear::finish_backward() {
+  for (int64_t t = 1; t < threads_; ++t)
+    if (!part_of_rows(t).empty())
+      kernels::run_parts(N_ * K_, 4096, [&](int64_t begin, int64_t end) {
+        kernels::add_rows(dw_parts_[static_cast<size_t>(t - 1)] + begin, 1, end - begin,
+                          dw_ + begin);
+      });
+  const auto add_bias = [&](const at::Tensor& bias, Gradient& gradient) {
+    if (bias.defined()) kernels::add_rows(bias_parts_.get(), threads_, N_, gradient.attach(bias));
+  };
+  add_bias(layer_->bias, bias_gradient_);
+  add_bias(layer_->row_bias, row_bias_gradient_);
+}
+
+void FusedLinear::pass_surrogate(const at::Tensor& dx_RK) const {
+  if (!activation_gradient_.identity()) dx_RK.copy_(activation_gradient_.pass(dx_RK));
+}
+
+}  // namespace bitloop::trainer

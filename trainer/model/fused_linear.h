@@ -1,0 +1,146 @@
+// One BitLinear layer of the fused training step: packed weights, the quantised input of the last
+// forward pass, and backward as one pass over the rows, in which the rows of dL/dy are made, packed
+// and used up while they are in the cache.
+//
+// Legend: R rows, N output and K input features; chunk: rows that one pair of backward products
+// takes.
+#pragma once
+
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "trainer/kernels/packing.h"
+#include "trainer/kernels/rows.h"
+#include "trainer/kernels/team.h"
+#include "trainer/model/activation.h"
+#include "trainer/model/products.h"
+
+namespace bitloop::trainer {
+
+// Memory that is allocated once, aligned to a cache line.
+template <typename T>
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(int64_t n)
+      : data_(static_cast<T*>(
+            std::aligned_alloc(64, (static_cast<size_t>(n) * sizeof(T) + 63) / 64 * 64))) {}
+  T* get() const { return data_.get(); }
+  T* operator+(int64_t i) const { return data_.get() + i; }
+
+ private:
+  struct Free {
+    void operator()(T* p) const { std::free(p); }
+  };
+  std::unique_ptr<T, Free> data_;
+};
+
+inline constexpr int64_t kChunk = 128;       // rows of a pair of backward products; even
+inline constexpr int64_t kProduceRows = 32;  // rows of dL/dy made at a time
+inline constexpr int64_t kForwardRows = 64;  // rows of one forward product
+
+// What one thread needs beside its rows, sized for the widest layer.
+struct LinearScratch {
+  LinearScratch(int64_t widest_N, int64_t widest_K);
+
+  Buffer<float> dy;                // (kProduceRows, N)
+  Buffer<uint16_t> dy_columns;     // (kChunk, N): left factor of dL/dx
+  Buffer<uint32_t> dy_pairs;       // (kProduceRows / 2, N) words
+  Buffer<uint32_t> dy_transposed;  // (N, kChunk / 2) words: left factor of dL/dw
+  Buffer<uint32_t> x_pairs;        // (kChunk / 2, K) words: right factor of dL/dw
+  Buffer<uint8_t> shifted;         // (kForwardRows, K)
+  Buffer<int32_t> acc;             // (kForwardRows, N), or float of the same size
+};
+
+// A parameter's gradient in memory that is kept from step to step.
+class Gradient {
+ public:
+  // The gradient of `parameter`, (numel) floats. Where it has none yet it gets this one's memory:
+  // zeros, or with `overwrite` whatever was there, and then *fresh says that it must be
+  // overwritten.
+  float* attach(const at::Tensor& parameter, bool* fresh = nullptr);
+
+ private:
+  at::Tensor memory_;
+};
+
+class FusedLinear {
+ public:
+  FusedLinear(BitLinear& layer, int64_t rows, int64_t threads);
+
+  int64_t N() const { return N_; }
+  int64_t K() const { return K_; }
+
+  // The weights changed: packs them again when they are needed.
+  void begin_step() { packed_as_ = Form::kNone; }
+
+  // Quantises the input and packs the weights in the form that fits.
+  Status take_input(const RowProducer& produce, const ForwardContext& context);
+  // In place of take_input, to meet all shapes: zeros in integer form or else in bfloat16.
+  void take_zeros(bool integer);
+
+  // Rows [begin, end) of the product's accumulators into acc (end - begin, N).
+  void multiply(int64_t begin, int64_t end, void* acc, LinearScratch& scratch) const;
+  // What makes y of accumulators that start at row `first`.
+  kernels::Product product(const void* acc, int64_t first) const;
+
+  // Backward of all rows. produce(begin, end, t, memory) returns rows of dL/dy (end - begin, N),
+  // in `memory` (as long) or elsewhere; it is called in thread t, once for each row, in order.
+  // Writes dL/dx̂ to dx (R, K) and adds the gradients of weight, bias and row bias.
+  template <typename Produce>
+  void backward(std::vector<LinearScratch>& scratch, const Produce& produce, float* dx) {
+    begin_backward();
+    kernels::run_team(threads_, [&](int64_t t) {
+      const kernels::Range part = part_of_rows(t);
+      LinearScratch& s = scratch[static_cast<size_t>(t)];
+      for (int64_t c = part.begin; c < part.end; c += kChunk) {
+        const int64_t chunk_end = std::min(part.end, c + kChunk);
+        for (int64_t r = c; r < chunk_end; r += kProduceRows) {
+          const int64_t end = std::min(chunk_end, r + kProduceRows);
+          pack_rows(produce(r, end, t, s.dy.get()), r, end, c, t, s);
+        }
+        multiply_chunk(c, chunk_end, t, s, dx);
+      }
+    });
+    finish_backward();
+  }
+
+  // Applies what the activation's surrogate does to dL/dx̂, in place.
+  void pass_surrogate(const at::Tensor& dx_RK) const;
+
+  BitLinear& layer() const { return *layer_; }
+
+ private:
+  enum class Form { kNone, kInteger, kBfloat16 };
+
+  kernels::Range part_of_rows(int64_t t) const {
+    return kernels::part_of(rows_, kProduceRows, t, threads_);
+  }
+  void pack_weights(bool integer);
+  void begin_backward();
+  void pack_rows(const float* dy, int64_t begin, int64_t end, int64_t chunk, int64_t t,
+                 LinearScratch& s);
+  void multiply_chunk(int64_t begin, int64_t end, int64_t t, LinearScratch& s, float* dx);
+  void finish_backward();
+
+  BitLinear* layer_;
+  int64_t rows_, threads_, N_, K_;
+  PackedActivation packed_;
+  ActivationGradient activation_gradient_;
+
+  Form packed_as_ = Form::kNone;
+  Buffer<uint32_t> w_forward_;   // Wᵀ interleaved: (K/4, N) words of int8 or (K/2, N) of bfloat16
+  Buffer<uint32_t> w_backward_;  // W interleaved: (N/2, K) words of bfloat16
+  Buffer<uint16_t> w_rounded_;   // (N, K), between value and packing
+  Buffer<int32_t> shift_;        // (N)
+  Buffer<float> w_scale_, bias_;  // (N)
+
+  Gradient weight_gradient_, bias_gradient_, row_bias_gradient_;
+  float* dw_ = nullptr;  // the parameter's gradient during backward: thread 0 adds to it
+  bool dw_fresh_ = false;
+  std::vector<Buffer<float>> dw_parts_;  // of the other threads
+  Buffer<float> bias_parts_;             // (threads, N)
+};
+
+}  // namespace bitloop::trainer

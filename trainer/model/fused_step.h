@@ -1,0 +1,79 @@
+// The training step of Gpt2 without autograd: one forward and backward pass written out, few passes
+// over memory, low-precision products. It computes what Gpt2::forward, cross-entropy and backward
+// compute with Products::kBfloat16, within the rounding of bfloat16 (tests compare them); that path
+// stays the oracle.
+//
+// Activations between two products live as the accumulators of the first one: the second one's
+// input is made of them row by row, normalised or activated, and quantised at once. Backward makes
+// rows of dL/dy the same way. Every thread owns fixed rows, so the same seed gives the same bits.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "trainer/kernels/attention.h"
+#include "trainer/model/fused_linear.h"
+#include "trainer/model/gpt2.h"
+
+namespace bitloop::trainer {
+
+class FusedTraining {
+ public:
+  // Whether this machine and this shape can do it: otherwise training goes through autograd.
+  static bool supports(const ModelConfig& config, int64_t B);
+
+  // For micro-batches of B sequences of config.context tokens. All memory is allocated here.
+  // `model` must outlive it.
+  FusedTraining(Gpt2& model, int64_t B);
+  ~FusedTraining();
+
+  // After each Gpt2::quantize_weights.
+  void begin_step();
+  // One micro-batch, ids and targets (B, T) int64: its mean loss in nats. Adds `share` times its
+  // gradients to those of the parameters and of each layer's used_weight. Errors are those of the
+  // candidate's functions; lua::BackwardError of its backward functions passes through.
+  Result<double> accumulate(const at::Tensor& ids_BT, const at::Tensor& targets_BT,
+                            const ForwardContext& context, double share);
+  // Meets every shape in every thread, in bfloat16 and integer form. Leaves no gradients.
+  void warm();
+
+ private:
+  struct Norm;
+  struct Layer;
+
+  void embed();
+  // x_next (R, D): the residual after the layer.
+  Status forward_layer(Layer& layer, const ForwardContext& context, float* x_next);
+  Status take(FusedLinear& linear, const RowProducer& produce, const ForwardContext& context);
+  // out (R, N) = the linear's product (+ residual).
+  void finish(FusedLinear& linear, const float* residual, float* out);
+  // acc (R, N) = the linear's accumulators.
+  void multiply(FusedLinear& linear, int32_t* acc);
+  void backward_head();
+  void backward_layer(Layer& layer, Norm& next, const float* next_x);
+  void backward_embedding();
+  Status run(const ForwardContext& context);
+
+  Gpt2* model_;
+  int64_t B_, T_, R_, D_, V_, threads_;
+  kernels::AttentionShape attention_;
+  std::vector<LinearScratch> scratch_;
+  std::vector<Layer> layers_;
+  std::unique_ptr<Norm> norm_f_;
+  std::unique_ptr<FusedLinear> head_;
+
+  // The micro-batch.
+  const int64_t *ids_ = nullptr, *targets_ = nullptr;
+  float gradient_scale_ = 1.0f;  // dL/d(loss of one row)
+  enum class Warm { kNo, kBfloat16, kInteger } warm_ = Warm::kNo;
+
+  Buffer<float> x_f_;           // (R, D) the last residual
+  Buffer<int32_t> logits_;      // (R, V) accumulators
+  std::vector<double> losses_;  // (R)
+  Buffer<float> dresidual_;     // (R, D)
+  at::Tensor dwide_, dnarrow_;  // (R, 4D), (R, D): dL/dx̂ of a linear layer
+  Buffer<float> dqkv_;          // (R, 3D)
+  Gradient wte_gradient_, wpe_gradient_;
+};
+
+}  // namespace bitloop::trainer

@@ -148,6 +148,10 @@ int64_t pack_int8(const float* codes, int64_t n, float factor, int low, int high
   });
 }
 
+bool pack_int8_run(const float* codes, int64_t n, float factor, int low, int high, int8_t* out) {
+  return pack_piece(codes, 0, n, factor, static_cast<float>(low), static_cast<float>(high), out);
+}
+
 int64_t find_non_integer(const float* codes, int64_t n, float low, float high) {
   std::atomic<bool> good = true;
   parallel_pieces(n, kGrain, [&](int64_t begin, int64_t end) {

@@ -22,6 +22,10 @@ int64_t snap_to_levels(const float* codes, int64_t n, std::span<const double> le
 // 127.
 int64_t pack_int8(const float* codes, int64_t n, float factor, int low, int high, int8_t* out);
 
+// pack_int8 in the calling thread: whether every code is one. For callers that are threads of their
+// own.
+bool pack_int8_run(const float* codes, int64_t n, float factor, int low, int high, int8_t* out);
+
 // As pack_int8 without output, for integers up to 16 bits: the first code that is not an integer in
 // [low, high], or -1.
 int64_t find_non_integer(const float* codes, int64_t n, float low, float high);

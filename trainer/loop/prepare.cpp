@@ -90,7 +90,8 @@ ForwardContext Run::context(int64_t step, bool training) const {
           .step = step,
           .total_steps = job.train.steps,
           .training = training,
-          .products = training ? training_products() : Products::kExact};
+          .products = training ? training_products() : Products::kExact,
+          .captured = training && job.train.execution == "fused"};
 }
 
 Products Run::training_products() const {

@@ -3,8 +3,11 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <vector>
 
+#include "trainer/kernels/codes.h"
 #include "trainer/kernels/packing.h"
 #include "trainer/kernels/team.h"
 
@@ -35,10 +38,78 @@ void round_rows(const RowProducer& produce, int64_t rows, int64_t K, PackedActiv
   });
 }
 
+QuantizingFunction activation_function(BitLinear& layer, const ForwardContext& context) {
+  return [&layer, &context](const at::Tensor& x, lua::Recording* recording) {
+    return context.quantizer->activation_quant(x, script_context(layer, context), recording);
+  };
+}
+
+// Whether codes can go from the rows to int8 in one walk, the activation never in memory.
+bool streams(const Capture& capture, int64_t rows, int64_t K, bool want_integer,
+             const ForwardContext& context) {
+  return capture.state == Capture::kCaptured && capture.shape == std::vector<int64_t>{rows, K} &&
+         want_integer && context.quantizer->format().activation_bits <= 8 &&
+         capture.function->streams() && !capture.function->has_surrogate();
+}
+
+// Runs the program on the rows as they are produced. False where a code or a scale is not allowed:
+// the function itself then says which.
+Result<bool> stream_codes(BitLinear& layer, const RowProducer& produce, int64_t rows,
+                          const ForwardContext& context, PackedActivation& packed) {
+  const int64_t K = layer.layer.in_features;
+  const lua::Format& format = context.quantizer->format();
+  const int high = (1 << (format.activation_bits - 1)) - 1;
+  if (!packed.int8.defined() || packed.int8.numel() != rows * K)
+    packed.int8 = at::empty({rows, K}, at::kChar);
+  int8_t* codes = packed.int8.data_ptr<int8_t>();
+  std::atomic<bool> good = true;
+  const at::Tensor scale = layer.activation_capture.function->stream(
+      rows, K,
+      [&](int64_t first, int64_t count, float* out) {
+        for (int64_t r = 0; r < count; ++r) produce(first + r, out + r * K);
+      },
+      [&](int64_t first, int64_t count, const float* from) {
+        if (!kernels::pack_int8_run(from, count * K, 1.0f, -high - 1, high, codes + first * K))
+          good = false;
+      },
+      layer.params, layer.state);
+  if (!good) return false;
+  const auto stored = stored_activation_scale(scale, format, layer.layer.name);
+  if (!stored) return false;
+  packed.scale = *stored;
+  packed.integer = true;
+  return true;
+}
+
+// What products read of an operand.
+void pack(Operand& operand, const at::Tensor& x_RK, bool want_integer, const lua::Format& format,
+          PackedActivation& packed) {
+  if (want_integer && operand.codes_int8.defined()) {
+    packed.integer = true;
+    packed.int8 = operand.codes_int8;
+    packed.scale = operand.int8_scale;
+    return;
+  }
+  materialise_value(operand, x_RK, format);
+  const int64_t K = x_RK.size(1);
+  const float* value = operand.value.const_data_ptr<float>();
+  round_rows([=](int64_t r, float* out) { std::copy_n(value + r * K, K, out); }, x_RK.size(0), K,
+             packed);
+}
+
 }  // namespace
 
 at::Tensor ActivationGradient::pass(const at::Tensor& gradient_RK) const {
   if (identity()) return gradient_RK;
+  if (layer != nullptr) {
+    const SurrogateGradient made = layer->activation_capture.function->backward(
+        input, gradient_RK, layer->params, layer->state);
+    for (const auto& [name, part] : made.params) {
+      at::Tensor parameter = layer->params.at(name);
+      parameter.mutable_grad() = parameter.grad().defined() ? parameter.grad() + part : part;
+    }
+    return made.argument.defined() ? made.argument : at::zeros_like(gradient_RK);
+  }
   torch::autograd::backward({gate}, {gradient_RK});
   return input.grad().contiguous();
 }
@@ -53,27 +124,34 @@ Status quantize_activation_rows(BitLinear& layer, const RowProducer& produce, in
     round_rows(produce, rows, K, packed);
     return {};
   }
-  // Operation by operation on the whole tensor. A captured function takes the rows from `produce`
-  // instead and writes codes and scales itself.
+  Capture& capture = layer.activation_capture;
+  const bool want_integer = layer.weight_operand.codes_int8.defined();
+  const bool may_use_program = context.captured && context.lambda == 1.0;
+  if (may_use_program && streams(capture, rows, K, want_integer, context)) {
+    BITLOOP_ASSIGN(done, stream_codes(layer, produce, rows, context, packed));
+    if (done) return {};
+  }
   const at::Tensor x_RK = at::empty({rows, K}, at::kFloat);
   float* x = x_RK.data_ptr<float>();
   kernels::run_parts(rows, kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) produce(r, x + r * K);
   });
-  x_RK.requires_grad_(true);
-  BITLOOP_ASSIGN(activation,
-                 quantize_activation(layer, x_RK, context,
-                                     /*want_integer=*/layer.weight_operand.codes_int8.defined()));
-  if (!activation.gate.is_same(x_RK)) gradient = {x_RK, activation.gate};
-  const Operand& operand = activation.operand;
-  if (operand.codes_int8.defined()) {
-    packed.integer = true;
-    packed.int8 = operand.codes_int8;
-    packed.scale = operand.int8_scale;
-    return {};
+  if (may_use_program) {
+    BITLOOP_TRY(capture_once(capture, activation_function(layer, context), x_RK, layer.params,
+                             layer.state));
+    if (capture.state == Capture::kCaptured) {
+      BITLOOP_ASSIGN(operand, make_activation_operand(
+                                  (*capture.function)(x_RK, layer.params, layer.state), x_RK,
+                                  context.quantizer->format(), layer.layer.name));
+      if (capture.function->has_surrogate()) gradient = {x_RK, {}, &layer};
+      pack(operand, x_RK, want_integer, context.quantizer->format(), packed);
+      return {};
+    }
   }
-  const float* value = operand.value.const_data_ptr<float>();
-  round_rows([=](int64_t r, float* out) { std::copy_n(value + r * K, K, out); }, rows, K, packed);
+  x_RK.requires_grad_(true);
+  BITLOOP_ASSIGN(activation, quantize_activation(layer, x_RK, context, want_integer));
+  if (!activation.gate.is_same(x_RK)) gradient = {x_RK, activation.gate, nullptr};
+  pack(activation.operand, x_RK, want_integer, context.quantizer->format(), packed);
   return {};
 }
 

@@ -39,12 +39,14 @@ struct PackedActivation {
   at::Tensor bfloat16;  // else: values (R, K), contiguous
 };
 
-// The way of a gradient from x̂ back to x: the identity, or the graph that a surrogate left.
+// The way of a gradient from x̂ back to x: the identity, the graph that a surrogate left, or the
+// program of a captured one.
 struct ActivationGradient {
-  at::Tensor input;  // x (R, K), a leaf; undefined for the identity
-  at::Tensor gate;   // what stands for x̂ in backward
+  at::Tensor input;            // x (R, K), a leaf; undefined for the identity
+  at::Tensor gate;             // what stands for x̂ in backward
+  BitLinear* layer = nullptr;  // whose activation_capture takes the gradient
 
-  bool identity() const { return !gate.defined(); }
+  bool identity() const { return !gate.defined() && layer == nullptr; }
   // dL/dx (R, K) of dL/dx̂ (R, K), float32. Gradients of parameters on the way gather in theirs.
   // The candidate's own backward functions report errors by lua::BackwardError.
   at::Tensor pass(const at::Tensor& gradient_RK) const;

@@ -8,10 +8,6 @@
 #include "trainer/kernels/codes.h"
 
 namespace bitloop::trainer {
-namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 lua::Context script_context(const BitLinear& layer, const ForwardContext& context) {
   return lua::Context{.step = context.step,
@@ -21,6 +17,11 @@ lua::Context script_context(const BitLinear& layer, const ForwardContext& contex
                       .params = &layer.params,
                       .state = &layer.state};
 }
+
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
 
 // Matrix product in the arithmetic asked for; float32 in and out.
 at::Tensor product(const at::Tensor& a, const at::Tensor& b, bool bfloat16) {
@@ -185,6 +186,32 @@ Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK,
   return Activation{std::move(operand), gate};
 }
 
+namespace {
+
+// weight_quant by its program, or as it is.
+Result<lua::Quantized> call_weight_quant(BitLinear& layer, const ForwardContext& context) {
+  const lua::Context script = script_context(layer, context);
+  layer.weight_program = false;
+  if (context.captured) {
+    Capture& capture = layer.weight_capture;
+    BITLOOP_TRY(capture_once(
+        capture,
+        [&](const at::Tensor& w, lua::Recording* recording) {
+          return context.quantizer->weight_quant(w, script, recording);
+        },
+        layer.weight, layer.params, layer.state));
+    if (capture.state == Capture::kCaptured) {
+      layer.weight_program = true;
+      return (*capture.function)(layer.weight, layer.params, layer.state);
+    }
+  }
+  return call_recording(layer.weight_surrogate, [&] {
+    return context.quantizer->weight_quant(layer.weight, script);
+  });
+}
+
+}  // namespace
+
 Status quantize_weight(BitLinear& layer, const ForwardContext& context) {
   const bool grad = at::GradMode::is_enabled();
   const lua::Format* format = context.quantizer ? &context.quantizer->format() : nullptr;
@@ -195,9 +222,7 @@ Status quantize_weight(BitLinear& layer, const ForwardContext& context) {
     return {};
   }
   const lua::Context script = script_context(layer, context);
-  BITLOOP_ASSIGN(returned, call_recording(layer.weight_surrogate, [&] {
-                   return context.quantizer->weight_quant(layer.weight, script);
-                 }));
+  BITLOOP_ASSIGN(returned, call_weight_quant(layer, context));
   BITLOOP_TRY(check_guard(context, "weight_quant", layer));
   BITLOOP_ASSIGN(operand, make_weight_operand(returned, layer.weight, *format, layer.layer.name));
   if (context.quantizer->has("row_bias")) {
@@ -260,12 +285,31 @@ Result<at::Tensor> bitlinear_forward(BitLinear& layer, const at::Tensor& x_RK,
                                  layer.weight_operand, context.products == Products::kBfloat16);
 }
 
+namespace {
+
+void add_gradient(at::Tensor tensor, const at::Tensor& gradient) {
+  tensor.mutable_grad() = tensor.grad().defined() ? tensor.grad() + gradient : gradient;
+}
+
+// The share of dL/dŵ that the surrogate takes goes through its program, the rest straight to w.
+void add_surrogate_gradient(BitLinear& layer, const at::Tensor& gradient, double lambda) {
+  const SurrogateGradient made = layer.weight_capture.function->backward(
+      layer.weight, lambda < 1.0 ? gradient * lambda : gradient, layer.params, layer.state);
+  if (made.argument.defined()) add_gradient(layer.weight, made.argument);
+  for (const auto& [name, part] : made.params) add_gradient(layer.params.at(name), part);
+  if (lambda < 1.0) add_gradient(layer.weight, gradient * (1.0 - lambda));
+}
+
+}  // namespace
+
 void finish_weight_gradient(BitLinear& layer, const ForwardContext& context) {
   if (layer.used_weight.is_same(layer.weight)) return;  // float layer: gathered in place
   const at::Tensor gradient = layer.used_weight.grad();
   if (!gradient.defined()) return;
   const at::Tensor surrogate = layer.weight_operand.surrogate;
-  if (surrogate.defined() && surrogate.requires_grad()) {
+  if (layer.weight_program && layer.weight_capture.function->has_surrogate()) {
+    add_surrogate_gradient(layer, gradient, context.lambda);
+  } else if (surrogate.defined() && surrogate.requires_grad()) {
     torch::autograd::backward({surrogate},
                               {context.lambda < 1.0 ? gradient * context.lambda : gradient});
     if (context.lambda < 1.0) {

@@ -17,6 +17,7 @@
 
 #include "harness/base/result.h"
 #include "lua/quantizer/quantizer.h"
+#include "trainer/model/capture.h"
 #include "trainer/model/quantize.h"
 
 namespace bitloop::trainer {
@@ -51,6 +52,7 @@ struct ForwardContext {
   bool training = false;
   double lambda = 1.0;  // share of quantisation
   Products products = Products::kExact;
+  bool captured = false;  // run captured programs in place of the functions where there are any
   const ScoreGuard* guard = nullptr;
 };
 
@@ -66,7 +68,11 @@ struct BitLinear {
   // call_recording).
   bool weight_surrogate = false, activation_surrogate = false;
 
+  // The functions as programs, where ForwardContext::captured asks for them.
+  Capture weight_capture, activation_capture;
+
   // Set by quantize_weight for one optimiser step.
+  bool weight_program = false;  // made by weight_capture, whose backward takes the gradient
   Operand weight_operand;
   at::Tensor used_weight;  // leaf (N, K) that products read and dL/dŵ gathers in; the latent weight
                            // for float layers
@@ -74,6 +80,9 @@ struct BitLinear {
   at::Tensor row_bias_graph;  // the same numbers with the graph that leads to the weight and the
                               // parameters
 };
+
+// What the candidate's functions see of this layer.
+lua::Context script_context(const BitLinear& layer, const ForwardContext& context);
 
 // Runs weight_quant for this step and fills weight_operand and used_weight. Errors as
 // lua::Quantizer and make_weight_operand.

@@ -292,4 +292,11 @@ Status try_capture(Capture& capture, const QuantizingFunction& function, const a
   return {};
 }
 
+Status capture_once(Capture& capture, const QuantizingFunction& function, const at::Tensor& x_RK,
+                    const NamedTensorMap& params, const NamedTensorMap& state) {
+  if (capture.state != Capture::kUntried && at::IntArrayRef(capture.shape) == x_RK.sizes())
+    return {};
+  return try_capture(capture, function, x_RK, params, state);
+}
+
 }  // namespace bitloop::trainer

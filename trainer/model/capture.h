@@ -80,6 +80,10 @@ struct Capture {
 using QuantizingFunction =
     std::function<Result<lua::Quantized>(const at::Tensor&, lua::Recording*)>;
 
+// As try_capture, where that was not tried yet for x's shape.
+Status capture_once(Capture& capture, const QuantizingFunction& function, const at::Tensor& x_RK,
+                    const NamedTensorMap& params, const NamedTensorMap& state);
+
 // Records `function` on x, and compares the program with it on x and on other numbers, the
 // surrogate's gradient too. Sets `capture` to captured or eager; an Error is the function's own.
 Status try_capture(Capture& capture, const QuantizingFunction& function, const at::Tensor& x_RK,

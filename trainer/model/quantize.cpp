@@ -292,6 +292,11 @@ Result<Operand> activation_operand(const lua::Quantized& returned, const at::Ten
 
 }  // namespace
 
+Result<at::Tensor> stored_activation_scale(const at::Tensor& scale, const lua::Format& format,
+                                           const std::string& layer_name) {
+  return stored(scale, "scale", format.scale_dtype, Place{"activation_quant", layer_name});
+}
+
 Result<Operand> make_weight_operand(const lua::Quantized& returned, const at::Tensor& w_NK,
                                     const lua::Format& format, const std::string& layer_name) {
   return unless_diverged(weight_operand(returned, w_NK, format, layer_name), w_NK, layer_name);

@@ -41,6 +41,10 @@ Result<Operand> make_weight_operand(const lua::Quantized& returned, const at::Te
 // materialise_value makes them.
 Result<Operand> make_activation_operand(const lua::Quantized& returned, const at::Tensor& x_RK,
                                         const lua::Format& format, const std::string& layer_name);
+// The scales of an activation as they are stored and used: rounded to scale_dtype; "rejected" where
+// one is not finite.
+Result<at::Tensor> stored_activation_scale(const at::Tensor& scale, const lua::Format& format,
+                                           const std::string& layer_name);
 // Computes operand.codes and operand.value if they are not there yet; `like` is the tensor that was quantised.
 void materialise_value(Operand& operand, const at::Tensor& like, const lua::Format& format);
 

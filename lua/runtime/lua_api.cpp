@@ -42,6 +42,8 @@ std::string describe(lua_State* L, int index) {
     case LUA_TBOOLEAN:
       return lua_toboolean(L, index) ? "true" : "false";
     case LUA_TNUMBER:
+      if (lua_tonumber(L, index) != lua_tonumber(L, index))
+        return "the number nan";  // printf shows its sign, which means nothing
       lua_pushvalue(L, index);  // lua_tolstring changes the value that it converts
       {
         std::string text = fmt::format("the number {}", lua_tostring(L, -1));

@@ -97,11 +97,12 @@ class Trainer {
     }
   }
 
-  Outcome step(const Batch& batch, Products products, bool fused) {
+  Outcome step(const Batch& batch, Products products, bool fused, bool captured = false) {
     ForwardContext context{.quantizer = quantizer_.get(),
                            .training = true,
                            .lambda = case_.lambda,
-                           .products = products};
+                           .products = products,
+                           .captured = captured};
     for (auto& [name, tensor] : learnable()) tensor.mutable_grad() = at::Tensor();
     const Status quantized = model_.quantize_weights(context);
     EXPECT_TRUE(quantized) << (quantized ? "" : quantized.error().message);
@@ -208,6 +209,27 @@ TEST_P(FusedStep, LossAndEveryGradientAreAutograds) {
   for (const auto& [name, gradient] : fused.gradients) {
     EXPECT_TRUE(at::equal(again.gradients.at(name), gradient)) << name;
     EXPECT_TRUE(at::equal(elsewhere.gradients.at(name), gradient)) << name;
+  }
+}
+
+TEST_P(FusedStep, CapturedFunctionsChangeNothingButTheSpeed) {
+  const Case& c = GetParam();
+  const Batch batch = random_batch(c);
+  Trainer trainer(c);
+  const Outcome exact = trainer.step(batch, Products::kFloat32, false);
+  const Outcome rounded = trainer.step(batch, Products::kBfloat16, false);
+  // The first step records, the second takes activations straight from their kernels.
+  const Outcome recording = trainer.step(batch, Products::kBfloat16, true, true);
+  compare(recording, exact, rounded);
+  const Outcome captured = trainer.step(batch, Products::kBfloat16, true, true);
+  compare(captured, exact, rounded);
+  if (c.quantizer == "float") return;
+  for (const BitLinear* layer : trainer.model().bitlinears()) {
+    EXPECT_EQ(layer->weight_capture.state, Capture::kCaptured) << layer->weight_capture.reason;
+    if (c.lambda == 1.0 && layer->activation_capture.state != Capture::kUntried) {
+      EXPECT_EQ(layer->activation_capture.state, Capture::kCaptured)
+          << layer->activation_capture.reason;
+    }
   }
 }
 

@@ -47,6 +47,10 @@ void give_folder(const std::filesystem::path& folder, uid_t uid, gid_t gid) {
 
 }  // namespace
 
+void take_back_output(const std::filesystem::path& folder) {
+  give_folder(folder, ::geteuid(), ::getegid());
+}
+
 struct Jail::State {
   explicit State(const Policy& p) : policy(p), layers(p.disable_for_test) {}
 
@@ -74,7 +78,7 @@ struct Jail::State {
       kill();
       reap();
     }
-    if (gave_output) give_folder(policy.output, ::geteuid(), ::getegid());
+    if (gave_output) take_back_output(policy.output);
   }
 };
 

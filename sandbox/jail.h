@@ -26,6 +26,10 @@ struct Stream {
   std::function<std::optional<KilledBy>(std::string_view data)> on_data;
 };
 
+// Makes a run's output folder this process's user's again, as the end of a jail does: for a run whose
+// supervisor was killed before it could.
+void take_back_output(const std::filesystem::path& folder);
+
 class Jail {
  public:
   // Starts policy.program. `layers` (may be null) tells what is active and missing, after an error

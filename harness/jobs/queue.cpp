@@ -6,6 +6,8 @@
 #include <chrono>
 #include <optional>
 
+#include "sandbox/jail.h"
+
 namespace bitloop::jobs {
 namespace {
 
@@ -87,7 +89,10 @@ void Queue::perform(Run& run, bool adopted) {
     if (!launched) return run.on_end(launch_failure(launched.error()));
     child = *launched;
   }
-  if (wait_for_end(run.run_dir, child)) run.on_end(read_verdict(run.run_dir));
+  if (!wait_for_end(run.run_dir, child)) return;
+  // A supervisor that was killed left the run's files with the jail's user.
+  if (!run_has_verdict(run.run_dir)) sandbox::take_back_output(run.run_dir / "output");
+  run.on_end(read_verdict(run.run_dir));
 }
 
 bool Queue::wait_for_end(const std::filesystem::path& run_dir, pid_t child) {

@@ -27,6 +27,18 @@ std::string number_text(const ledger::Number& number) {
   return number ? format_number(*number) : "";
 }
 
+// One of the few checks that may run at a time.
+class CheckSlot {
+ public:
+  explicit CheckSlot(std::counting_semaphore<>& slots) : slots_(slots) { slots_.acquire(); }
+  ~CheckSlot() { slots_.release(); }
+  CheckSlot(const CheckSlot&) = delete;
+  CheckSlot& operator=(const CheckSlot&) = delete;
+
+ private:
+  std::counting_semaphore<>& slots_;
+};
+
 }  // namespace
 
 std::filesystem::path Service::Impl::run_dir(std::string_view id, int64_t test) const {
@@ -63,7 +75,7 @@ Result<nlohmann::ordered_json> Service::check(std::string_view id, const Terms& 
   request.share_dir = impl_->options.share_dir;
   request.allow_degraded = impl_->options.allow_degraded;
 
-  impl_->check_slots.acquire();
+  const CheckSlot slot(impl_->check_slots);
   const auto start = std::chrono::steady_clock::now();
   const jobs::Verdict verdict = [&] {
     const auto folder = TemporaryFolder::make(impl_->options.workspace / "runs", kCheckPrefix);
@@ -71,7 +83,6 @@ Result<nlohmann::ordered_json> Service::check(std::string_view id, const Terms& 
                   : jobs::infrastructure_verdict(folder.error().message);
   }();
   const auto elapsed = std::chrono::steady_clock::now() - start;
-  impl_->check_slots.release();
   if (verdict.status == kInfrastructure) return fail("infrastructure", verdict.message);
   nlohmann::ordered_json document = check_document(
       verdict, std::chrono::duration_cast<std::chrono::milliseconds>(elapsed).count());

@@ -97,8 +97,6 @@ def test_killed_while_it_trains(host, victims):
     check_nothing_is_left(host, session, before, supervisor)
 
 
-@pytest.mark.xfail(os.geteuid() == 0, strict=True,
-                   reason="the output of a run whose supervisor was killed stays with the jail's user")
 def test_a_killed_supervisors_run_has_its_files_back(host):
     session = host.session()
     supervisor, _, _ = start_and_train(host, session)

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "trainer/kernels/packing.h"
 #include "trainer/kernels/parallel.h"
 #include "trainer/kernels/simd.h"
 
@@ -24,6 +25,8 @@ constexpr int64_t kRows =
 #define LOAD(p) (*reinterpret_cast<const LanesInMemory*>(p))
 #define STORE(p, v) (*reinterpret_cast<LanesInMemory*>(p) = (v))
 typedef float LanesInMemory __attribute__((vector_size(64), aligned(4), may_alias));
+
+constexpr float kUnseen = -3.0e38f;  // the score of a key that a query does not see
 
 int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
@@ -49,13 +52,25 @@ struct Scratch {
 };
 
 // to (S, Tp) = from (T, S) transposed, the tail zero.
-template <int64_t S>
-BITLOOP_INLINE void transpose(const float* from, int64_t T, int64_t stride, float* to) {
+void transpose(const float* from, int64_t T, int64_t S, int64_t stride, float* to) {
   const int64_t Tp = padded(T);
+  transpose_words(from, T, S, stride, to, Tp);
+  for (int64_t d = 0; d < S && T < Tp; ++d) std::fill(to + d * Tp + T, to + (d + 1) * Tp, 0.0f);
+}
+
+// One tile of rows_times_columns: kRows x (W lanes) sums in registers.
+template <int64_t S, int64_t W>
+BITLOOP_INLINE void tile_of_columns(const float* const* row, const float* bt, int64_t Tp,
+                                    float* out) {
+  Lanes sum[kRows][W] = {};
   for (int64_t d = 0; d < S; ++d) {
-    for (int64_t t = 0; t < T; ++t) to[d * Tp + t] = from[t * stride + d];
-    for (int64_t t = T; t < Tp; ++t) to[d * Tp + t] = 0.0f;
+    Lanes b[W];
+    for (int64_t w = 0; w < W; ++w) b[w] = LOAD(bt + d * Tp + w * kLanes);
+    for (int64_t r = 0; r < kRows; ++r)
+      for (int64_t w = 0; w < W; ++w) sum[r][w] += row[r][d] * b[w];
   }
+  for (int64_t r = 0; r < kRows; ++r)
+    for (int64_t w = 0; w < W; ++w) STORE(out + r * Tp + w * kLanes, sum[r][w]);
 }
 
 // out (kRows, n) = a (kRows, S) · bt (S, Tp), for the first n columns rounded up to whole lanes.
@@ -65,14 +80,9 @@ BITLOOP_INLINE void rows_times_columns(const float* a, int64_t a_stride, int64_t
                                        const float* bt, int64_t Tp, int64_t n, float* out) {
   const float* row[kRows];
   for (int64_t r = 0; r < kRows; ++r) row[r] = a + (r < rows ? r : rows - 1) * a_stride;
-  for (int64_t j = 0; j < n; j += kLanes) {
-    Lanes sum[kRows] = {};
-    for (int64_t d = 0; d < S; ++d) {
-      const Lanes b = LOAD(bt + d * Tp + j);
-      for (int64_t r = 0; r < kRows; ++r) sum[r] += row[r][d] * b;
-    }
-    for (int64_t r = 0; r < kRows; ++r) STORE(out + r * Tp + j, sum[r]);
-  }
+  int64_t j = 0;
+  for (; j + kLanes < n; j += 2 * kLanes) tile_of_columns<S, 2>(row, bt + j, Tp, out + j);
+  if (j < n) tile_of_columns<S, 1>(row, bt + j, Tp, out + j);
 }
 
 // out (rows, S) = p (kRows, Tp)[:, :n] · b (n, S).
@@ -80,13 +90,17 @@ template <int64_t S>
 BITLOOP_INLINE void weights_times_rows(const float* p, int64_t Tp, int64_t n, const float* b,
                                        int64_t b_stride, int64_t rows, float* out,
                                        int64_t out_stride) {
-  for (int64_t c = 0; c < S; c += kLanes) {
-    Lanes sum[kRows] = {};
+  constexpr int64_t W = S >= 2 * kLanes ? 2 : 1;
+  for (int64_t c = 0; c < S; c += W * kLanes) {
+    Lanes sum[kRows][W] = {};
     for (int64_t j = 0; j < n; ++j) {
-      const Lanes v = LOAD(b + j * b_stride + c);
-      for (int64_t r = 0; r < kRows; ++r) sum[r] += p[r * Tp + j] * v;
+      Lanes v[W];
+      for (int64_t w = 0; w < W; ++w) v[w] = LOAD(b + j * b_stride + c + w * kLanes);
+      for (int64_t r = 0; r < kRows; ++r)
+        for (int64_t w = 0; w < W; ++w) sum[r][w] += p[r * Tp + j] * v[w];
     }
-    for (int64_t r = 0; r < rows; ++r) STORE(out + r * out_stride + c, sum[r]);
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t w = 0; w < W; ++w) STORE(out + r * out_stride + c + w * kLanes, sum[r][w]);
   }
 }
 
@@ -94,13 +108,18 @@ BITLOOP_INLINE void weights_times_rows(const float* p, int64_t Tp, int64_t n, co
 template <int64_t S>
 BITLOOP_INLINE void add_outer_products(const float* p, int64_t Tp, int64_t n, const float* a,
                                        int64_t a_stride, int64_t rows, float* out) {
-  for (int64_t c = 0; c < S; c += kLanes) {
-    Lanes row[kRows];
-    for (int64_t r = 0; r < kRows; ++r) row[r] = LOAD(a + (r < rows ? r : rows - 1) * a_stride + c);
+  constexpr int64_t W = S >= 2 * kLanes ? 2 : 1;
+  for (int64_t c = 0; c < S; c += W * kLanes) {
+    Lanes row[kRows][W];
+    for (int64_t r = 0; r < kRows; ++r)
+      for (int64_t w = 0; w < W; ++w)
+        row[r][w] = LOAD(a + (r < rows ? r : rows - 1) * a_stride + c + w * kLanes);
     for (int64_t j = 0; j < n; ++j) {
-      Lanes sum = LOAD(out + j * S + c);
-      for (int64_t r = 0; r < kRows; ++r) sum += p[r * Tp + j] * row[r];
-      STORE(out + j * S + c, sum);
+      Lanes sum[W];
+      for (int64_t w = 0; w < W; ++w) sum[w] = LOAD(out + j * S + c + w * kLanes);
+      for (int64_t r = 0; r < kRows; ++r)
+        for (int64_t w = 0; w < W; ++w) sum[w] += p[r * Tp + j] * row[r][w];
+      for (int64_t w = 0; w < W; ++w) STORE(out + j * S + c + w * kLanes, sum[w]);
     }
   }
 }
@@ -110,7 +129,7 @@ BITLOOP_INLINE void forward_head(const Head& head, Scratch& scratch, float* out,
                                  float* lse) {
   const int64_t T = head.T, Tp = padded(T);
   const float scale = 1.0f / std::sqrt(static_cast<float>(S));
-  transpose<S>(head.k, T, head.stride, scratch.kt.data());
+  transpose(head.k, T, S, head.stride, scratch.kt.data());
   float* scores = scratch.scores.data();
   for (int64_t i = 0; i < T; i += kRows) {
     const int64_t rows = std::min(kRows, T - i),
@@ -121,16 +140,20 @@ BITLOOP_INLINE void forward_head(const Head& head, Scratch& scratch, float* out,
     for (int64_t r = 0; r < rows; ++r) {
       float* row = scores + r * Tp;
       const int64_t seen = i + r + 1;
-      float largest = row[0];
+      // Whole lanes: what lies beyond the last key seen weighs nothing.
+      const int64_t whole = padded(seen);
+      for (int64_t j = seen; j < whole; ++j) row[j] = kUnseen;
+      float largest = kUnseen;
 #pragma omp simd reduction(max : largest)
-      for (int64_t j = 0; j < seen; ++j) largest = row[j] > largest ? row[j] : largest;
+      for (int64_t j = 0; j < whole; ++j) largest = row[j] > largest ? row[j] : largest;
       float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
-      for (int64_t j = 0; j < seen; ++j) {
-        row[j] = exp_inline((row[j] - largest) * scale);
-        sum += row[j];
+      for (int64_t j = 0; j < whole; ++j) {
+        const float weight = row[j] > kUnseen ? exp_inline((row[j] - largest) * scale) : 0.0f;
+        row[j] = weight;
+        sum += weight;
       }
-      for (int64_t j = seen; j < n; ++j) row[j] = 0.0f;
+      for (int64_t j = whole; j < n; ++j) row[j] = 0.0f;
       inverse[r] = 1.0f / sum;
       lse[i + r] = largest * scale + std::log(sum);
     }
@@ -147,8 +170,8 @@ BITLOOP_INLINE void backward_head(const Head& head, Scratch& scratch, const floa
                                   float* dq, float* dk, float* dv) {
   const int64_t T = head.T, Tp = padded(T);
   const float scale = 1.0f / std::sqrt(static_cast<float>(S));
-  transpose<S>(head.k, T, head.stride, scratch.kt.data());
-  transpose<S>(head.v, T, head.stride, scratch.vt.data());
+  transpose(head.k, T, S, head.stride, scratch.kt.data());
+  transpose(head.v, T, S, head.stride, scratch.vt.data());
   std::fill(scratch.dk.begin(), scratch.dk.end(), 0.0f);
   std::fill(scratch.dv.begin(), scratch.dv.end(), 0.0f);
   float *p = scratch.scores.data(), *ds = scratch.dots.data();
@@ -168,14 +191,14 @@ BITLOOP_INLINE void backward_head(const Head& head, Scratch& scratch, const floa
       float delta = 0.0f;  // sum over keys of p dp, which is dout · out
 #pragma omp simd reduction(+ : delta)
       for (int64_t d = 0; d < S; ++d) delta += doi[r * out_stride + d] * oi[r * out_stride + d];
-      const int64_t seen = i + r + 1;
+      const int64_t seen = i + r + 1, whole = padded(seen);
       const float log_sum = lse[i + r];
 #pragma omp simd
-      for (int64_t j = 0; j < seen; ++j) {
+      for (int64_t j = 0; j < whole; ++j) {
         p_row[j] = exp_inline(p_row[j] * scale - log_sum);
         ds_row[j] = p_row[j] * (ds_row[j] - delta) * scale;
       }
-      for (int64_t j = seen; j < n; ++j) p_row[j] = ds_row[j] = 0.0f;
+      for (int64_t j = seen; j < std::max(whole, n); ++j) p_row[j] = ds_row[j] = 0.0f;
     }
     weights_times_rows<S>(ds, Tp, n, head.k, head.stride, rows, dq + i * head.stride, head.stride);
     add_outer_products<S>(ds, Tp, n, q, head.stride, rows, scratch.dk.data());
@@ -212,6 +235,33 @@ Place place_of(int64_t n, const AttentionShape& s) {
   return {b * s.T * 3 * D + h * s.S, b * s.T * D + h * s.S, n * s.T};
 }
 
+// Heads [begin, end), counted over all sequences.
+void forward_heads(const float* qkv, const AttentionShape& s, int64_t begin, int64_t end,
+                   float* out, float* lse) {
+  const int64_t D = s.H * s.S;
+  const auto run = s.S == 16 ? forward_head_16 : s.S == 32 ? forward_head_32 : forward_head_64;
+  Scratch scratch(s.T, s.S, false);
+  for (int64_t n = begin; n < end; ++n) {
+    const Place at = place_of(n, s);
+    const float* base = qkv + at.qkv;
+    run({base, base + D, base + 2 * D, s.T, 3 * D}, scratch, out + at.out, D, lse + at.lse);
+  }
+}
+
+void backward_heads(const float* qkv, const float* out, const float* lse, const float* dout,
+                    const AttentionShape& s, int64_t begin, int64_t end, float* dqkv) {
+  const int64_t D = s.H * s.S;
+  const auto run = s.S == 16 ? backward_head_16 : s.S == 32 ? backward_head_32 : backward_head_64;
+  Scratch scratch(s.T, s.S, true);
+  for (int64_t n = begin; n < end; ++n) {
+    const Place at = place_of(n, s);
+    const float* base = qkv + at.qkv;
+    float* to = dqkv + at.qkv;
+    run({base, base + D, base + 2 * D, s.T, 3 * D}, scratch, out + at.out, dout + at.out, D,
+        lse + at.lse, to, to + D, to + 2 * D);
+  }
+}
+
 }  // namespace
 
 bool attention_supported(const AttentionShape& shape) {
@@ -219,32 +269,26 @@ bool attention_supported(const AttentionShape& shape) {
 }
 
 void attention_forward(const float* qkv, const AttentionShape& s, float* out, float* lse) {
-  const int64_t D = s.H * s.S;
-  const auto run = s.S == 16 ? forward_head_16 : s.S == 32 ? forward_head_32 : forward_head_64;
-  parallel_pieces(s.B * s.H, 1, [&](int64_t begin, int64_t end) {
-    Scratch scratch(s.T, s.S, false);
-    for (int64_t n = begin; n < end; ++n) {
-      const Place at = place_of(n, s);
-      const float* base = qkv + at.qkv;
-      run({base, base + D, base + 2 * D, s.T, 3 * D}, scratch, out + at.out, D, lse + at.lse);
-    }
-  });
+  parallel_pieces(s.B * s.H, 1,
+                  [&](int64_t begin, int64_t end) { forward_heads(qkv, s, begin, end, out, lse); });
 }
 
 void attention_backward(const float* qkv, const float* out, const float* lse, const float* dout,
                         const AttentionShape& s, float* dqkv) {
-  const int64_t D = s.H * s.S;
-  const auto run = s.S == 16 ? backward_head_16 : s.S == 32 ? backward_head_32 : backward_head_64;
   parallel_pieces(s.B * s.H, 1, [&](int64_t begin, int64_t end) {
-    Scratch scratch(s.T, s.S, true);
-    for (int64_t n = begin; n < end; ++n) {
-      const Place at = place_of(n, s);
-      const float* base = qkv + at.qkv;
-      float* to = dqkv + at.qkv;
-      run({base, base + D, base + 2 * D, s.T, 3 * D}, scratch, out + at.out, dout + at.out, D,
-          lse + at.lse, to, to + D, to + 2 * D);
-    }
+    backward_heads(qkv, out, lse, dout, s, begin, end, dqkv);
   });
+}
+
+void attention_forward_sequence(const float* qkv, const AttentionShape& s, int64_t b, float* out,
+                                float* lse) {
+  forward_heads(qkv, s, b * s.H, (b + 1) * s.H, out, lse);
+}
+
+void attention_backward_sequence(const float* qkv, const float* out, const float* lse,
+                                 const float* dout, const AttentionShape& s, int64_t b,
+                                 float* dqkv) {
+  backward_heads(qkv, out, lse, dout, s, b * s.H, (b + 1) * s.H, dqkv);
 }
 
 }  // namespace bitloop::kernels

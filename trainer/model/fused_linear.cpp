@@ -39,9 +39,10 @@ float* Gradient::attach(const at::Tensor& parameter, bool* fresh) {
   return memory_.data_ptr<float>();
 }
 
-FusedLinear::FusedLinear(BitLinear& layer, int64_t rows, int64_t threads)
+FusedLinear::FusedLinear(BitLinear& layer, int64_t rows, int64_t grain, int64_t threads)
     : layer_(&layer),
       rows_(rows),
+      grain_(grain),
       threads_(threads),
       N_(layer.layer.out_features),
       K_(layer.layer.in_features),
@@ -170,13 +171,13 @@ void FusedLinear::multiply_chunk(int64_t begin, int64_t end, int64_t t, LinearSc
                     s.x_pairs.get(), dw, K_, add);
 }
 
-void FusedLinear::finish_backward() {
-  for (int64_t t = 1; t < threads_; ++t)
-    if (!part_of_rows(t).empty())
-      kernels::run_parts(N_ * K_, 4096, [&](int64_t begin, int64_t end) {
-        kernels::add_rows(dw_parts_[static_cast<size_t>(t - 1)] + begin, 1, end - begin,
-                          dw_ + begin);
-      });
+void FusedLinear::add_parts(int64_t t) {
+  const kernels::Range slice = kernels::part_of(N_ * K_, kGrain, t, threads_);
+  for (int64_t other = 1; other < threads_; ++other)
+    if (!part_of_rows(other).empty() && !slice.empty())
+      kernels::add_rows(dw_parts_[static_cast<size_t>(other - 1)] + slice.begin, 1,
+                        slice.end - slice.begin, dw_ + slice.begin);
+  if (t != 0) return;
   const auto add_bias = [&](const at::Tensor& bias, Gradient& gradient) {
     if (bias.defined()) kernels::add_rows(bias_parts_.get(), threads_, N_, gradient.attach(bias));
   };

@@ -67,7 +67,8 @@ class Gradient {
 
 class FusedLinear {
  public:
-  FusedLinear(BitLinear& layer, int64_t rows, int64_t threads);
+  // Each of `threads` owns a multiple of `grain` rows.
+  FusedLinear(BitLinear& layer, int64_t rows, int64_t grain, int64_t threads);
 
   int64_t N() const { return N_; }
   int64_t K() const { return K_; }
@@ -87,7 +88,8 @@ class FusedLinear {
 
   // Backward of all rows. produce(begin, end, t, memory) returns rows of dL/dy (end - begin, N),
   // in `memory` (as long) or elsewhere; it is called in thread t, once for each row, in order.
-  // Writes dL/dx̂ to dx (R, K) and adds the gradients of weight, bias and row bias.
+  // Writes dL/dx̂ to dx (R, K); the gradients of weight, bias and row bias are complete after
+  // add_parts.
   template <typename Produce>
   void backward(std::vector<LinearScratch>& scratch, const Produce& produce, float* dx) {
     begin_backward();
@@ -103,8 +105,9 @@ class FusedLinear {
         multiply_chunk(c, chunk_end, t, s, dx);
       }
     });
-    finish_backward();
   }
+  // After backward, in every thread: adds up what the threads summed apart.
+  void add_parts(int64_t t);
 
   // Applies what the activation's surrogate does to dL/dx̂, in place.
   void pass_surrogate(const at::Tensor& dx_RK) const;
@@ -115,17 +118,16 @@ class FusedLinear {
   enum class Form { kNone, kInteger, kBfloat16 };
 
   kernels::Range part_of_rows(int64_t t) const {
-    return kernels::part_of(rows_, kProduceRows, t, threads_);
+    return kernels::part_of(rows_, grain_, t, threads_);
   }
   void pack_weights(bool integer);
   void begin_backward();
   void pack_rows(const float* dy, int64_t begin, int64_t end, int64_t chunk, int64_t t,
                  LinearScratch& s);
   void multiply_chunk(int64_t begin, int64_t end, int64_t t, LinearScratch& s, float* dx);
-  void finish_backward();
 
   BitLinear* layer_;
-  int64_t rows_, threads_, N_, K_;
+  int64_t rows_, grain_, threads_, N_, K_;
   PackedActivation packed_;
   ActivationGradient activation_gradient_;
 

@@ -47,15 +47,22 @@ class FusedTraining {
   Status take(FusedLinear& linear, const RowProducer& produce, const ForwardContext& context);
   // out (R, N) = the linear's product (+ residual).
   void finish(FusedLinear& linear, const float* residual, float* out);
+  // The same for rows [begin, end) in thread t.
+  void finish_rows(FusedLinear& linear, int64_t begin, int64_t end, int64_t t,
+                   const float* residual, float* out);
   // acc (R, N) = the linear's accumulators.
   void multiply(FusedLinear& linear, int32_t* acc);
   void backward_head();
   void backward_layer(Layer& layer, Norm& next, const float* next_x);
+  void attention(Layer& layer);
+  void backward_attention(Layer& layer);
   void backward_embedding();
+  std::vector<FusedLinear*> linears();
   Status run(const ForwardContext& context);
 
   Gpt2* model_;
   int64_t B_, T_, R_, D_, V_, threads_;
+  int64_t grain_;  // threads own whole sequences, where there are enough of them
   kernels::AttentionShape attention_;
   std::vector<LinearScratch> scratch_;
   std::vector<Layer> layers_;

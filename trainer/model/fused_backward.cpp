@@ -1,0 +1,95 @@
+#include <algorithm>
+
+#include "trainer/kernels/gelu.h"
+#include "trainer/model/fused_parts.h"
+
+namespace bitloop::trainer {
+
+// From dL/d(attended) in dwide_ to dL/dx̂ of qkv in dnarrow_.
+void FusedTraining::backward_attention(Layer& layer) {
+  const float *heads = layer.heads.get(), *attended = layer.attended.get(), *lse = layer.lse.get(),
+              *dattended = dwide_.const_data_ptr<float>();
+  if (grain_ != T_)
+    kernels::attention_backward(heads, attended, lse, dattended, attention_, dqkv_.get());
+  std::vector<int64_t> done(static_cast<size_t>(threads_), -1);  // rows that each thread is past
+  const auto dqkv = [&](int64_t begin, int64_t end, int64_t t, float*) {
+    int64_t& past = done[static_cast<size_t>(t)];
+    if (past < 0) past = begin;
+    for (; grain_ == T_ && past < end; past += T_)
+      kernels::attention_backward_sequence(heads, attended, lse, dattended, attention_, past / T_,
+                                           dqkv_.get());
+    return static_cast<const float*>(dqkv_ + begin * 3 * D_);
+  };
+  layer.qkv.backward(scratch_, dqkv, dnarrow_.data_ptr<float>());
+}
+
+// `next` is the LayerNorm that reads this layer's output next_x; dnarrow_ holds dL/d(its result).
+void FusedTraining::backward_layer(Layer& layer, Norm& next, const float* next_x) {
+  float *dwide = dwide_.data_ptr<float>(), *dnarrow = dnarrow_.data_ptr<float>();
+  // dL/d(residual): what the LayerNorm passes back is added row by row, just before it is used.
+  const auto residual_rows = [&](Norm& norm, const float* x) {
+    norm.begin_backward();
+    return [&norm, x, dnarrow, this](int64_t begin, int64_t end, int64_t t, float*) {
+      norm.backward_rows(dnarrow, x, begin, end, t, dresidual_.get());
+      return static_cast<const float*>(dresidual_ + begin * D_);
+    };
+  };
+  layer.mlp.backward(scratch_, residual_rows(next, next_x), dwide);
+  next.finish_backward();
+  layer.mlp.pass_surrogate(dwide_);
+
+  const kernels::Product hidden = layer.fc.product(layer.hidden.get(), 0);
+  const auto before_gelu = [&](int64_t begin, int64_t end, int64_t, float* memory) {
+    kernels::finish_product(hidden.from_row(begin), end - begin, nullptr, memory);
+    kernels::gelu_backward_rows(dwide + begin * 4 * D_, memory, memory, (end - begin) * 4 * D_);
+    return static_cast<const float*>(memory);
+  };
+  layer.fc.backward(scratch_, before_gelu, dnarrow);
+  layer.fc.pass_surrogate(dnarrow_);
+
+  layer.proj.backward(scratch_, residual_rows(layer.ln_2, layer.x_mid.get()), dwide);
+  layer.ln_2.finish_backward();
+  layer.proj.pass_surrogate(dwide_.view({-1}).narrow(0, 0, R_ * D_).view({R_, D_}));
+
+  backward_attention(layer);
+  layer.qkv.pass_surrogate(dnarrow_);
+}
+
+void FusedTraining::backward_head() {
+  const kernels::Product logits = head_->product(logits_.get(), 0);
+  const auto cross_entropy = [&](int64_t begin, int64_t end, int64_t, float* memory) {
+    std::fill(dresidual_ + begin * D_, dresidual_ + end * D_, 0.0f);
+    kernels::finish_product(logits.from_row(begin), end - begin, nullptr, memory);
+    for (int64_t r = begin; r < end; ++r) {
+      float* row = memory + (r - begin) * V_;
+      losses_[static_cast<size_t>(r)] =
+          kernels::cross_entropy_row(row, V_, targets_[r], gradient_scale_, row);
+    }
+    return static_cast<const float*>(memory);
+  };
+  head_->backward(scratch_, cross_entropy, dnarrow_.data_ptr<float>());
+  head_->pass_surrogate(dnarrow_);
+}
+
+// Each thread adds all rows in order to columns of its own, so equal ids need no sorting.
+void FusedTraining::backward_embedding() {
+  Layer& first = layers_.front();
+  const float* dnarrow = dnarrow_.const_data_ptr<float>();
+  first.ln_1.begin_backward();
+  kernels::run_team(threads_, [&](int64_t t) {
+    const kernels::Range part = kernels::part_of(R_, grain_, t, threads_);
+    if (!part.empty())
+      first.ln_1.backward_rows(dnarrow, first.x.get(), part.begin, part.end, t, dresidual_.get());
+  });
+  first.ln_1.finish_backward();
+  float *dwte = wte_gradient_.attach(model_->wte_), *dwpe = wpe_gradient_.attach(model_->wpe_);
+  kernels::run_parts(D_, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t r = 0; r < R_; ++r) {
+      const float* from = dresidual_ + r * D_ + begin;
+      kernels::add_rows(from, 1, end - begin, dwte + ids_[r] * D_ + begin);
+      kernels::add_rows(from, 1, end - begin, dwpe + r % T_ * D_ + begin);
+    }
+  });
+}
+
+}  // namespace bitloop::trainer

@@ -1,0 +1,73 @@
+// The parts of FusedTraining's layers that its forward and backward pass share.
+#pragma once
+
+#include <algorithm>
+
+#include "trainer/model/fused_step.h"
+
+namespace bitloop::trainer {
+
+// A LayerNorm with the statistics of its last forward pass and each thread's part of its gradients.
+struct FusedTraining::Norm {
+  const LayerNorm* norm;
+  int64_t D, threads;
+  Buffer<float> mean, rstd;                  // (R)
+  Buffer<float> dweight_parts, dbias_parts;  // (threads, D)
+  Gradient dweight, dbias;
+
+  Norm(const LayerNorm& layer_norm, int64_t R, int64_t threads_)
+      : norm(&layer_norm),
+        D(layer_norm.weight.numel()),
+        threads(threads_),
+        mean(R),
+        rstd(R),
+        dweight_parts(threads_ * D),
+        dbias_parts(threads_ * D) {}
+
+  void forward_row(const float* x, int64_t r, float* out) const {
+    kernels::layer_norm_row(x + r * D, norm->weight.const_data_ptr<float>(),
+                            norm->bias.const_data_ptr<float>(), D, kNormEpsilon, out, mean + r,
+                            rstd + r);
+  }
+  void begin_backward() const {
+    std::fill_n(dweight_parts.get(), threads * D, 0.0f);
+    std::fill_n(dbias_parts.get(), threads * D, 0.0f);
+  }
+  // dx (R, D) += dL/dx in rows [begin, end), in thread t.
+  void backward_rows(const float* dy, const float* x, int64_t begin, int64_t end, int64_t t,
+                     float* dx) const {
+    kernels::layer_norm_backward(dy + begin * D, x + begin * D, mean + begin, rstd + begin,
+                                 norm->weight.const_data_ptr<float>(), end - begin, D,
+                                 dx + begin * D, dweight_parts + t * D, dbias_parts + t * D);
+  }
+  void finish_backward() {
+    kernels::add_rows(dweight_parts.get(), threads, D, dweight.attach(norm->weight));
+    kernels::add_rows(dbias_parts.get(), threads, D, dbias.attach(norm->bias));
+  }
+};
+
+struct FusedTraining::Layer {
+  Norm ln_1, ln_2;
+  FusedLinear qkv, proj, fc, mlp;
+  Buffer<float> x, x_mid;  // (R, D) residual before the attention and before the MLP
+  Buffer<float> heads;     // (R, 3D) queries, keys, values
+  Buffer<float> attended;  // (R, D)
+  Buffer<float> lse;       // (B, H, T)
+  Buffer<int32_t> hidden;  // (R, 4D) accumulators of fc
+
+  Layer(Block& block, int64_t R, int64_t D, int64_t heads_count, int64_t grain, int64_t threads)
+      : ln_1(block.ln_1, R, threads),
+        ln_2(block.ln_2, R, threads),
+        qkv(block.qkv, R, grain, threads),
+        proj(block.attn_proj, R, grain, threads),
+        fc(block.fc, R, grain, threads),
+        mlp(block.mlp_proj, R, grain, threads),
+        x(R * D),
+        x_mid(R * D),
+        heads(R * 3 * D),
+        attended(R * D),
+        lse(R * heads_count),
+        hidden(R * 4 * D) {}
+};
+
+}  // namespace bitloop::trainer

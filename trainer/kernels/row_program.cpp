@@ -147,28 +147,22 @@ BITLOOP_SIMD float sum_of(const float* x, int64_t n, bool absolute) {
   return sum;
 }
 
-// Maximum of sign * x or of |x|.
+// Maximum of sign * x or of |x|: the same in any order, so the vectoriser may choose one.
 BITLOOP_SIMD float largest(const float* x, int64_t n, float sign, bool absolute) {
-  float lanes[kLanes];
-  std::fill_n(lanes, kLanes, -__builtin_inff());
-  int64_t i = 0;
+  float best = -__builtin_inff();
   if (absolute) {
-    for (; i + kLanes <= n; i += kLanes)
-      for (int64_t l = 0; l < kLanes; ++l) {
-        const float v = __builtin_fabsf(x[i + l]);
-        lanes[l] = v > lanes[l] ? v : lanes[l];
-      }
-    for (; i < n; ++i) lanes[0] = std::max(lanes[0], __builtin_fabsf(x[i]));
+#pragma omp simd reduction(max : best)
+    for (int64_t i = 0; i < n; ++i) {
+      const float v = __builtin_fabsf(x[i]);
+      best = v > best ? v : best;
+    }
   } else {
-    for (; i + kLanes <= n; i += kLanes)
-      for (int64_t l = 0; l < kLanes; ++l) {
-        const float v = sign * x[i + l];
-        lanes[l] = v > lanes[l] ? v : lanes[l];
-      }
-    for (; i < n; ++i) lanes[0] = std::max(lanes[0], sign * x[i]);
+#pragma omp simd reduction(max : best)
+    for (int64_t i = 0; i < n; ++i) {
+      const float v = sign * x[i];
+      best = v > best ? v : best;
+    }
   }
-  float best = lanes[0];
-  for (const float lane : lanes) best = std::max(best, lane);
   return best;
 }
 

@@ -2,43 +2,25 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <cmath>
-#include <map>
-
 #include "lua/tensor/autograd.h"
+#include "lua/tensor/hadamard.h"
 #include "lua/tensor/operation.h"
 
 namespace bitloop::lua {
 
 namespace {
 
-constexpr int64_t kMaxHadamard = 4096;
-
-// The symmetric orthogonal Hadamard matrix (block, block), by Sylvester's doubling.
-const at::Tensor& hadamard_matrix(int64_t block) {
-  static thread_local std::map<int64_t, at::Tensor> made;
-  at::Tensor& matrix = made[block];
-  if (!matrix.defined()) {
-    const at::NoGradGuard no_graph;
-    at::Tensor h = at::ones({1, 1});
-    while (h.size(0) < block) h = at::cat({at::cat({h, h}, 1), at::cat({h, -h}, 1)}, 0);
-    matrix = h / std::sqrt(static_cast<double>(block));
-  }
-  return matrix;
-}
-
 int hadamard(Call& c) {
   const at::Tensor x = c.floats(0);
   const int64_t block = c.integer(1);
-  if (block < 1 || block > kMaxHadamard || (block & (block - 1))) {
+  if (!is_hadamard_block(block)) {
     c.fail(fmt::format("block must be a power of two up to {}, got {}", kMaxHadamard, block));
   }
   if (x.dim() == 0 || x.size(-1) % block) {
     c.fail(fmt::format("block {} does not divide the last dimension, {}", block,
                        x.dim() ? x.size(-1) : 1));
   }
-  return c.push(
-      at::matmul(x.reshape({-1, block}), hadamard_matrix(block).to(x.device())).view(x.sizes()));
+  return c.push(block_hadamard(x, block));
 }
 
 int blocks(Call& c) {

@@ -1,11 +1,49 @@
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <chrono>
 
 #include "trainer/loop/modes.h"
 #include "trainer/loop/prepare.h"
+#include "trainer/model/candidate.h"
 
 namespace bitloop::trainer {
+namespace {
+
+// How training would run a function: as a program, or operation by operation and why.
+Result<std::string> execution_of(Run& run, const char* name, BitLinear& layer,
+                                 const at::Tensor& tensor) {
+  const bool weights = std::string_view(name) == "weight_quant";
+  const ForwardContext context = run.context(0, true);
+  const lua::Context script = script_context(layer, context);
+  Capture capture;
+  BITLOOP_TRY(try_capture(
+      capture,
+      [&](const at::Tensor& t, lua::Recording* recording) {
+        return weights ? run.quantizer->weight_quant(t, script, recording)
+                       : run.quantizer->activation_quant(t, script, recording);
+      },
+      tensor, layer.params, layer.state));
+  if (capture.state == Capture::kCaptured) return fmt::format("{} as a fused kernel", name);
+  return fmt::format("{} operation by operation ({})", name, capture.reason);
+}
+
+// On the first layer: functions of other layers may differ, which costs speed and nothing else.
+Finding execution(Run& run) {
+  BitLinear& layer = *run.model->bitlinears().front();
+  std::string detail = "training runs ";
+  bool first = true;
+  for (const char* name : {"weight_quant", "activation_quant"}) {
+    if (!run.quantizer->has(name)) continue;
+    const auto text = execution_of(run, name, layer, layer.latent.detach());
+    if (!text) return {"execution", false, text.error().message, text.error().code};
+    detail += (first ? "" : ", ") + *text;
+    first = false;
+  }
+  return {"execution", true, first ? "training runs float layers" : detail, ""};
+}
+
+}  // namespace
 
 using nlohmann::json;
 
@@ -19,6 +57,11 @@ Status check(Job job, const Records& records) {
   } else {
     records.finding("loads", true, "parses, returns a quantizer, config within bounds");
     Preflight audits = run_preflight(*run);
+    if (audits.failure() == nullptr) {
+      audits.findings.push_back(execution(*run));
+      const Finding& added = audits.findings.back();
+      records.finding(added.rule, added.ok, added.detail);
+    }
     preflight.bits_per_weight = audits.bits_per_weight;
     preflight.leaks = audits.leaks;
     preflight.findings.push_back(

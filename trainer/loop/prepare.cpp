@@ -24,11 +24,8 @@ void warm_training(Run& run) {
       FusedTraining::supports(m, B)) {
     run.fused = std::make_unique<FusedTraining>(*run.model, B);
     run.fused->warm();
-    // Surrogates still go through autograd.
-    const at::Tensor one = at::ones({1}).requires_grad_(true);
-    torch::autograd::backward({one * one}, {});
-    return;
   }
+  // Autograd's path too: surrogates go through it, and what the fused step does not take.
   const Batch batch = training_batch(run.data.train, 0, 0, 0, B, T);
   run.model->quantize_weights(context);
   const auto logits = run.model->forward(batch.inputs_BT, context);
@@ -68,19 +65,10 @@ Status init_layers(Run& run) {
   return {};
 }
 
-// What the contract has and this version does not run yet is refused by name: training without it
-// would be a silent wrong number.
-Status refuse_unsupported(const lua::Quantizer& quantizer) {
+// What the fused step does not know: functions and transforms between its kernels.
+bool fused_takes(const lua::Quantizer& quantizer) {
   const lua::Format& format = quantizer.format();
-  std::string what;
-  if (format.blend_output) what = "blend = \"output\"";
-  if (format.requantize_every > 1) what = "requantize_every";
-  if (format.hadamard_block > 0) what = "transform";
-  for (const char* function : {"after_step", "regularizer", "input"})
-    if (quantizer.has(function)) what = function;
-  if (what.empty()) return {};
-  return fail("script_error",
-              fmt::format("{} is not supported by this version of bitloop; remove it", what));
+  return !format.blend_output && format.hadamard_block == 0 && !quantizer.has("input");
 }
 
 }  // namespace
@@ -144,7 +132,7 @@ Result<std::unique_ptr<lua::Quantizer>> load_fresh(const Job& job) {
 Status load_candidate(Run& run) {
   run.records->stage("candidate_loaded");
   BITLOOP_ASSIGN(quantizer, load_fresh(run.job));
-  BITLOOP_TRY(refuse_unsupported(*quantizer));
+  if (!fused_takes(*quantizer)) run.fused.reset();
   BITLOOP_TRY(apply_overrides(quantizer->config(), run.job.rules, run.job.train));
   run.quantizer = std::move(quantizer);
   run.loaded_digest = run.quantizer->state_digest();

@@ -46,6 +46,24 @@ Result<double> eager_pass(Run& run, const Batch& batch, const ForwardContext& co
   return loss.item<float>();
 }
 
+// Adds the gradient of the layers' regularizers, once a step.
+Status regularize(Run& run, const ForwardContext& context) {
+  if (!run.quantizer->has("regularizer") || !run.quantizer->format().quantizes_weights) return {};
+  at::Tensor sum;
+  for (BitLinear* layer : run.model->bitlinears()) {
+    BITLOOP_ASSIGN(term, regularizer(*layer, context));
+    sum = sum.defined() ? sum + term : term;
+  }
+  if (!std::isfinite(sum.item<float>()))
+    return fail("diverged",
+                fmt::format("the regularizer of step {} is not finite", context.step + 1));
+  if (!sum.requires_grad()) return {};
+  return catching([&]() -> Status {
+    torch::autograd::backward({sum}, {});
+    return {};
+  });
+}
+
 }  // namespace
 
 AdamW make_optimizer(Run& run) {
@@ -81,6 +99,7 @@ Result<StepResult> train_step(Run& run, AdamW& optimizer, int64_t step) {
     run.model->finish_weight_gradients(context);
     return {};
   }));
+  BITLOOP_TRY(regularize(run, context));
   const double loss = loss_sum / static_cast<double>(micro_batches);
   if (!std::isfinite(loss))
     return fail("diverged", fmt::format("the training loss of step {} is not finite", step + 1));
@@ -89,6 +108,8 @@ Result<StepResult> train_step(Run& run, AdamW& optimizer, int64_t step) {
   const double rate = learning_rate(config, step);
   if (!std::isfinite(optimizer.step(rate)))
     return fail("diverged", fmt::format("a gradient of step {} is not finite", step + 1));
+  if (run.quantizer->has("after_step"))
+    for (BitLinear* layer : run.model->bitlinears()) BITLOOP_TRY(after_step(*layer, context));
   return StepResult{loss, lambda, rate};
 }
 

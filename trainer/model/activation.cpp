@@ -10,6 +10,7 @@
 #include "trainer/kernels/codes.h"
 #include "trainer/kernels/packing.h"
 #include "trainer/kernels/team.h"
+#include "trainer/model/candidate.h"
 
 namespace bitloop::trainer {
 namespace {

@@ -5,18 +5,11 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "lua/tensor/hadamard.h"
 #include "trainer/kernels/codes.h"
+#include "trainer/model/candidate.h"
 
 namespace bitloop::trainer {
-
-lua::Context script_context(const BitLinear& layer, const ForwardContext& context) {
-  return lua::Context{.step = context.step,
-                      .total_steps = context.total_steps,
-                      .training = context.training,
-                      .layer = &layer.layer,
-                      .params = &layer.params,
-                      .state = &layer.state};
-}
 
 namespace {
 
@@ -111,53 +104,6 @@ struct QuantizedProduct : torch::autograd::Function<QuantizedProduct> {
   }
 };
 
-Operand float_operand(const at::Tensor& tensor) {
-  Operand operand;
-  operand.value = tensor.detach();
-  return operand;
-}
-
-// Calls a quantising function, which is pure: without recording a graph as long as no surrogate has
-// come, since without one no gradient passes through the call; once more with recording when the
-// first one does.
-template <typename Call>
-Result<lua::Quantized> call_recording(bool& surrogate_seen, Call call) {
-  if (!surrogate_seen) {
-    Result<lua::Quantized> returned;
-    {
-      at::NoGradGuard no_grad;
-      returned = call();
-    }
-    if (!returned || !returned->surrogate.defined()) return returned;
-    surrogate_seen = true;
-  }
-  return call();
-}
-
-// After a call of the candidate in a guarded pass: did it write down anything?
-Status check_guard(const ForwardContext& context, const char* function, const BitLinear& layer) {
-  if (context.guard == nullptr || context.quantizer->state_digest() == context.guard->digest)
-    return {};
-  return fail("rejected", fmt::format("{} (layer {}): changes a variable that later calls can read",
-                                      function, layer.layer.name));
-}
-
-// activation_quant on x, in a guarded pass with its rows in the guard's order and the results put
-// back.
-Result<lua::Quantized> call_activation_quant(BitLinear& layer, const at::Tensor& x_RK,
-                                             const ForwardContext& context) {
-  const lua::Context script = script_context(layer, context);
-  if (context.guard == nullptr || !context.guard->order.defined())
-    return context.quantizer->activation_quant(x_RK, script);
-  BITLOOP_ASSIGN(returned, context.quantizer->activation_quant(
-                               x_RK.index_select(0, context.guard->order), script));
-  for (at::Tensor* tensor : {&returned.codes, &returned.scale, &returned.offset})
-    if (tensor->defined() && tensor->dim() == 2 && tensor->size(0) == x_RK.size(0))
-      *tensor = tensor->index_select(0, context.guard->inverse);
-  returned.surrogate = at::Tensor();  // of no use to a score
-  return returned;
-}
-
 }  // namespace
 
 Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK,
@@ -186,70 +132,6 @@ Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK,
   return Activation{std::move(operand), gate};
 }
 
-namespace {
-
-// weight_quant by its program, or as it is.
-Result<lua::Quantized> call_weight_quant(BitLinear& layer, const ForwardContext& context) {
-  const lua::Context script = script_context(layer, context);
-  layer.weight_program = false;
-  if (context.captured) {
-    Capture& capture = layer.weight_capture;
-    BITLOOP_TRY(capture_once(
-        capture,
-        [&](const at::Tensor& w, lua::Recording* recording) {
-          return context.quantizer->weight_quant(w, script, recording);
-        },
-        layer.weight, layer.params, layer.state));
-    if (capture.state == Capture::kCaptured) {
-      layer.weight_program = true;
-      return (*capture.function)(layer.weight, layer.params, layer.state);
-    }
-  }
-  return call_recording(layer.weight_surrogate, [&] {
-    return context.quantizer->weight_quant(layer.weight, script);
-  });
-}
-
-}  // namespace
-
-Status quantize_weight(BitLinear& layer, const ForwardContext& context) {
-  const bool grad = at::GradMode::is_enabled();
-  const lua::Format* format = context.quantizer ? &context.quantizer->format() : nullptr;
-  layer.row_bias = layer.row_bias_graph = at::Tensor();
-  if (!layer.quantized || !format || !format->quantizes_weights) {
-    layer.weight_operand = float_operand(layer.weight);
-    layer.used_weight = layer.weight;
-    return {};
-  }
-  const lua::Context script = script_context(layer, context);
-  BITLOOP_ASSIGN(returned, call_weight_quant(layer, context));
-  BITLOOP_TRY(check_guard(context, "weight_quant", layer));
-  BITLOOP_ASSIGN(operand, make_weight_operand(returned, layer.weight, *format, layer.layer.name));
-  if (context.quantizer->has("row_bias")) {
-    BITLOOP_ASSIGN(bias, context.quantizer->row_bias(layer.weight, operand.codes, script));
-    if (bias.numel() != layer.weight.size(0))
-      return fail("script_error",
-                  fmt::format("row_bias (layer {}): expected {} numbers, one a row, got {}",
-                              layer.layer.name, layer.weight.size(0), bias.numel()));
-    BITLOOP_TRY(check_guard(context, "row_bias", layer));
-    if (!at::isfinite(bias.detach().to(format->scale_dtype)).all().item<bool>())
-      return fail("rejected", fmt::format("row_bias (layer {}): must be finite as it is stored",
-                                          layer.layer.name));
-    operand.stored_numbers += bias.numel();
-    layer.row_bias_graph = bias.reshape({-1}) * context.lambda;
-    layer.row_bias = layer.row_bias_graph.detach().to(format->scale_dtype).to(at::kFloat);
-    if (grad) layer.row_bias.requires_grad_(true);
-  }
-  if (context.lambda < 1.0) {
-    operand.value = layer.weight.detach().lerp(operand.value, context.lambda);
-    operand.codes_int8 = at::Tensor();
-  }
-  layer.used_weight = operand.value.detach();
-  if (grad) layer.used_weight.requires_grad_(true);
-  layer.weight_operand = std::move(operand);
-  return {};
-}
-
 void warm_integer_products(const BitLinear& layer, int64_t rows, Products products) {
   const int64_t N = layer.layer.out_features, K = layer.layer.in_features;
   const auto zeros = [](int64_t a, int64_t b) {
@@ -266,64 +148,59 @@ void warm_integer_products(const BitLinear& layer, int64_t rows, Products produc
   torch::autograd::backward({y}, {at::ones_like(y)});
 }
 
-Result<at::Tensor> bitlinear_forward(BitLinear& layer, const at::Tensor& x_RK,
-                                     const ForwardContext& context) {
-  const bool exact = context.products == Products::kExact;
-  BITLOOP_ASSIGN(activation,
-                 quantize_activation(layer, x_RK, context,
-                                     !exact && layer.weight_operand.codes_int8.defined()));
-  std::optional<at::Tensor> bias;  // autograd functions take no undefined tensors
-  if (layer.bias.defined()) bias = layer.bias;
-  if (layer.row_bias.defined()) bias = bias ? *bias + layer.row_bias : layer.row_bias;
+namespace {
+
+// The product of the two sides, integer where both are.
+at::Tensor multiply(const BitLinear& layer, const Activation& activation,
+                    const std::optional<at::Tensor>& bias, const ForwardContext& context) {
+  const bool bfloat16 = context.products == Products::kBfloat16;
   if (!activation.operand.codes_int8.defined() && layer.weight_operand.codes_int8.defined()) {
     Operand weight = layer.weight_operand;
     weight.codes_int8 = at::Tensor();
     return QuantizedProduct::apply(activation.gate, layer.used_weight, bias, activation.operand,
-                                   weight, context.products == Products::kBfloat16);
+                                   weight, bfloat16);
   }
   return QuantizedProduct::apply(activation.gate, layer.used_weight, bias, activation.operand,
-                                 layer.weight_operand, context.products == Products::kBfloat16);
+                                 layer.weight_operand, bfloat16);
 }
 
-namespace {
-
-void add_gradient(at::Tensor tensor, const at::Tensor& gradient) {
-  tensor.mutable_grad() = tensor.grad().defined() ? tensor.grad() + gradient : gradient;
-}
-
-// The share of dL/dŵ that the surrogate takes goes through its program, the rest straight to w.
-void add_surrogate_gradient(BitLinear& layer, const at::Tensor& gradient, double lambda) {
-  const SurrogateGradient made = layer.weight_capture.function->backward(
-      layer.weight, lambda < 1.0 ? gradient * lambda : gradient, layer.params, layer.state);
-  if (made.argument.defined()) add_gradient(layer.weight, made.argument);
-  for (const auto& [name, part] : made.params) add_gradient(layer.params.at(name), part);
-  if (lambda < 1.0) add_gradient(layer.weight, gradient * (1.0 - lambda));
+// blend = "output": y_float + lambda (y_quantised - y_float), with the gradient of the float path.
+// A score is made at lambda 1 and without gradients, where that is y_quantised.
+at::Tensor blend_outputs(const BitLinear& layer, const at::Tensor& x_RK,
+                         const Activation& activation, const ForwardContext& context) {
+  at::Tensor quantised;
+  {
+    at::NoGradGuard no_grad;
+    quantised = multiply(layer, activation, std::nullopt, context);
+  }
+  if (!at::GradMode::is_enabled() && context.lambda == 1.0) return quantised;
+  const at::Tensor y = QuantizedProduct::apply(x_RK, layer.used_weight, std::nullopt,
+                                               float_operand(x_RK), float_operand(layer.latent),
+                                               context.products == Products::kBfloat16);
+  return y + (quantised - y.detach()) * context.lambda;
 }
 
 }  // namespace
 
-void finish_weight_gradient(BitLinear& layer, const ForwardContext& context) {
-  if (layer.used_weight.is_same(layer.weight)) return;  // float layer: gathered in place
-  const at::Tensor gradient = layer.used_weight.grad();
-  if (!gradient.defined()) return;
-  const at::Tensor surrogate = layer.weight_operand.surrogate;
-  if (layer.weight_program && layer.weight_capture.function->has_surrogate()) {
-    add_surrogate_gradient(layer, gradient, context.lambda);
-  } else if (surrogate.defined() && surrogate.requires_grad()) {
-    torch::autograd::backward({surrogate},
-                              {context.lambda < 1.0 ? gradient * context.lambda : gradient});
-    if (context.lambda < 1.0) {
-      const at::Tensor direct = gradient * (1.0 - context.lambda);
-      layer.weight.mutable_grad() =
-          layer.weight.grad().defined() ? layer.weight.grad() + direct : direct;
-    }
-  } else {
-    layer.weight.mutable_grad() =
-        layer.weight.grad().defined() ? layer.weight.grad() + gradient : gradient;
-  }
-  if (layer.row_bias.defined() && layer.row_bias.grad().defined() &&
-      layer.row_bias_graph.requires_grad())
-    torch::autograd::backward({layer.row_bias_graph}, {layer.row_bias.grad()});
+Result<at::Tensor> bitlinear_forward(BitLinear& layer, const at::Tensor& given_RK,
+                                     const ForwardContext& context) {
+  const lua::Format* format =
+      layer.quantized && context.quantizer ? &context.quantizer->format() : nullptr;
+  BITLOOP_ASSIGN(x_RK, call_input(layer, given_RK, context));
+  if (format != nullptr && format->hadamard_block > 0)
+    x_RK = lua::block_hadamard(x_RK, format->hadamard_block);
+  const bool blends = format != nullptr && format->blend_output;
+  const bool want_integer = context.products != Products::kExact &&
+                            layer.weight_operand.codes_int8.defined();
+  ForwardContext whole = context;  // outputs are blended below, not their inputs
+  if (blends) whole.lambda = 1.0;
+  BITLOOP_ASSIGN(activation, quantize_activation(layer, x_RK, whole, want_integer));
+  std::optional<at::Tensor> bias;  // autograd functions take no undefined tensors
+  if (layer.bias.defined()) bias = layer.bias;
+  if (layer.row_bias.defined()) bias = bias ? *bias + layer.row_bias : layer.row_bias;
+  if (!blends) return multiply(layer, activation, bias, context);
+  const at::Tensor y = blend_outputs(layer, x_RK, activation, context);
+  return bias ? y + *bias : y;
 }
 
 }  // namespace bitloop::trainer

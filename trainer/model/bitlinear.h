@@ -73,6 +73,8 @@ struct BitLinear {
 
   // Set by quantize_weight for one optimiser step.
   bool weight_program = false;  // made by weight_capture, whose backward takes the gradient
+  at::Tensor latent;  // what weight_quant sees: the weight, or its transform (Q.transform)
+  Operand kept;       // of Q.requantize_every: the last operand that was made in training
   Operand weight_operand;
   at::Tensor used_weight;  // leaf (N, K) that products read and dL/dŵ gathers in; the latent weight
                            // for float layers
@@ -80,9 +82,6 @@ struct BitLinear {
   at::Tensor row_bias_graph;  // the same numbers with the graph that leads to the weight and the
                               // parameters
 };
-
-// What the candidate's functions see of this layer.
-lua::Context script_context(const BitLinear& layer, const ForwardContext& context);
 
 // Runs weight_quant for this step and fills weight_operand and used_weight. Errors as
 // lua::Quantizer and make_weight_operand.
@@ -106,6 +105,13 @@ Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK,
 // x (R, K), which may carry a graph -> y (R, N). Errors as above.
 Result<at::Tensor> bitlinear_forward(BitLinear& layer, const at::Tensor& x_RK,
                                      const ForwardContext& context);
+
+// Q.regularizer of the weight as it is used in this step: one number, with its graph. Requires:
+// has("regularizer"), a quantised weight.
+Result<at::Tensor> regularizer(BitLinear& layer, const ForwardContext& context);
+// Q.after_step with the codes of this step: replaces the layer's state. Requires:
+// has("after_step").
+Status after_step(BitLinear& layer, const ForwardContext& context);
 
 // After the last micro-batch: passes dL/dŵ through lambda and the surrogate into weight.grad and
 // the parameters' grads.

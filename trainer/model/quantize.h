@@ -31,6 +31,13 @@ struct Operand {
       0;  // scales + offsets + codebook entries, each stored at scale_dtype's width
 };
 
+// The side as it is: no codes, the value is the tensor.
+inline Operand float_operand(const at::Tensor& tensor) {
+  Operand operand;
+  operand.value = tensor.detach();
+  return operand;
+}
+
 // Checks the shapes and values that a quantising function returned against its declared format, and
 // makes the operand. Errors: "script_error" for a wrong shape, "rejected" for forbidden content
 // (off-level codes, too fine or non-finite scales), "diverged" when the tensor that was quantised

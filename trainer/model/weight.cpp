@@ -1,0 +1,161 @@
+// The weight side of BitLinear: quantised once a step, its gradient passed on once a step.
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+
+#include "lua/tensor/hadamard.h"
+#include "trainer/model/bitlinear.h"
+#include "trainer/model/candidate.h"
+
+namespace bitloop::trainer {
+namespace {
+
+// weight_quant by its program, or as it is.
+Result<lua::Quantized> call_weight_quant(BitLinear& layer, const ForwardContext& context) {
+  const lua::Context script = script_context(layer, context);
+  layer.weight_program = false;
+  if (context.captured) {
+    Capture& capture = layer.weight_capture;
+    BITLOOP_TRY(capture_once(
+        capture,
+        [&](const at::Tensor& w, lua::Recording* recording) {
+          return context.quantizer->weight_quant(w, script, recording);
+        },
+        layer.latent, layer.params, layer.state));
+    if (capture.state == Capture::kCaptured) {
+      layer.weight_program = true;
+      return (*capture.function)(layer.latent, layer.params, layer.state);
+    }
+  }
+  return call_recording(layer.weight_surrogate, [&] {
+    return context.quantizer->weight_quant(layer.latent, script);
+  });
+}
+
+Status set_latent(BitLinear& layer, const lua::Format* format) {
+  layer.latent = layer.weight;
+  if (!layer.quantized || format == nullptr || format->hadamard_block == 0) return {};
+  if (layer.weight.size(1) % format->hadamard_block != 0)
+    return fail("script_error",
+                fmt::format("transform (layer {}): block {} does not divide its {} inputs",
+                            layer.layer.name, format->hadamard_block, layer.weight.size(1)));
+  layer.latent = lua::block_hadamard(layer.weight, format->hadamard_block);
+  return {};
+}
+
+Status set_row_bias(BitLinear& layer, const ForwardContext& context, Operand& operand) {
+  const lua::Format& format = context.quantizer->format();
+  BITLOOP_ASSIGN(bias, context.quantizer->row_bias(layer.latent, operand.codes,
+                                                   script_context(layer, context)));
+  if (bias.numel() != layer.weight.size(0))
+    return fail("script_error",
+                fmt::format("row_bias (layer {}): expected {} numbers, one a row, got {}",
+                            layer.layer.name, layer.weight.size(0), bias.numel()));
+  BITLOOP_TRY(check_guard(context, "row_bias", layer));
+  if (!at::isfinite(bias.detach().to(format.scale_dtype)).all().item<bool>())
+    return fail("rejected", fmt::format("row_bias (layer {}): must be finite as it is stored",
+                                        layer.layer.name));
+  operand.stored_numbers += bias.numel();
+  layer.row_bias_graph = bias.reshape({-1}) * context.lambda;
+  layer.row_bias = layer.row_bias_graph.detach().to(format.scale_dtype).to(at::kFloat);
+  if (at::GradMode::is_enabled()) layer.row_bias.requires_grad_(true);
+  return {};
+}
+
+// The operand of this step: made now, or kept since the last multiple of requantize_every.
+Result<Operand> weight_of_step(BitLinear& layer, const ForwardContext& context) {
+  const lua::Format& format = context.quantizer->format();
+  const bool keeps = context.training && format.requantize_every > 1;
+  if (keeps && context.step % format.requantize_every != 0 && layer.kept.codes.defined())
+    return layer.kept;
+  BITLOOP_ASSIGN(returned, call_weight_quant(layer, context));
+  BITLOOP_TRY(check_guard(context, "weight_quant", layer));
+  BITLOOP_ASSIGN(operand, make_weight_operand(returned, layer.latent, format, layer.layer.name));
+  if (keeps) {
+    operand.surrogate = at::Tensor();
+    layer.kept = operand;
+  }
+  return operand;
+}
+
+void use_weight(BitLinear& layer, const at::Tensor& value) {
+  layer.used_weight = value.detach();
+  if (at::GradMode::is_enabled()) layer.used_weight.requires_grad_(true);
+}
+
+void add_gradient(at::Tensor tensor, const at::Tensor& gradient) {
+  tensor.mutable_grad() = tensor.grad().defined() ? tensor.grad() + gradient : gradient;
+}
+
+}  // namespace
+
+Status quantize_weight(BitLinear& layer, const ForwardContext& context) {
+  const lua::Format* format = context.quantizer ? &context.quantizer->format() : nullptr;
+  layer.row_bias = layer.row_bias_graph = at::Tensor();
+  BITLOOP_TRY(set_latent(layer, format));
+  if (!layer.quantized || format == nullptr || !format->quantizes_weights) {
+    layer.weight_operand = float_operand(layer.latent);
+    layer.used_weight = layer.weight;
+    if (!layer.latent.is_same(layer.weight)) use_weight(layer, layer.latent);
+    return {};
+  }
+  BITLOOP_ASSIGN(operand, weight_of_step(layer, context));
+  if (context.quantizer->has("row_bias")) BITLOOP_TRY(set_row_bias(layer, context, operand));
+  if (context.lambda < 1.0 && !format->blend_output) {
+    operand.value = layer.latent.detach().lerp(operand.value, context.lambda);
+    operand.codes_int8 = at::Tensor();
+  }
+  use_weight(layer, operand.value);
+  layer.weight_operand = std::move(operand);
+  return {};
+}
+
+void finish_weight_gradient(BitLinear& layer, const ForwardContext& context) {
+  if (layer.used_weight.is_same(layer.weight)) return;  // float layer: gathered in place
+  const at::Tensor gradient = layer.used_weight.grad();
+  if (!gradient.defined()) return;
+  const lua::Format& format = context.quantizer->format();
+  const auto to_weight = [&](const at::Tensor& of_latent) {
+    add_gradient(layer.weight, format.hadamard_block > 0
+                                   ? lua::block_hadamard(of_latent, format.hadamard_block)
+                                   : of_latent);
+  };
+  const at::Tensor surrogate = layer.weight_operand.surrogate;
+  // A kept value passes the gradient to the weight, blended outputs have the float path's.
+  const bool straight = format.requantize_every > 1 || format.blend_output;
+  const bool program =
+      !straight && layer.weight_program && layer.weight_capture.function->has_surrogate();
+  const bool graph = !straight && surrogate.defined() && surrogate.requires_grad();
+  const double lambda = context.lambda;
+  if (program) {
+    const SurrogateGradient made = layer.weight_capture.function->backward(
+        layer.latent, lambda < 1.0 ? gradient * lambda : gradient, layer.params, layer.state);
+    if (made.argument.defined()) to_weight(made.argument);
+    for (const auto& [name, part] : made.params) add_gradient(layer.params.at(name), part);
+  } else if (graph) {
+    torch::autograd::backward({surrogate}, {lambda < 1.0 ? gradient * lambda : gradient});
+  }
+  if (!program && !graph)
+    to_weight(gradient);
+  else if (lambda < 1.0)
+    to_weight(gradient * (1.0 - lambda));
+  if (layer.row_bias.defined() && layer.row_bias.grad().defined() &&
+      layer.row_bias_graph.requires_grad())
+    torch::autograd::backward({layer.row_bias_graph}, {layer.row_bias.grad()});
+}
+
+Result<at::Tensor> regularizer(BitLinear& layer, const ForwardContext& context) {
+  return context.quantizer->regularizer(layer.latent, layer.weight_operand.value.detach(),
+                                        script_context(layer, context));
+}
+
+Status after_step(BitLinear& layer, const ForwardContext& context) {
+  BITLOOP_ASSIGN(state, context.quantizer->after_step(script_context(layer, context),
+                                                      layer.weight_operand.codes));
+  layer.state = std::move(state);
+  return {};
+}
+
+}  // namespace bitloop::trainer

@@ -1,9 +1,11 @@
 -- Float: no quantisation, the reference that every other method is measured against.
 --
 -- Paper:           none; this is GPT-2 as it is (Radford et al., 2019).
--- Weights:         float32, as trained. Levels: none.
+-- Weights:         float32, as trained.
+-- Levels:          none. Granularity: none.
 -- Activations:     float32.
 -- Bits a weight:   32.
+-- Gradient:        exact.
 --
 -- A file without weight_quant leaves the weights alone, one without activation_quant the activations. So this file is
 -- also the smallest quantizer there is.

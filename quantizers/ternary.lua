@@ -4,7 +4,7 @@
 -- Weights:         codes = clamp(round(W / s), -1, 1) with s = mean |W|; value = codes * s.
 -- Levels:          -1, 0, 1. Granularity: one scale a layer.
 -- Activations:     8 bits: codes = clamp(round(127 x / max |x|), -128, 127), one scale a token.
--- Bits a weight:   log2(3) = 1.585, plus one 16-bit scale a layer.
+-- Bits a weight:   log2(3) = 1.585, plus 16 / (N K) for the layer's scale.
 -- Gradient:        straight through: the value's gradient is the latent weight's.
 --
 -- The mean, not the maximum, sets the scale: a weight becomes 0 when it is smaller than half the mean magnitude, and about a

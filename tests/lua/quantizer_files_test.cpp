@@ -1,5 +1,6 @@
 // One contract, over every file in quantizers/.
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -39,10 +40,33 @@ class QuantizerFiles : public ::testing::TestWithParam<std::string> {
     ASSERT_TRUE(loaded) << loaded.error().message;
     quantizer_ = std::move(*loaded);
   }
+  // weight_quant of w with the parameters that init gives for it.
   Quantized weights(const at::Tensor& w) {
-    Result<Quantized> result = quantizer_->weight_quant(w, Context{});
+    init(w);
+    Result<Quantized> result = quantizer_->weight_quant(w, context_);
     EXPECT_TRUE(result) << result.error().message;
     return result ? *result : Quantized{};
+  }
+  Result<Quantized> activations(const at::Tensor& x) {
+    init(wave(4, x.size(1)));
+    return quantizer_->activation_quant(x, context_);
+  }
+  void init(const at::Tensor& w) {
+    if (!quantizer_->has("init")) return;
+    layer_.out_features = w.size(0);
+    layer_.in_features = w.size(1);
+    const Result<InitResult> made = quantizer_->init(layer_, w);
+    ASSERT_TRUE(made) << made.error().message;
+    params_.clear();
+    for (const auto& [name, param] : made->params) params_[name] = param.value;
+  }
+  // A scale as it counts for each element of w.
+  at::Tensor spread(const at::Tensor& scale, const at::Tensor& w) {
+    const Format& format = quantizer_->format();
+    if (format.group == 0 || scale.numel() == 1) return scale.expand_as(w);
+    if (format.flat_groups)
+      return scale.repeat_interleave(format.group, 0).narrow(0, 0, w.numel()).view_as(w);
+    return scale.repeat_interleave(format.group, 1).narrow(1, 0, w.size(1));
   }
   // The largest distance of a code to the nearest level.
   double off_level(const at::Tensor& codes) {
@@ -54,6 +78,9 @@ class QuantizerFiles : public ::testing::TestWithParam<std::string> {
 
   std::string source_;
   std::unique_ptr<Quantizer> quantizer_;
+  std::map<std::string, at::Tensor> params_;
+  Layer layer_{.name = "h.0.mlp.c_fc", .kind = "mlp_fc"};
+  Context context_{.layer = &layer_, .params = &params_};
 };
 
 TEST_P(QuantizerFiles, SaysWhatItIs) {
@@ -75,7 +102,12 @@ TEST_P(QuantizerFiles, CodesAreLevelsAndShapesFit) {
     EXPECT_EQ(result.codes.sizes(), w.sizes());
     EXPECT_LE(off_level(result.codes), 1e-6);
     EXPECT_TRUE(at::isfinite(result.scale).all().item<bool>());
-    EXPECT_TRUE(result.scale.dim() == 0 || result.scale.sizes() == at::IntArrayRef({w.size(0), 1}));
+    const Format& format = quantizer_->format();
+    const int64_t group = format.group > 0 ? format.group : std::max(w.numel(), w.size(1));
+    const int64_t rows = format.flat_groups ? (w.numel() + group - 1) / group : w.size(0);
+    const int64_t columns = format.flat_groups ? 1 : (w.size(1) + group - 1) / group;
+    EXPECT_TRUE(result.scale.dim() == 0 || result.scale.sizes() == at::IntArrayRef({rows, columns}))
+        << result.scale.sizes();
   }
 }
 
@@ -95,23 +127,33 @@ TEST_P(QuantizerFiles, TheErrorIsBoundedByTheScale) {
   double gap = 0;
   for (size_t i = 1; i < levels.size(); ++i) gap = std::max(gap, levels[i] - levels[i - 1]);
   // Within the grid the nearest level is at most half a gap away; outside, the last level is the
-  // nearest.
-  const at::Tensor inside = (w / result.scale).clamp(levels.front(), levels.back());
-  EXPECT_LE((inside - result.codes).abs().max().item<double>(), gap / 2 + 1e-5);
+  // nearest. Where the dead zone has an edge of its own, a code is one of the two levels around.
+  constexpr std::string_view kOwnEdge[] = {"centred", "flat_group_absmax", "group64", "twn"};
+  const bool own_edge =
+      std::find(std::begin(kOwnEdge), std::end(kOwnEdge), GetParam()) != std::end(kOwnEdge);
+  const at::Tensor from = result.offset.defined() ? w - result.offset : w;
+  const at::Tensor inside = (from / spread(result.scale, w)).clamp(levels.front(), levels.back());
+  EXPECT_LE((inside - result.codes).abs().max().item<double>(), gap / (own_edge ? 1 : 2) + 1e-5);
 }
 
 TEST_P(QuantizerFiles, ActivationCodesAreIntegersInRange) {
   if (!quantizer_->has("activation_quant")) return;  // activations stay float
   for (const at::Tensor& x : {wave(32, 24), at::zeros({2, 4}), wave(3, 8) * 1e6}) {
-    const Result<Quantized> result = quantizer_->activation_quant(x, Context{});
+    const Result<Quantized> result = activations(x);
     ASSERT_TRUE(result) << result.error().message;
+    const double high = std::exp2(quantizer_->format().activation_bits - 1) - 1, low = -high - 1;
     EXPECT_TRUE(at::equal(result->codes, result->codes.round()));
-    EXPECT_GE(result->codes.min().item<double>(), -128);
-    EXPECT_LE(result->codes.max().item<double>(), 127);
-    EXPECT_EQ(result->scale.sizes(), at::IntArrayRef({x.size(0), 1}));
-    // One step of the grid is the row's scale: no value is further from x than half of it.
-    const at::Tensor error = (result->codes * result->scale - x).abs() / result->scale;
-    EXPECT_LE(error.max().item<double>(), 0.5 + 1e-4);
+    EXPECT_GE(result->codes.min().item<double>(), low);
+    EXPECT_LE(result->codes.max().item<double>(), high);
+    const bool learned = params_.contains("input_step");  // one step for all tokens
+    EXPECT_EQ(result->scale.dim(), learned ? 0 : 2);
+    if (!learned) {
+      EXPECT_EQ(result->scale.sizes(), at::IntArrayRef({x.size(0), 1}));
+    }
+    // One step of the grid is the scale: within the grid no value is further from x than half of it
+    // (and what float32 loses of a number in steps).
+    const at::Tensor inside = (x / result->scale).clamp(low, high);
+    EXPECT_LE((result->codes - inside).abs().max().item<double>(), 0.5 + high * 1e-6);
   }
 }
 
@@ -119,10 +161,12 @@ TEST_P(QuantizerFiles, RowsOfActivationsDoNotSeeEachOther) {
   if (!quantizer_->has("activation_quant")) return;  // activations stay float
   const at::Tensor x = wave(6, 16);
   const at::Tensor y = at::cat({x.narrow(0, 0, 3), wave(3, 16) * 100});
-  const Result<Quantized> a = quantizer_->activation_quant(x, Context{}),
-                          b = quantizer_->activation_quant(y, Context{});
+  const Result<Quantized> a = activations(x), b = activations(y);
   EXPECT_TRUE(at::equal(a->codes.narrow(0, 0, 3), b->codes.narrow(0, 0, 3)));
-  EXPECT_TRUE(at::equal(a->scale.narrow(0, 0, 3), b->scale.narrow(0, 0, 3)));
+  const auto of_rows = [](const at::Tensor& scale) {
+    return scale.dim() == 0 ? scale : scale.narrow(0, 0, 3);
+  };
+  EXPECT_TRUE(at::equal(of_rows(a->scale), of_rows(b->scale)));
 }
 
 TEST_P(QuantizerFiles, CallsArePureAndRepeat) {
@@ -136,7 +180,7 @@ TEST_P(QuantizerFiles, CallsArePureAndRepeat) {
   EXPECT_TRUE(at::equal(first.scale, again.scale));
   EXPECT_EQ(before, quantizer_->state_digest());
   const auto other = load(source_, Limits{});
-  EXPECT_TRUE(at::equal(first.codes, (*other)->weight_quant(a, Context{})->codes));
+  EXPECT_TRUE(at::equal(first.codes, (*other)->weight_quant(a, context_)->codes));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, QuantizerFiles, ::testing::ValuesIn(quantizer_files()),

@@ -17,6 +17,8 @@ struct Limits {
 };
 
 // Longer sources are refused unread.
-inline constexpr size_t kMaxSourceBytes = 256u << 10;
+// Ten times the longest file of quantizers/, and far too little to carry trained weights that Q.init
+// could put in (a ternary `tiny` would need 160 KB).
+inline constexpr size_t kMaxSourceBytes = 32u << 10;
 
 }  // namespace bitloop::lua

@@ -12,7 +12,9 @@
 --                  mean |W| taken as a constant.
 --
 -- Soft's slope is 1.5 at the edges of the dead zone, where a small step changes a code, 0.5 in its middle and 0 far
--- outside. The recovery term keeps a slope where it would fade. Lambda follows a cosine over the first 30% of the training.
+-- outside. The recovery term keeps a slope where it would fade. Lambda follows a cosine over the first 30% of the training,
+-- and blends weights, not outputs: a blended output has the gradient of the float path alone, which neither the staircase
+-- nor the gain would see.
 
 -- BEGIN EDITABLE quantizer
 local Q = {
@@ -21,7 +23,6 @@ local Q = {
   levels = {-1, 0, 1},
   group = 128,
   flat_groups = true,
-  blend = "output",
 }
 local THRESHOLD = 0.5  -- the dead zone's edge in scales
 local SHARPNESS = 3    -- of the soft staircase

@@ -16,6 +16,8 @@ using kernels::Operand;
 using kernels::Place;
 using kernels::RowOp;
 
+constexpr float kWidestScaledCode = 256.0f;
+
 bool is_all_reduction(NodeOp op) {
   return op == NodeOp::kAllSum || op == NodeOp::kAllMaximum || op == NodeOp::kAllMinimum;
 }
@@ -204,7 +206,9 @@ class Lowering {
       else
         made.high = std::min(made.high, node(at).number);
     }
-    if (made.low > made.high || node(at).op != NodeOp::kRound) return std::nullopt;
+    // The product with a reciprocal is off by 2^-23 of the code: only few bits stay within 1e-5.
+    const bool narrow_codes = made.low >= -kWidestScaledCode && made.high <= kWidestScaledCode;
+    if (made.low > made.high || !narrow_codes || node(at).op != NodeOp::kRound) return std::nullopt;
     const int inner = node(at).a;
     const GraphNode& scaled = node(inner);
     if (scaled.op != NodeOp::kDivide && scaled.op != NodeOp::kMultiply) return std::nullopt;

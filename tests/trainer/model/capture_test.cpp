@@ -273,6 +273,13 @@ TEST(Capture, StreamsRowsWithoutTheMatrix) {
 const std::map<std::string, std::string> kStaysEager = {
     {"percentile85", "quantile"}, {"tanh_sigmoid", "ctx.step"}, {"ternary_l2", "sort"}};
 
+TEST(Capture, SixteenBitCodesAreDividedAsTheFunctionDoes) {
+  Trial made = trial(file_of("local s = w:abs():amax{dim = 1, keepdim = true} / 32767\n"
+                             "return (w / s):round():clamp(-32768, 32767), s"));
+  ASSERT_TRUE(made.run());
+  EXPECT_EQ(made.capture.state, Capture::kCaptured) << made.capture.reason;
+}
+
 TEST(Capture, EveryShippedFunctionIsCaptured) {
   for (const auto& entry : std::filesystem::directory_iterator(
            std::filesystem::path(BITLOOP_SOURCE_DIR) / "quantizers")) {

@@ -139,7 +139,7 @@ def test_the_template_passes(session, untouched):
 
 
 # Through a whole test as well: some of each group, three in a session.
-TESTED = ["A io.open reads", "A os.execute in weight_quant", "B 100,000 nested parentheses", "C pcall swallows the limit",
+TESTED = ["A io.open reads", "A os.execute in weight_quant", "B 20,000 nested parentheses", "C pcall swallows the limit",
           "C a loop in activation_quant", "D a string that doubles under pcall", "D a huge tensor in weight_quant",
           "E a method of a table", "E a scale that is not a number", "E three values", "G weights as codes",
           "G look-ahead in the score only", "G a variable that remembers", "G more steps", "G a result in an error"]

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "trainer/kernels/packing.h"
-#include "trainer/kernels/parallel.h"
 #include "trainer/kernels/simd.h"
+#include "trainer/kernels/team.h"
 
 namespace bitloop::kernels {
 namespace {
@@ -269,13 +269,13 @@ bool attention_supported(const AttentionShape& shape) {
 }
 
 void attention_forward(const float* qkv, const AttentionShape& s, float* out, float* lse) {
-  parallel_pieces(s.B * s.H, 1,
+  run_parts(s.B * s.H, 1,
                   [&](int64_t begin, int64_t end) { forward_heads(qkv, s, begin, end, out, lse); });
 }
 
 void attention_backward(const float* qkv, const float* out, const float* lse, const float* dout,
                         const AttentionShape& s, float* dqkv) {
-  parallel_pieces(s.B * s.H, 1, [&](int64_t begin, int64_t end) {
+  run_parts(s.B * s.H, 1, [&](int64_t begin, int64_t end) {
     backward_heads(qkv, out, lse, dout, s, begin, end, dqkv);
   });
 }

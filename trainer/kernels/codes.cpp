@@ -6,8 +6,8 @@
 #include <cmath>
 
 #include "trainer/kernels/bfloat16.h"
-#include "trainer/kernels/parallel.h"
 #include "trainer/kernels/simd.h"
+#include "trainer/kernels/team.h"
 
 namespace bitloop::kernels {
 namespace {
@@ -124,7 +124,7 @@ int64_t snap_to_levels(const float* codes, int64_t n, std::span<const double> le
   const std::vector<float> rounded(levels.begin(), levels.end());
   const auto count = static_cast<int>(rounded.size());
   std::atomic<bool> good = true;
-  parallel_pieces(n, kGrain, [&](int64_t begin, int64_t end) {
+  run_parts(n, kGrain, [&](int64_t begin, int64_t end) {
     const bool all = count <= kFewLevels
                          ? snap_piece_few(codes, begin, end, rounded.data(), count, snapped)
                          : snap_piece_many(codes, begin, end, rounded, snapped);
@@ -138,7 +138,7 @@ int64_t snap_to_levels(const float* codes, int64_t n, std::span<const double> le
 int64_t pack_int8(const float* codes, int64_t n, float factor, int low, int high, int8_t* out) {
   std::atomic<bool> good = true;
   const auto lo = static_cast<float>(low), hi = static_cast<float>(high);
-  parallel_pieces(n, kGrain, [&](int64_t begin, int64_t end) {
+  run_parts(n, kGrain, [&](int64_t begin, int64_t end) {
     if (!pack_piece(codes, begin, end, factor, lo, hi, out)) good = false;
   });
   if (good) return -1;
@@ -154,7 +154,7 @@ bool pack_int8_run(const float* codes, int64_t n, float factor, int low, int hig
 
 int64_t find_non_integer(const float* codes, int64_t n, float low, float high) {
   std::atomic<bool> good = true;
-  parallel_pieces(n, kGrain, [&](int64_t begin, int64_t end) {
+  run_parts(n, kGrain, [&](int64_t begin, int64_t end) {
     if (!integers_piece(codes, begin, end, low, high)) good = false;
   });
   if (good) return -1;
@@ -169,7 +169,7 @@ void scale_products(const int32_t* acc, const float* x_scale, int64_t x_stride,
   std::vector<float> w_row(static_cast<size_t>(cols)), b_row(static_cast<size_t>(cols), 0.0f);
   for (int64_t c = 0; c < cols; ++c) w_row[static_cast<size_t>(c)] = w_scale[c * w_stride];
   if (bias != nullptr) std::copy_n(bias, cols, b_row.begin());
-  parallel_pieces(rows, 16, [&](int64_t begin, int64_t end) {
+  run_parts(rows, 16, [&](int64_t begin, int64_t end) {
     scale_rows(acc, x_scale, x_stride, w_row.data(), b_row.data(), begin, end, cols, y);
   });
 }
@@ -180,13 +180,13 @@ void scale_to_bfloat16(const float* dy, const float* row, int64_t row_stride, co
   std::vector<float> columns(static_cast<size_t>(by_column != nullptr ? cols : 0));
   for (size_t c = 0; c < columns.size(); ++c)
     columns[c] = column[static_cast<int64_t>(c) * column_stride];
-  parallel_pieces(rows, 16, [&](int64_t begin, int64_t end) {
+  run_parts(rows, 16, [&](int64_t begin, int64_t end) {
     bfloat16_rows(dy, row, row_stride, columns.data(), begin, end, cols, by_row, by_column);
   });
 }
 
 void int8_to_bfloat16(const int8_t* codes, int64_t n, uint16_t* out) {
-  parallel_pieces(n, kGrain,
+  run_parts(n, kGrain,
                   [=](int64_t begin, int64_t end) { int8_piece(codes, begin, end, out); });
 }
 

@@ -1,7 +1,7 @@
 #include "trainer/kernels/gelu.h"
 
-#include "trainer/kernels/parallel.h"
 #include "trainer/kernels/simd.h"
+#include "trainer/kernels/team.h"
 
 namespace bitloop::kernels {
 namespace {
@@ -32,11 +32,11 @@ BITLOOP_SIMD void backward_piece(const float* dy, const float* x, float* dx, int
 }  // namespace
 
 void gelu_forward(const float* x, float* y, int64_t n) {
-  parallel_pieces(n, kGrain, [=](int64_t begin, int64_t end) { forward_piece(x, y, begin, end); });
+  run_parts(n, kGrain, [=](int64_t begin, int64_t end) { forward_piece(x, y, begin, end); });
 }
 
 void gelu_backward(const float* dy, const float* x, float* dx, int64_t n) {
-  parallel_pieces(n, kGrain,
+  run_parts(n, kGrain,
                   [=](int64_t begin, int64_t end) { backward_piece(dy, x, dx, begin, end); });
 }
 

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "trainer/kernels/parallel.h"
 #include "trainer/kernels/simd.h"
+#include "trainer/kernels/team.h"
 
 namespace bitloop::kernels {
 namespace {
@@ -29,7 +29,7 @@ BITLOOP_SIMD void scale_block(float* x, int64_t block, float scale) {
 
 void block_hadamard(const float* in, int64_t n, int64_t block, float* out) {
   const float scale = 1.0f / std::sqrt(static_cast<float>(block));
-  parallel_pieces(n / block, 16, [=](int64_t begin, int64_t end) {
+  run_parts(n / block, 16, [=](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
       float* x = out + b * block;
       if (out != in)

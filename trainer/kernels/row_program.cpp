@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "trainer/kernels/parallel.h"
 #include "trainer/kernels/simd.h"
+#include "trainer/kernels/team.h"
 
 namespace bitloop::kernels {
 namespace {
@@ -376,7 +376,7 @@ void run(const RowProgram& program, const RowInputs& inputs, const TileSink& sin
     std::vector<double> shares(reductions.size() * static_cast<size_t>(tiles));
     // Tiles are handed out in whole pieces, so which thread makes a piece changes nothing.
     const int64_t per_piece = (tiles + pieces - 1) / pieces;
-    parallel_pieces(column_sums ? pieces : tiles, 1, [&](int64_t begin, int64_t end) {
+    run_parts(column_sums ? pieces : tiles, 1, [&](int64_t begin, int64_t end) {
       TileMachine machine(program, inputs, T, globals);
       const int64_t from = column_sums ? begin * per_piece : begin,
                     to = std::min(tiles, column_sums ? end * per_piece : end);

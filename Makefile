@@ -1,6 +1,6 @@
 # The commands of bitloop's users and developers; `make` lists them. CMakePresets.json has the builds behind them.
 .DEFAULT_GOAL := help
-.PHONY: help setup configure build build-tests demo test test-fast bench asan tsan format clean
+.PHONY: help setup configure build build-tests demo test test-fast bench asan tsan format manual clean
 MAKEFLAGS += --no-print-directory
 
 # As many compilers as there are cores, but no more than memory allows: one that reads LibTorch's headers takes 2 GB.
@@ -46,6 +46,10 @@ asan tsan: setup  ## build and test with the address and undefined-behaviour san
 format:  ## run clang-format over the C++ files
 	@command -v clang-format >/dev/null || { echo "make format: install the Debian package clang-format" >&2; exit 1; }
 	@git ls-files '*.cpp' '*.h' | xargs clang-format -i
+
+manual: configure  ## write docs/lua.md's operations, lua/library/ and .luacheckrc from the tables of lua/
+	@cmake --build --preset release --parallel $(JOBS) --target bitloop_lua_tests
+	@BITLOOP_UPDATE_DOCS=1 build/release/tests/bitloop_lua_tests --gtest_brief=1 --gtest_filter='ManualTest.*'
 
 clean:  ## remove what was built (.deps/ and the cache of downloads stay)
 	@rm -rf build

@@ -14,12 +14,6 @@ namespace bitloop::lua {
 
 namespace {
 
-constexpr std::string_view kFields[] = {
-    "name",        "doc",   "levels",           "bits",
-    "codebook",    "group", "flat_groups",      "activation_bits",
-    "scale_dtype", "blend", "requantize_every", "transform",
-    "config",
-};
 constexpr int64_t kMaxBits = 16;
 constexpr int64_t kMaxLevels = 1 << 16;
 constexpr int64_t kMaxBlock = 1 << 30;
@@ -150,7 +144,7 @@ void check_fields(lua_State* L, int table) {
   for (lua_Integer i = 1; lua_rawgeti(L, -1, i) != LUA_TNIL; ++i) {
     if (lua_type(L, -1) != LUA_TSTRING) raise(L, fmt::format("Q has no field {}", describe(L, -1)));
     const std::string_view name = lua_tostring(L, -1);
-    std::vector<std::string_view> known(std::begin(kFields), std::end(kFields));
+    std::vector<std::string_view> known(std::begin(kFieldNames), std::end(kFieldNames));
     if (std::find(known.begin(), known.end(), name) == known.end()) {
       const bool is_function = std::find(std::begin(kFunctionNames), std::end(kFunctionNames),
                                          name) != std::end(kFunctionNames);

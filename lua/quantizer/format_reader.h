@@ -9,6 +9,13 @@
 
 namespace bitloop::lua {
 
+// The fields of Q that are no functions.
+inline constexpr std::string_view kFieldNames[] = {
+    "name",        "doc",   "levels",           "bits",
+    "codebook",    "group", "flat_groups",      "activation_bits",
+    "scale_dtype", "blend", "requantize_every", "transform",
+    "config",
+};
 // The functions that Q may hold.
 inline constexpr std::string_view kFunctionNames[] = {
     "weight_quant", "activation_quant", "init",       "lambda", "row_bias",

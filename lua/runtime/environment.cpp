@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <span>
 #include <utility>
 
 #include "lua/runtime/base_functions.h"
@@ -129,6 +130,18 @@ void push_environment(lua_State* L) {
   lua_pop(L, 1);
   lua_pushnil(L);
   lua_setfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+}
+
+std::vector<Library> allowed_names() {
+  const auto names = [](std::span<const Entry> entries) {
+    std::vector<std::string> list;
+    for (const Entry& entry : entries) list.emplace_back(entry.name);
+    return list;
+  };
+  return {{"", names(kBase)},
+          {"math", names(kMath)},
+          {"string", names(kString)},
+          {"table", names(kTable)}};
 }
 
 std::string absent_hint(std::string_view name) {

@@ -14,6 +14,13 @@ namespace bitloop::lua {
 // dropped.
 void push_environment(lua_State* L);
 
+// The names that push_environment puts there: of each library, and of the globals (name "").
+struct Library {
+  std::string name;
+  std::vector<std::string> names;
+};
+std::vector<Library> allowed_names();
+
 // The text of a value as tostring gives it: never an address. Pushes nothing.
 std::string display(lua_State* L, int index);
 

@@ -55,17 +55,17 @@ constexpr Operation kBitloopOperations[] = {
     {"ste_round(x)",
      "rounds to the nearest whole number, halves to even; the gradient passes unchanged",
      [](Call& c) { return c.push(ste_round(c.floats(0))); }, kBitloop},
-    {"autograd(forward, backward)",
+    {"autograd(forward: Forward, backward: Backward) -> differentiable: Forward",
      "a function with a gradient of its own: bitloop.autograd{forward = f, backward = g}; f(x, …) "
      "returns one Tensor, "
      "g(grad, x, …) returns one gradient (or nil) for each argument of f",
      make_autograd, kBitloop},
-    {"hadamard(x, block)",
+    {"hadamard(x, block: integer)",
      "each run of block inputs along the last dimension times the orthogonal Hadamard matrix",
      hadamard, kBitloop},
-    {"blocks(x, group)", "(…, K) as (…, ceil(K / group), group), the tail padded with 0", blocks,
+    {"blocks(x, group: integer)", "(…, K) as (…, ceil(K / group), group), the tail padded with 0", blocks,
      kBitloop},
-    {"unblocks(x, length)", "its inverse: (…, blocks, group) as (…, length)", unblocks, kBitloop},
+    {"unblocks(x, length: integer)", "its inverse: (…, blocks, group) as (…, length)", unblocks, kBitloop},
 };
 
 }  // namespace

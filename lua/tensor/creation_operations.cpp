@@ -145,23 +145,23 @@ int dtype(Call& c) {
 constexpr Operation kCreation[] = {
     {"zeros(size...)", "all 0, float32", zeros, kTorch},
     {"ones(size...)", "all 1", ones, kTorch},
-    {"full(size, fill_value)", "all the same; size is a list", full, kTorch},
+    {"full(size: Dims, fill_value: number)", "all the same; size is a list", full, kTorch},
     {"zeros_like(x)", "all 0, in x's shape", [](Call& c) { return filled_like(c, 0); }, kTorch},
     {"ones_like(x)", "all 1, in x's shape", [](Call& c) { return filled_like(c, 1); }, kTorch},
-    {"full_like(x, fill_value)", "all the same, in x's shape",
+    {"full_like(x, fill_value: number)", "all the same, in x's shape",
      [](Call& c) { return filled_like(c, c.number(1)); }, kTorch},
-    {"tensor(data)", "from a number or a (nested) list of numbers", tensor, kTorch},
-    {"arange(start, stop=nil, step=1)",
+    {"tensor(data: list)", "from a number or a (nested) list of numbers", tensor, kTorch},
+    {"arange(start: number, stop: number=nil, step: number=1)",
      "start, start + step, … below stop; arange(n) counts from 0", arange, kTorch},
-    {"linspace(start, stop, steps)", "steps numbers from start to stop, both included", linspace,
+    {"linspace(start: number, stop: number, steps: integer)", "steps numbers from start to stop, both included", linspace,
      kTorch},
-    {"eye(n, m=nil)", "the identity matrix", eye, kTorch},
+    {"eye(n: integer, m: integer=nil)", "the identity matrix", eye, kTorch},
 };
 
 constexpr Operation kConversion[] = {
-    {"item(x)", "the one element, as a Lua number (cuts the gradient)", item},
-    {"tolist(x)", "the elements as nested Lua lists", tolist},
-    {"dtype(x)", "\"float32\", \"bool\" or \"int64\"", dtype},
+    {"item(x) -> value: number", "the one element, as a Lua number (cuts the gradient)", item},
+    {"tolist(x) -> values: list", "the elements as nested Lua lists", tolist},
+    {"dtype(x) -> name: string", "\"float32\", \"bool\" or \"int64\"", dtype},
     {"float(x)", "as float32", [](Call& c) { return c.push(c.tensor(0).to(at::kFloat)); }},
     {"int(x)", "as int64, rounded towards 0",
      [](Call& c) { return c.push(c.tensor(0).to(at::kLong)); }},
@@ -171,7 +171,7 @@ constexpr Operation kConversion[] = {
     {"detach(x)", "the same numbers without a gradient",
      [](Call& c) { return c.push(c.tensor(0).detach()); }},
     {"clone(x)", "a copy, with its gradient", [](Call& c) { return c.push(c.tensor(0).clone()); }},
-    {"requires_grad(x)", "true or false: a gradient flows through x",
+    {"requires_grad(x) -> flows: boolean", "true or false: a gradient flows through x",
      [](Call& c) {
        lua_pushboolean(c.lua(), c.tensor(0).requires_grad());
        return 1;
@@ -185,18 +185,18 @@ std::span<const Operation> conversion_operations() { return kConversion; }
 
 std::vector<Group> all_groups() {
   return {
-      {"New tensors", creation_operations()},
-      {"Arithmetic", arithmetic_operations()},
-      {"Functions, element by element", math_operations()},
+      {"New tensors", creation_operations(), "creation"},
+      {"Arithmetic", arithmetic_operations(), "arithmetic"},
+      {"Functions, element by element", math_operations(), "math"},
       {"Comparisons (results are bool; in arithmetic they count as 0 and 1)",
-       comparison_operations()},
-      {"Reductions", reduction_operations()},
-      {"Sorting", sorting_operations()},
-      {"Shapes", shape_operations()},
-      {"Picking elements", indexing_operations()},
-      {"Matrix products", matrix_operations()},
-      {"Types and Lua values", conversion_operations()},
-      {"What PyTorch has not: the table bitloop", bitloop_operations()},
+       comparison_operations(), "comparison"},
+      {"Reductions", reduction_operations(), "reduction"},
+      {"Sorting", sorting_operations(), "sorting"},
+      {"Shapes", shape_operations(), "shape"},
+      {"Picking elements", indexing_operations(), "indexing"},
+      {"Matrix products", matrix_operations(), "matrix"},
+      {"Types and Lua values", conversion_operations(), "conversion"},
+      {"What PyTorch has not: the table bitloop", bitloop_operations(), "bitloop"},
   };
 }
 

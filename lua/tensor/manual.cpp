@@ -9,13 +9,11 @@ namespace bitloop::lua {
 namespace {
 
 // "x:clamp(min=nil, max=nil)" of "clamp(x, min=nil, max=nil)".
-std::string method_form(std::string_view signature) {
-  const size_t open = signature.find('(');
-  const size_t comma = signature.find(',', open);
-  const size_t first_end = std::min(comma, signature.find(')', open));
-  const std::string_view self = signature.substr(open + 1, first_end - open - 1);
-  const std::string_view rest = comma == std::string_view::npos ? ")" : signature.substr(comma + 2);
-  return fmt::format("{}:{}({}", self, signature.substr(0, open), rest);
+std::string method_form(const Signature& signature) {
+  const std::string_view text = signature.text, self = signature.parameters[0].name;
+  std::string_view rest = text.substr(signature.name.size() + 1 + self.size());
+  if (rest.starts_with(", ")) rest.remove_prefix(2);
+  return fmt::format("{}:{}({}", self, signature.name, rest);
 }
 
 }  // namespace
@@ -25,11 +23,12 @@ std::string operations_manual() {
   for (const Group& group : all_groups()) {
     text += fmt::format("### {}\n\n", group.title);
     for (const Operation& operation : group.operations) {
-      std::string form = std::string(operation.signature);
+      const BoundOperation bound = bind(operation);
+      std::string form = bound.text;
       if (operation.forms & kBitloop) {
         form = "bitloop." + form;
       } else if (operation.forms & kMethod) {
-        form = method_form(operation.signature);
+        form = method_form(bound);
       } else {
         form = "torch." + form;
       }

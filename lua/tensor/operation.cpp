@@ -13,12 +13,6 @@ namespace bitloop::lua {
 
 namespace {
 
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  return text;
-}
-
 // Whether the value is a table with at least one string key: named arguments, not a list.
 bool is_named_arguments(lua_State* L, int index) {
   if (lua_type(L, index) != LUA_TTABLE) return false;
@@ -40,29 +34,7 @@ constexpr std::pair<std::string_view, std::string_view> kOtherParameterNames[] =
 }  // namespace
 
 BoundOperation bind(const Operation& operation) {
-  BoundOperation bound;
-  bound.operation = &operation;
-  const std::string_view text = operation.signature;
-  const size_t open = text.find('(');
-  bound.name = text.substr(0, open);
-  std::string_view rest = text.substr(open + 1, text.rfind(')') - open - 1);
-  while (!rest.empty()) {
-    const size_t comma = rest.find(',');
-    std::string_view part = trim(rest.substr(0, comma));
-    rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
-    Parameter parameter;
-    if (part.ends_with("...")) {
-      parameter.variadic = true;
-      part.remove_suffix(3);
-    }
-    const size_t equals = part.find('=');
-    parameter.name = part.substr(0, equals);
-    if (equals != std::string_view::npos) {
-      parameter.optional = true;
-      parameter.default_text = part.substr(equals + 1);
-    }
-    bound.parameters.push_back(parameter);
-  }
+  BoundOperation bound{parse_signature(operation.signature), &operation};
   if (bound.parameters.size() > Call::kMaxParameters) throw std::logic_error("too many parameters");
   return bound;
 }
@@ -94,7 +66,7 @@ Call::Call(lua_State* L, const BoundOperation& bound) : L_(L), bound_(bound) {
       fail(fmt::format("{} must be a Tensor, got {} (call it as x:{}(…) or torch.{}(x, …))",
                        parameter.name, given >= 1 ? "nil" : "nothing", bound.name, bound.name));
     }
-    fail(fmt::format("needs an argument '{}': {}", parameter.name, bound.operation->signature));
+    fail(fmt::format("needs an argument '{}': {}", parameter.name, bound.text));
   }
   reserve_broadcast();
 }
@@ -121,7 +93,7 @@ void Call::read_named(int table) {
       }
       fail(fmt::format("has no argument '{}'{}: {}", name,
                        best.empty() ? "" : fmt::format(", did you mean '{}'?", best),
-                       bound_.operation->signature));
+                       bound_.text));
     }
     if (slots_[i]) fail(fmt::format("argument '{}' is given twice", name));
     found.push_back(i);

@@ -2,9 +2,9 @@
 // them.
 //
 // An Operation is a signature in PyTorch's words, a line of documentation and a function of a Call.
-// The signature says how arguments are read: positional, then a trailing table of named ones
-// (x:clamp{min = -1}); a last parameter "size..." takes numbers or one list. Defaults stand in the
-// signature and nowhere else.
+// The signature (signature.h) says how arguments are read: positional, then a trailing table of
+// named ones (x:clamp{min = -1}). Types and defaults stand in the signature and nowhere else; the
+// manual and the language server's annotations are made from it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "lua/runtime/guest.h"
+#include "lua/tensor/signature.h"
 #include "lua/tensor/tensor_heap.h"
 
 namespace bitloop::lua {
@@ -32,16 +33,17 @@ enum Form : uint8_t {
 };
 
 struct Operation {
-  std::string_view signature;  // "clamp(x, min=nil, max=nil)"
+  std::string_view signature;  // "clamp(x, min: Operand=nil, max: Operand=nil)"
   std::string_view doc;        // one line
   int (*function)(Call&);      // pushes its results and returns how many
   Form forms = kBoth;
 };
 
-// One heading of the manual with its operations.
+// One heading of the manual with its operations; `file` names their annotations.
 struct Group {
   std::string_view title;
   std::span<const Operation> operations;
+  std::string_view file;
 };
 
 std::span<const Operation> creation_operations();
@@ -58,15 +60,9 @@ std::span<const Operation> bitloop_operations();
 // All of them, in the manual's order.
 std::vector<Group> all_groups();
 
-// A signature taken apart.
-struct Parameter {
-  std::string_view name, default_text;
-  bool optional = false, variadic = false;
-};
-struct BoundOperation {
+// An operation with its signature taken apart.
+struct BoundOperation : Signature {
   const Operation* operation = nullptr;
-  std::string_view name;
-  std::vector<Parameter> parameters;
 };
 BoundOperation bind(const Operation& operation);
 

@@ -1,32 +1,73 @@
-// docs/lua.md carries the operations as the binding table has them.
+// What is generated from the table of operations is checked in and current: docs/lua.md's last
+// part, the annotations in lua/library/ and .luacheckrc. `make manual` writes them anew.
 #include "lua/tensor/manual.h"
 
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <string>
+
+#include "lua/tensor/annotations.h"
 
 namespace bitloop::lua {
 namespace {
 
-constexpr const char* kMarker =
-    "<!-- from here on written by tests/lua/manual_test.cpp: do not edit -->\n\n";
+namespace fs = std::filesystem;
 
-TEST(ManualTest, TheOperationsAreCurrent) {
-  const std::string path = std::string(BITLOOP_SOURCE_DIR) + "/docs/lua.md";
+constexpr const char* kMarker = "<!-- from here on written by `make manual`: do not edit -->\n\n";
+const fs::path kRoot = BITLOOP_SOURCE_DIR;
+
+std::string read(const fs::path& path) {
   std::ifstream in(path);
-  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+// Everything that is generated, with the hand-written first part of docs/lua.md.
+std::vector<GeneratedFile> generated_files() {
+  std::vector<GeneratedFile> files = annotation_files();
+  files.push_back(luacheck_settings());
+  const std::string text = read(kRoot / "docs/lua.md");
   const size_t marker = text.find(kMarker);
-  ASSERT_NE(marker, std::string::npos) << path << " has lost its marker: " << kMarker;
-  const size_t start = marker + std::string(kMarker).size();
-  if (std::getenv("BITLOOP_UPDATE_DOCS")) {
-    std::ofstream(path) << text.substr(0, start) << operations_manual();
-    GTEST_SKIP() << "rewrote " << path;
+  EXPECT_NE(marker, std::string::npos) << "docs/lua.md has lost its marker: " << kMarker;
+  if (marker != std::string::npos) {
+    const size_t start = marker + std::string(kMarker).size();
+    files.push_back({"docs/lua.md", text.substr(0, start) + operations_manual()});
   }
-  EXPECT_TRUE(text.substr(start) == operations_manual())
-      << "docs/lua.md is stale: run this test with BITLOOP_UPDATE_DOCS=1";
+  return files;
+}
+
+// Folders of lua/library/ hold generated files only.
+std::set<std::string> stale_annotations(const std::vector<GeneratedFile>& files) {
+  std::set<std::string> stale;
+  for (const auto& folder : fs::directory_iterator(kRoot / "lua/library")) {
+    if (!folder.is_directory()) continue;
+    for (const auto& file : fs::directory_iterator(folder))
+      stale.insert(fs::relative(file.path(), kRoot).string());
+  }
+  for (const GeneratedFile& file : files) stale.erase(file.path);
+  return stale;
+}
+
+TEST(ManualTest, GeneratedFilesAreCurrent) {
+  const std::vector<GeneratedFile> files = generated_files();
+  if (std::getenv("BITLOOP_UPDATE_DOCS")) {
+    for (const std::string& path : stale_annotations(files)) fs::remove(kRoot / path);
+    for (const GeneratedFile& file : files) {
+      fs::create_directories((kRoot / file.path).parent_path());
+      if (read(kRoot / file.path) != file.text) std::ofstream(kRoot / file.path) << file.text;
+    }
+    GTEST_SKIP() << "wrote " << files.size() << " files";
+  }
+  for (const GeneratedFile& file : files) {
+    EXPECT_TRUE(read(kRoot / file.path) == file.text)
+        << file.path << " is stale: run `make manual`, which writes it from the operations' table";
+  }
+  for (const std::string& path : stale_annotations(files))
+    ADD_FAILURE() << path << " belongs to no group of operations: run `make manual`";
 }
 
 }  // namespace

@@ -63,9 +63,10 @@ constexpr Operation kBitloopOperations[] = {
     {"hadamard(x, block: integer)",
      "each run of block inputs along the last dimension times the orthogonal Hadamard matrix",
      hadamard, kBitloop},
-    {"blocks(x, group: integer)", "(…, K) as (…, ceil(K / group), group), the tail padded with 0", blocks,
+    {"blocks(x, group: integer)", "(…, K) as (…, ceil(K / group), group), the tail padded with 0",
+     blocks, kBitloop},
+    {"unblocks(x, length: integer)", "its inverse: (…, blocks, group) as (…, length)", unblocks,
      kBitloop},
-    {"unblocks(x, length: integer)", "its inverse: (…, blocks, group) as (…, length)", unblocks, kBitloop},
 };
 
 }  // namespace

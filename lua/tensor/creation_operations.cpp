@@ -153,8 +153,8 @@ constexpr Operation kCreation[] = {
     {"tensor(data: list)", "from a number or a (nested) list of numbers", tensor, kTorch},
     {"arange(start: number, stop: number=nil, step: number=1)",
      "start, start + step, … below stop; arange(n) counts from 0", arange, kTorch},
-    {"linspace(start: number, stop: number, steps: integer)", "steps numbers from start to stop, both included", linspace,
-     kTorch},
+    {"linspace(start: number, stop: number, steps: integer)",
+     "steps numbers from start to stop, both included", linspace, kTorch},
     {"eye(n: integer, m: integer=nil)", "the identity matrix", eye, kTorch},
 };
 

@@ -106,8 +106,8 @@ int kthvalue(Call& c) {
 }
 
 constexpr Operation kReductions[] = {
-    {"sum(x, dim: Dims=nil, keepdim=false)", "sum of all elements, or along dim (a number or a list)",
-     sum},
+    {"sum(x, dim: Dims=nil, keepdim=false)",
+     "sum of all elements, or along dim (a number or a list)", sum},
     {"mean(x, dim: Dims=nil, keepdim=false)", "mean of all elements, or along dim", mean},
     {"amax(x, dim: Dims=nil, keepdim=false)", "largest element, or along dim", amax},
     {"amin(x, dim: Dims=nil, keepdim=false)", "smallest element, or along dim", amin},
@@ -117,16 +117,20 @@ constexpr Operation kReductions[] = {
      "smallest element; along dim: values, places; of two tensors: minimum", extreme<false>},
     {"argmax(x, dim: integer=nil, keepdim=false)", "place of the largest element", argmax},
     {"argmin(x, dim: integer=nil, keepdim=false)", "place of the smallest element", argmin},
-    {"std(x, dim: Dims=nil, correction: number=1, keepdim=false)", "standard deviation", spread<true>},
+    {"std(x, dim: Dims=nil, correction: number=1, keepdim=false)", "standard deviation",
+     spread<true>},
     {"var(x, dim: Dims=nil, correction: number=1, keepdim=false)", "variance", spread<false>},
-    {"norm(x, p: number=2, dim: Dims=nil, keepdim=false)", "the p-norm of all elements, or along dim", norm},
+    {"norm(x, p: number=2, dim: Dims=nil, keepdim=false)",
+     "the p-norm of all elements, or along dim", norm},
     {"prod(x, dim: integer=nil, keepdim=false)", "product", prod},
     {"all(x, dim: Dims=nil, keepdim=false)", "every element holds (is not 0)", quantified<true>},
     {"any(x, dim: Dims=nil, keepdim=false)", "at least one holds", quantified<false>},
-    {"median(x, dim: integer=nil, keepdim=false) -> values, places: Tensor?", "the lower median; along dim: values, places", median},
+    {"median(x, dim: integer=nil, keepdim=false) -> values, places: Tensor?",
+     "the lower median; along dim: values, places", median},
     {"quantile(x, q: Operand, dim: integer=nil, keepdim=false)",
      "the q-quantile, interpolated; q a number or a 1-d tensor", quantile},
-    {"logsumexp(x, dim: Dims=nil, keepdim=false)", "log of the sum of exponentials along dim (needed)",
+    {"logsumexp(x, dim: Dims=nil, keepdim=false)",
+     "log of the sum of exponentials along dim (needed)",
      [](Call& c) {
        if (!c.has(1)) c.fail("needs dim");
        return logsumexp(c);
@@ -143,7 +147,8 @@ constexpr Operation kReductions[] = {
 };
 
 constexpr Operation kSorting[] = {
-    {"sort(x, dim: integer=-1, descending=false) -> values, places", "sorted along dim, stable: values, places", sort},
+    {"sort(x, dim: integer=-1, descending=false) -> values, places",
+     "sorted along dim, stable: values, places", sort},
     {"argsort(x, dim: integer=-1, descending=false) -> places", "the places that sort x, stable",
      [](Call& c) {
        return c.push(std::get<1>(at::sort(c.numeric(0), true, c.integer(1), c.boolean(2))));

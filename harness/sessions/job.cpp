@@ -4,11 +4,23 @@
 #include <random>
 
 #include "harness/base/text.h"
+#include "harness/journal/journal.h"
 
 namespace bitloop::sessions {
 
 int64_t default_seed(const tasks::Task& task, const nlohmann::json& preset) {
   return task.rules.seed ? *task.rules.seed : preset.at("train").at("seed").get<int64_t>();
+}
+
+std::string fingerprint(std::string_view candidate, const tasks::Task& task,
+                        const nlohmann::json& preset, int64_t seed) {
+  nlohmann::json trained = preset;
+  trained.erase("description");
+  const nlohmann::json all = {{"candidate", candidate},
+                              {"preset", std::move(trained)},
+                              {"rules", tasks::job_rules(task)},
+                              {"seed", seed}};
+  return journal::content_id(all.dump());
 }
 
 nlohmann::json make_job(const JobRequest& request) {

@@ -96,9 +96,9 @@ std::vector<std::shared_ptr<Session>> Service::Impl::all() const {
 }
 
 Status Service::Impl::check_writable(const Session& session, const Terms& terms) const {
-  if (session.state.type == "local")
+  if (is_of_command_line(session.state.type))
     return fail("session_read_only",
-                fmt::format("Session {} holds the runs of `bitloop train` and can only be read "
+                fmt::format("Session {} holds the command line's runs and can only be read "
                             "here; create a session of your own.",
                             session.state.id));
   const std::vector<std::string> expected = split(terms.expected, ',');
@@ -144,7 +144,7 @@ TestView Service::Impl::describe(const Session& session, const TestRecord& test)
   view.commit = test.commit;
   view.seed = test.seed;
   view.tests_left = session.state.tests_left();
-  const bool local = session.state.type == "local";
+  const bool local = is_of_command_line(session.state.type);
   if (test.running()) {
     view.message = fmt::format("[Test #{}] running", test.number);
   } else {

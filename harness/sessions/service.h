@@ -108,6 +108,7 @@ struct LocalRun {
   tasks::Task task;
   nlohmann::json preset;  // after --set, --steps, --eval-every
   std::optional<int64_t> seed;
+  std::string type = "local";  // or "baseline": the ledger's column, and the session's name
 };
 
 // Under which terms a client asks for a change; all of it may be empty.
@@ -176,8 +177,8 @@ class Service {
   nlohmann::json results() const;  // a list of objects
   std::string results_tsv() const;
 
-  // Starts a run on the session "local", which is made when it is not there and has no budget. Then
-  // test("local", n).
+  // Starts a run on the session named as the run's type, which is made when it is not there and has
+  // no budget. Then test(run.type, n).
   Result<TestView> start_local(const LocalRun& run);
   std::filesystem::path run_dir(std::string_view id, int64_t test) const;
   // Asks a running test to end (status "cancelled"); false when it does not run, or was adopted.

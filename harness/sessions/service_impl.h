@@ -89,10 +89,10 @@ struct Service::Impl {
   Status load_ledger();
   void adopt_runs();
 
-  // Commits test-started, then queues the run. Requires: session locked.
+  // Commits test-started, then queues the run. Of `test` the seed and the description count, and
+  // what a run of the command line has of its own. Requires: session locked.
   Result<TestView> begin_test(const std::shared_ptr<Session>& session, const tasks::Task& task,
-                              const nlohmann::json& preset, int64_t seed,
-                              std::string_view description, const Terms& terms);
+                              const nlohmann::json& preset, TestRecord test, const Terms& terms);
   // Writes the end of a test: commit, then row, then wake-up. Tries again while the disk refuses.
   void finish_test(const std::shared_ptr<Session>& session, int64_t number,
                    const jobs::Verdict& verdict);

@@ -107,30 +107,33 @@ Result<nlohmann::ordered_json> Service::check(std::string_view id, const Terms& 
 
 Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& shared,
                                            const tasks::Task& task, const nlohmann::json& preset,
-                                           int64_t seed, std::string_view description,
-                                           const Terms& terms) {
+                                           TestRecord test, const Terms& terms) {
   Session& session = *shared;
-  TestRecord test;
   test.number = static_cast<int64_t>(session.state.tests.size()) + 1;
   test.status = kRunning;
-  test.seed = seed;
-  test.description = description;
 
   journal::Event event;
   event.kind = "test-started";
   event.sentence = fmt::format("Started test #{} on {}", test.number, task.name);
   event.body = test.description;
   event.trailers = {{"Bitloop-Test", std::to_string(test.number)},
-                    {"Bitloop-Seed", std::to_string(seed)}};
+                    {"Bitloop-Seed", std::to_string(test.seed)},
+                    {"Bitloop-Quantizer", test.quantizer}};
   RequestKeys::mark(event, terms.key, terms.request);
   SessionState state = session.state;
   state.tests.push_back(test);
   // Charged here: from this commit on the test counts, whatever happens to this process.
   BITLOOP_TRY(commit(session, std::move(event), std::move(state), session.document));
   session.state.tests.back().commit = session.head;
-  const JobRequest request{
-      "train", session.state.id,  test.number,           session.document.text(), task, preset,
-      seed,    options.share_dir, options.allow_degraded};
+  const JobRequest request{"train",
+                           session.state.id,
+                           test.number,
+                           session.document.text(),
+                           task,
+                           preset,
+                           session.state.tests.back().seed,
+                           options.share_dir,
+                           options.allow_degraded};
   queue->submit({run_dir(session.state.id, test.number), make_job(request),
                  [this, shared, number = test.number](const jobs::Verdict& verdict) {
                    finish_test(shared, number, verdict);
@@ -155,7 +158,10 @@ Result<TestView> Service::start_test(std::string_view id, std::string_view descr
             session->state.tests_total));
   BITLOOP_ASSIGN(task, this->task(session->state.task));
   BITLOOP_ASSIGN(preset, tasks::load_preset(impl_->options.share_dir, task.preset));
-  return impl_->begin_test(session, task, preset, default_seed(task, preset), text, terms);
+  TestRecord record;
+  record.seed = default_seed(task, preset);
+  record.description = text;
+  return impl_->begin_test(session, task, preset, std::move(record), terms);
 }
 
 void Service::Impl::finish_test(const std::shared_ptr<Session>& session, int64_t number,
@@ -182,7 +188,8 @@ Status Service::Impl::try_finish(Session& session, int64_t number, const jobs::V
   const std::string events =
       read_file(run_dir(state.id, number) / "events.jsonl", kMaxRunFileBytes).value_or("");
   test.status = verdict.status;
-  test.stages = render_stages(verdict, state.task, events);
+  const std::string& task = test.task.empty() ? state.task : test.task;
+  test.stages = render_stages(verdict, task, events);
   ledger::Row& row = test.row;
   row = ledger::Row{};
   row.time = utc_now();
@@ -191,10 +198,10 @@ Status Service::Impl::try_finish(Session& session, int64_t number, const jobs::V
   row.commit = test.commit;
   row.type = state.type;
   row.agent = state.agent;
-  row.task = state.task;
-  row.quantizer = state.quantizer;
+  row.task = task;
+  row.quantizer = test.quantizer.empty() ? state.quantizer : test.quantizer;
   row.seed = test.seed;
-  row.version = version();
+  row.version = fmt::format("{}+{}", version(), git_hash());
   row.description = test.description;
   fill_row(row, verdict);
 
@@ -276,31 +283,37 @@ Result<TestView> Service::submit(std::string_view id, int64_t number, const Term
 }
 
 Result<TestView> Service::start_local(const LocalRun& run) {
-  constexpr const char* kLocal = "local";
+  if (!is_of_command_line(run.type))
+    return fail("wrong_usage", fmt::format("There are no runs of the type '{}'.", run.type));
   BITLOOP_ASSIGN(document, editor::Document::read_only(run.candidate, std::string(kCandidate)));
   BITLOOP_ASSIGN(description,
                  editor::clean_text(run.description, "description", kMaxDescriptionBytes));
-  if (!impl_->find(kLocal)) {
+  if (!impl_->find(run.type)) {
     SessionState state;
-    state.id = kLocal;
-    state.type = "local";
+    state.id = run.type;
+    state.type = run.type;
     state.created = utc_now();
     journal::Event event;
     event.kind = "session";
     event.sentence = "Began the session of runs from the command line";
     event.candidate = document.text();
     event.session_json = render_state(state);
-    BITLOOP_ASSIGN(head, impl_->journal->create_session(kLocal, event));
+    BITLOOP_ASSIGN(head, impl_->journal->create_session(run.type, event));
     const std::lock_guard guard(impl_->sessions_mutex);
-    impl_->sessions[kLocal] = std::make_shared<Session>(std::move(state), document, head);
+    impl_->sessions[run.type] = std::make_shared<Session>(std::move(state), document, head);
   }
-  BITLOOP_ASSIGN(session, impl_->find(kLocal));
+  BITLOOP_ASSIGN(session, impl_->find(run.type));
   const std::lock_guard guard(session->mutex);
   session->document = document;
   session->state.task = run.task.name;
   session->state.quantizer = run.quantizer;
-  const int64_t seed = run.seed ? *run.seed : default_seed(run.task, run.preset);
-  return impl_->begin_test(session, run.task, run.preset, seed, description, {});
+  TestRecord record;
+  record.seed = run.seed ? *run.seed : default_seed(run.task, run.preset);
+  record.description = description;
+  record.task = run.task.name;
+  record.quantizer = run.quantizer;
+  record.fingerprint = fingerprint(run.candidate, run.task, run.preset, record.seed);
+  return impl_->begin_test(session, run.task, run.preset, std::move(record), {});
 }
 
 }  // namespace bitloop::sessions

@@ -26,7 +26,8 @@ Status fill_commits(const journal::Journal& journal, SessionState& state) {
 }
 
 Result<editor::Document> parse_candidate(const SessionState& state, std::string_view text) {
-  if (state.type == "local") return editor::Document::read_only(text, std::string(kCandidate));
+  if (is_of_command_line(state.type))
+    return editor::Document::read_only(text, std::string(kCandidate));
   return editor::Document::parse(text);
 }
 

@@ -37,6 +37,9 @@ std::string render_state(const SessionState& state) {
                      {"stages", test.stages},
                      {"seed", test.seed},
                      {"description", test.description},
+                     {"task", test.task},
+                     {"quantizer", test.quantizer},
+                     {"fingerprint", test.fingerprint},
                      {"row", test.running() ? json() : ledger::to_json(test.row)}});
   const nlohmann::ordered_json document = {
       {"schema_version", 1},
@@ -81,6 +84,9 @@ Result<SessionState> parse_state(const std::string& text) {
       test.stages = item.at("stages");
       test.seed = item.at("seed");
       test.description = item.at("description");
+      test.task = item.value("task", "");  // older workspaces have none of the three
+      test.quantizer = item.value("quantizer", "");
+      test.fingerprint = item.value("fingerprint", "");
       if (!item.at("row").is_null()) {
         BITLOOP_ASSIGN(row, ledger::row_from_json(item["row"]));
         test.row = std::move(row);

@@ -24,17 +24,28 @@ struct TestRecord {
   std::string stages;  // the message below its first line
   int64_t seed = 0;
   std::string description;
-  ledger::Row row;  // meaningful once it has ended
+  // Of the command line's runs, each of which has its own; "" where the session's holds.
+  std::string task, quantizer;
+  std::string fingerprint;  // of what was trained (job.h); "" for agents' tests
+  ledger::Row row;          // meaningful once it has ended
 
   bool running() const { return status == kRunning; }
 };
+
+// The sessions of the command line have the names of their types: they hold the runs of `bitloop
+// train` and of `bitloop baseline`, have no budget, and are written by the command line alone.
+constexpr const char* kLocalType = "local";
+constexpr const char* kBaselineType = "baseline";
+inline bool is_of_command_line(const std::string& type) {
+  return type == kLocalType || type == kBaselineType;
+}
 
 struct SessionState {
   std::string id;
   std::string task;
   std::string quantizer;  // what the candidate started from
   std::string agent;
-  std::string type;  // the ledger's column: "agent" or "local"
+  std::string type;  // the ledger's column: "agent", "local" or "baseline"
   std::string created;
   std::string created_key;      // the Idempotency-Key that it was made under, "" without one
   std::string created_request;  // journal::content_id of that request's body

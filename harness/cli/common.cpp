@@ -91,4 +91,26 @@ Result<Target> load_target(const std::filesystem::path& file, const std::string&
   return target;
 }
 
+void add_overrides(CLI::App& command, Overrides& overrides) {
+  command.add_option("--steps", overrides.steps, "optimiser steps")
+      ->check(CLI::Range(int64_t{1}, int64_t{100'000'000}));
+  command.add_option("--eval-every", overrides.eval_every, "steps between evaluations")
+      ->check(CLI::Range(int64_t{1}, int64_t{100'000'000}));
+  command
+      .add_option("--set", overrides.assignments,
+                  "key=value of the preset, such as train.learning_rate=0.003; may be repeated")
+      ->take_all()
+      ->allow_extra_args(false);
+}
+
+Status apply_overrides(const Overrides& overrides, nlohmann::json& preset) {
+  for (const std::string& assignment : overrides.assignments)
+    BITLOOP_TRY(tasks::apply_override(preset, assignment));
+  if (overrides.steps > 0)
+    BITLOOP_TRY(tasks::apply_override(preset, fmt::format("train.steps={}", overrides.steps)));
+  if (overrides.eval_every > 0)
+    BITLOOP_TRY(tasks::apply_override(preset, fmt::format("eval.every={}", overrides.eval_every)));
+  return tasks::check_preset(preset, "the command line");
+}
+
 }  // namespace bitloop::cli

@@ -2,6 +2,7 @@
 // of the jail.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -43,5 +44,17 @@ struct Target {
 // Reads the file and finds the preset: the name of a task ("quick-mls") brings its rules, too.
 // Errors: "file_not_found", "invalid_text", "unknown_preset", those of load_tasks.
 Result<Target> load_target(const std::filesystem::path& file, const std::string& preset);
+
+// --steps, --eval-every and --set: what the command line changes of a preset.
+struct Overrides {
+  int64_t steps = 0;
+  int64_t eval_every = 0;
+  std::vector<std::string> assignments;
+
+  bool any() const { return steps > 0 || eval_every > 0 || !assignments.empty(); }
+};
+void add_overrides(CLI::App& command, Overrides& overrides);
+// Errors: those of tasks::apply_override and tasks::check_preset.
+Status apply_overrides(const Overrides& overrides, nlohmann::json& preset);
 
 }  // namespace bitloop::cli

@@ -61,13 +61,16 @@ std::string progress_bar(int64_t step, int64_t total_steps, int width) {
 }
 
 Progress::Progress(std::FILE* out, int64_t total_steps)
-    : out_(out), terminal_(::isatty(::fileno(out)) == 1) {
+    : out_(out), terminal_(::isatty(::fileno(out)) == 1), reader_(total_steps) {
   const char* no_color = std::getenv("NO_COLOR");
   color_ = terminal_ && (no_color == nullptr || *no_color == '\0');
-  numbers_.total_steps = total_steps;
 }
 
 void Progress::update(std::string_view events) {
+  if (reader_.update(events)) draw();
+}
+
+bool RunReader::update(std::string_view events) {
   bool changed = false;
   while (read_ < events.size()) {
     const size_t end = events.find('\n', read_);
@@ -76,10 +79,10 @@ void Progress::update(std::string_view events) {
     read_ = end + 1;
     changed = true;
   }
-  if (changed) draw();
+  return changed;
 }
 
-void Progress::take_record(std::string_view line) {
+void RunReader::take_record(std::string_view line) {
   const json record = json::parse(line, nullptr, false);
   if (!record.is_object() || !record.contains("type") || !record["type"].is_string()) return;
   const std::string type = record["type"];
@@ -98,20 +101,21 @@ void Progress::take_record(std::string_view line) {
 }
 
 void Progress::draw() {
-  const std::string text = progress_text(numbers_);
+  const RunNumbers& numbers = reader_.numbers();
+  const std::string text = progress_text(numbers);
   if (terminal_) {
-    const std::string bar = progress_bar(numbers_.step, numbers_.total_steps, kBarWidth);
+    const std::string bar = progress_bar(numbers.step, numbers.total_steps, kBarWidth);
     fmt::print(out_, "\r\x1b[K{}{}{} {}", color_ ? "\x1b[32m" : "", bar, color_ ? "\x1b[0m" : "",
                text);
     std::fflush(out_);
     drawn_ = true;
     return;
   }
-  const int64_t interval = std::max<int64_t>(1, numbers_.total_steps / kPlainLines);
-  const bool last = numbers_.step == numbers_.total_steps;
-  if (numbers_.step == 0 || numbers_.step == printed_step_) return;
-  if (!last && printed_step_ >= 0 && numbers_.step < printed_step_ + interval) return;
-  printed_step_ = numbers_.step;
+  const int64_t interval = std::max<int64_t>(1, numbers.total_steps / kPlainLines);
+  const bool last = numbers.step == numbers.total_steps;
+  if (numbers.step == 0 || numbers.step == printed_step_) return;
+  if (!last && printed_step_ >= 0 && numbers.step < printed_step_ + interval) return;
+  printed_step_ = numbers.step;
   fmt::print(out_, "{}\n", text);
   std::fflush(out_);
 }

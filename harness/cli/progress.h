@@ -25,30 +25,44 @@ std::string progress_text(const RunNumbers& numbers);
 // "[##########----------]", `width` cells between the brackets.
 std::string progress_bar(int64_t step, int64_t total_steps, int width);
 
+// Reads a run's events.jsonl as it grows.
+class RunReader {
+ public:
+  explicit RunReader(int64_t total_steps = 0) { numbers_.total_steps = total_steps; }
+
+  // Takes the whole of events.jsonl as it is now; only what is new is read. A last line without its
+  // newline waits. Returns whether there was a new line.
+  bool update(std::string_view events);
+  const RunNumbers& numbers() const { return numbers_; }
+
+ private:
+  void take_record(std::string_view line);
+
+  size_t read_ = 0;  // bytes of events.jsonl taken so far
+  RunNumbers numbers_;
+};
+
 class Progress {
  public:
   // `total_steps` 0: taken from the run's header when it is there.
   Progress(std::FILE* out, int64_t total_steps);
 
-  // Takes the whole of events.jsonl as it is now; only what is new is read. A last line without its
-  // newline waits.
+  // As RunReader::update.
   void update(std::string_view events);
   // Leaves the bar's line, so that what is printed next starts on its own.
   void finish();
 
-  const RunNumbers& numbers() const { return numbers_; }
+  const RunNumbers& numbers() const { return reader_.numbers(); }
 
  private:
-  void take_record(std::string_view line);
   void draw();
 
   std::FILE* out_;
   bool terminal_;
   bool color_;
   bool drawn_ = false;
-  size_t read_ = 0;  // bytes of events.jsonl taken so far
   int64_t printed_step_ = -1;
-  RunNumbers numbers_;
+  RunReader reader_;
 };
 
 }  // namespace bitloop::cli

@@ -10,7 +10,6 @@
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
 #include "harness/cli/progress.h"
-#include "harness/tasks/preset.h"
 
 namespace bitloop::cli {
 namespace {
@@ -23,24 +22,12 @@ struct TrainOptions {
   std::string workspace;
   std::string description;
   int64_t seed = -1;
-  int64_t steps = 0;
-  int64_t eval_every = 0;
-  std::vector<std::string> overrides;
+  Overrides overrides;
   bool json = false;
   bool allow_degraded = false;
 };
 
 std::atomic<bool> interrupted{false};
-
-Status apply_overrides(const TrainOptions& options, nlohmann::json& preset) {
-  for (const std::string& assignment : options.overrides)
-    BITLOOP_TRY(tasks::apply_override(preset, assignment));
-  if (options.steps > 0)
-    BITLOOP_TRY(tasks::apply_override(preset, fmt::format("train.steps={}", options.steps)));
-  if (options.eval_every > 0)
-    BITLOOP_TRY(tasks::apply_override(preset, fmt::format("eval.every={}", options.eval_every)));
-  return tasks::check_preset(preset, "the command line");
-}
 
 int print_result(const TrainOptions& options, const sessions::TestView& test,
                  const std::string& reason) {
@@ -60,7 +47,7 @@ int print_result(const TrainOptions& options, const sessions::TestView& test,
 int train(const TrainOptions& options) {
   auto target = load_target(options.file, options.preset);
   if (!target) return report(target.error());
-  if (const auto applied = apply_overrides(options, target->preset); !applied)
+  if (const auto applied = apply_overrides(options.overrides, target->preset); !applied)
     return report(applied.error());
   if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
     return report(layers.error());
@@ -99,15 +86,7 @@ void add_train(CLI::App& app, int& exit_code) {
   command
       ->add_option("--seed", options->seed, "random seed (default: the task's, else the preset's)")
       ->check(CLI::Range(int64_t{0}, int64_t{2147483647}));
-  command->add_option("--steps", options->steps, "optimiser steps")
-      ->check(CLI::Range(int64_t{1}, int64_t{100'000'000}));
-  command->add_option("--eval-every", options->eval_every, "steps between evaluations")
-      ->check(CLI::Range(int64_t{1}, int64_t{100'000'000}));
-  command
-      ->add_option("--set", options->overrides,
-                   "key=value of the preset, such as train.learning_rate=0.003; may be repeated")
-      ->take_all()
-      ->allow_extra_args(false);
+  add_overrides(*command, options->overrides);
   command->add_option("--description", options->description, "the idea, for the ledger");
   command->add_option("--workspace", options->workspace, kWorkspaceHelp);
   command->add_flag("--json", options->json, "one JSON document: {status, message, metrics}");

@@ -1,0 +1,213 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <memory>
+#include <set>
+
+#include "harness/base/fd.h"
+#include "harness/base/paths.h"
+#include "harness/base/version.h"
+#include "harness/baselines/runner.h"
+#include "harness/baselines/summary.h"
+#include "harness/baselines/table.h"
+#include "harness/cli/commands.h"
+#include "harness/cli/common.h"
+#include "harness/cli/plan_progress.h"
+#include "harness/sessions/job.h"
+#include "harness/sessions/records.h"
+
+namespace bitloop::cli {
+namespace {
+
+struct BaselineOptions {
+  std::vector<std::string> files;
+  std::string preset = "quick";
+  int seeds = 3;
+  size_t jobs = 1;
+  std::string workspace;
+  std::string output;
+  Overrides overrides;
+  bool dry_run = false;
+  bool report = false;
+  bool json = false;
+  bool allow_degraded = false;
+};
+
+constexpr int kStopSignals[] = {SIGINT, SIGTERM, SIGHUP};
+std::atomic<bool> interrupted{false};
+volatile std::sig_atomic_t received = 0;
+
+void on_signal(int signal) {
+  received = signal;
+  interrupted = true;
+}
+
+Result<std::vector<std::filesystem::path>> chosen_files(const BaselineOptions& options) {
+  if (!options.files.empty())
+    return std::vector<std::filesystem::path>(options.files.begin(), options.files.end());
+  const std::filesystem::path folder = share_dir() / "quantizers";
+  std::vector<std::filesystem::path> files;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error))
+    if (entry->path().extension() == ".lua") files.push_back(entry->path());
+  if (error) return std::unexpected(errno_error(folder.string(), error.value()));
+  std::ranges::sort(files);
+  return files;
+}
+
+Result<baselines::Plan> plan_of(const BaselineOptions& options) {
+  BITLOOP_ASSIGN(files, chosen_files(options));
+  std::vector<baselines::Candidate> candidates;
+  std::set<std::string> names;
+  Target target;
+  for (const std::filesystem::path& file : files) {
+    BITLOOP_ASSIGN(loaded, load_target(file, options.preset));
+    target = std::move(loaded);
+    if (!names.insert(target.name).second)
+      return fail("wrong_usage",
+                  fmt::format("Two files are named {}; a row needs a name of its own.",
+                              file.filename().string()));
+    candidates.push_back({target.name, target.candidate});
+  }
+  BITLOOP_TRY(apply_overrides(options.overrides, target.preset));
+  const int64_t seed = sessions::default_seed(target.task, target.preset);
+  return baselines::make_plan(target.task, target.preset, std::move(candidates), seed,
+                              options.seeds);
+}
+
+// What was measured under another preset must not take the place of the preset's own table.
+Result<std::filesystem::path> output_folder(const BaselineOptions& options) {
+  if (!options.output.empty()) return std::filesystem::path(options.output);
+  if (options.overrides.any() && !options.dry_run)
+    return fail("wrong_usage",
+                "With --steps, --eval-every or --set this is not the preset any more: name a "
+                "folder for its table with --output.");
+  const std::filesystem::path checked_in = std::filesystem::path("results") / "baselines";
+  std::error_code ignored;
+  return std::filesystem::is_directory(checked_in, ignored) ? checked_in
+                                                            : std::filesystem::path(".");
+}
+
+Status take_earlier_runs(baselines::Plan& plan, const std::filesystem::path& workspace) {
+  BITLOOP_ASSIGN(records, sessions::read_records(workspace, sessions::kBaselineType));
+  baselines::take_records(plan, sessions::kBaselineType, records,
+                          fmt::format("{}+{}", version(), git_hash()));
+  return {};
+}
+
+Status train_all(const BaselineOptions& options, baselines::Plan& plan,
+                 const std::filesystem::path& workspace) {
+  if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
+    return std::unexpected(layers.error());
+  BITLOOP_ASSIGN(service,
+                 sessions::Service::open({workspace, share_dir(), static_cast<int>(options.jobs),
+                                          options.allow_degraded}));
+  // Again, now that what had died was written down and what lives was adopted.
+  BITLOOP_TRY(take_earlier_runs(plan, workspace));
+  for (const int signal : kStopSignals) std::signal(signal, on_signal);
+  PlanProgress progress(stderr, plan, workspace / "runs");
+  if (const size_t done = plan.runs.size() - plan.left(); done > 0)
+    fmt::print(stderr, "{} of {} runs were done before.\n", done, plan.runs.size());
+  const auto performed = baselines::perform(
+      plan, *service, workspace, {sessions::kBaselineType, options.jobs, &interrupted},
+      {[&](const auto& under_way) { progress.poll(under_way); },
+       [&](const auto& run) { progress.ended(run); }});
+  progress.finish();
+  return performed;
+}
+
+void print_plan(const baselines::Plan& plan) {
+  for (const baselines::PlannedRun& run : plan.runs)
+    fmt::print("{}\n", run.done
+                           ? ended_text(plan, run)
+                           : fmt::format("{}  seed {}  {}", plan.candidates[run.candidate].name,
+                                         run.seed, run.test > 0 ? "running" : "to do"));
+  fmt::print("{} runs, {} of them to do.\n", plan.runs.size(), plan.left());
+}
+
+// The table into `output`, the answer to stdout.
+Status publish(const BaselineOptions& options, const baselines::Plan& plan,
+               const std::filesystem::path& output) {
+  const baselines::Summary summary = baselines::summarize(plan);
+  std::error_code error;
+  std::filesystem::create_directories(output, error);
+  if (error) return std::unexpected(errno_error(output.string(), error.value()));
+  const std::filesystem::path table = output / (plan.task.name + ".tsv");
+  BITLOOP_TRY(write_file_atomic(table, baselines::table_text(summary)));
+  if (options.json) {
+    nlohmann::ordered_json document = baselines::table_json(summary);
+    document["table"] = table.string();
+    fmt::print("{}\n", document.dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
+  } else {
+    fmt::print("{}{}\n", baselines::table_for_people(summary), table.string());
+  }
+  return {};
+}
+
+int perform(const BaselineOptions& options) {
+  auto plan = plan_of(options);
+  if (!plan) return report(plan.error());
+  const auto output = output_folder(options);
+  if (!output) return report(output.error());
+  const std::filesystem::path workspace = options.workspace.empty()
+                                              ? default_workspace() / "baseline-runs"
+                                              : std::filesystem::path(options.workspace);
+  if (const auto taken = take_earlier_runs(*plan, workspace); !taken) return report(taken.error());
+  if (options.dry_run) {
+    print_plan(*plan);
+    return kDone;
+  }
+  if (!options.report && plan->left() > 0)
+    if (const auto trained = train_all(options, *plan, workspace); !trained)
+      return report(trained.error());
+  if (const auto published = publish(options, *plan, *output); !published)
+    return report(published.error());
+  return kDone;
+}
+
+// Ends by the signal that interrupted it, as who sent it expects.
+int baseline(const BaselineOptions& options) {
+  const int code = perform(options);
+  if (received == 0) return code;
+  std::signal(received, SIG_DFL);
+  std::raise(received);
+  return code;
+}
+
+}  // namespace
+
+void add_baseline(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<BaselineOptions>();
+  CLI::App* command = app.add_subcommand(
+      "baseline", "Train all quantizers (or FILEs) under several seeds; a table and a plot");
+  command->footer(
+      "Each run is an ordinary one: jailed, in the journal and the ledger, type baseline. Killed "
+      "and started again, the command goes on where it was: a run counts as done when the "
+      "workspace has one of the same text, preset, rules and seed that ended ok, or that failed "
+      "by its own fault under this version of bitloop.");
+  command->add_option("FILE", options->files, "Lua files (default: every quantizer of bitloop)");
+  command->add_option("--preset", options->preset, "preset or task (default quick)");
+  command->add_option("--seeds", options->seeds, "how many, from the preset's on (default 3)")
+      ->check(CLI::Range(1, 1000));
+  command->add_option("--jobs", options->jobs, "runs at a time (default 1)")
+      ->check(CLI::Range(1, 256));
+  command->add_option("--workspace", options->workspace,
+                      "folder of journal, ledger and runs (default: baseline-runs in the default "
+                      "workspace, so that a server there is not disturbed)");
+  command->add_option("--output", options->output,
+                      "folder for PRESET.tsv and PRESET.svg (default: ./results/baselines where "
+                      "that exists, else the current folder)");
+  add_overrides(*command, options->overrides);
+  command->add_flag("--dry-run", options->dry_run, "say what is done and what is left, and stop");
+  command->add_flag("--report", options->report,
+                    "train nothing: table and plot of the runs that there are");
+  command->add_flag("--json", options->json,
+                    "one JSON document: {task, steps, seeds, noise_floor, baselines: [...]}");
+  command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
+  command->callback([options, &exit_code] { exit_code = baseline(*options); });
+}
+
+}  // namespace bitloop::cli

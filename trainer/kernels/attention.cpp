@@ -13,10 +13,6 @@ namespace {
 
 #define BITLOOP_INLINE __attribute__((always_inline)) inline
 
-// Sixteen floats that the compiler maps to the registers of whatever instruction set a clone is
-// for.
-typedef float Lanes __attribute__((vector_size(64)));
-constexpr int64_t kLanes = 16;
 constexpr int64_t kRows =
     8;  // queries at a time: eight accumulators hide the latency of a multiply-add
 
@@ -24,7 +20,6 @@ constexpr int64_t kRows =
 // clone.
 #define LOAD(p) (*reinterpret_cast<const LanesInMemory*>(p))
 #define STORE(p, v) (*reinterpret_cast<LanesInMemory*>(p) = (v))
-typedef float LanesInMemory __attribute__((vector_size(64), aligned(4), may_alias));
 
 constexpr float kUnseen = -3.0e38f;  // the score of a key that a query does not see
 
@@ -278,17 +273,6 @@ void attention_backward(const float* qkv, const float* out, const float* lse, co
   run_parts(s.B * s.H, 1, [&](int64_t begin, int64_t end) {
     backward_heads(qkv, out, lse, dout, s, begin, end, dqkv);
   });
-}
-
-void attention_forward_sequence(const float* qkv, const AttentionShape& s, int64_t b, float* out,
-                                float* lse) {
-  forward_heads(qkv, s, b * s.H, (b + 1) * s.H, out, lse);
-}
-
-void attention_backward_sequence(const float* qkv, const float* out, const float* lse,
-                                 const float* dout, const AttentionShape& s, int64_t b,
-                                 float* dqkv) {
-  backward_heads(qkv, out, lse, dout, s, b * s.H, (b + 1) * s.H, dqkv);
 }
 
 }  // namespace bitloop::kernels

@@ -28,11 +28,4 @@ void attention_forward(const float* qkv, const AttentionShape& shape, float* out
 void attention_backward(const float* qkv, const float* out, const float* lse, const float* dout,
                         const AttentionShape& shape, float* dqkv);
 
-// The same for sequence b alone, in the calling thread.
-void attention_forward_sequence(const float* qkv, const AttentionShape& shape, int64_t b,
-                                float* out, float* lse);
-void attention_backward_sequence(const float* qkv, const float* out, const float* lse,
-                                 const float* dout, const AttentionShape& shape, int64_t b,
-                                 float* dqkv);
-
 }  // namespace bitloop::kernels

@@ -1,5 +1,6 @@
 #include "trainer/kernels/gelu.h"
 
+#include "trainer/kernels/bfloat16.h"
 #include "trainer/kernels/simd.h"
 #include "trainer/kernels/team.h"
 
@@ -40,10 +41,24 @@ void gelu_backward(const float* dy, const float* x, float* dx, int64_t n) {
                   [=](int64_t begin, int64_t end) { backward_piece(dy, x, dx, begin, end); });
 }
 
-void gelu_rows(const float* x, float* y, int64_t n) { forward_piece(x, y, 0, n); }
+// With s = sigmoid(2 u) = (1 + tanh u) / 2 and u = sqrt(2/pi) (x + 0.044715 x^3): gelu = x s and
+// gelu' = s + x s (1 - s) 2 u'. One exponential for both.
+BITLOOP_SIMD void gelu_with_slope(const float* x, float* y, uint16_t* slope, int64_t n) {
+  constexpr float kBase2 = -2.0f * 1.44269504089f * kScale;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const float v = x[i], square = v * v;
+    const float s = 1.0f / (1.0f + exp2_inline(kBase2 * v * (1.0f + kCubic * square)));
+    const float value = v * s;
+    y[i] = value;
+    slope[i] = to_bfloat16(s + value * (1.0f - s) * (2.0f * kScale) *
+                                   (1.0f + 3.0f * kCubic * square));
+  }
+}
 
-void gelu_backward_rows(const float* dy, const float* x, float* dx, int64_t n) {
-  backward_piece(dy, x, dx, 0, n);
+BITLOOP_SIMD void multiply_by_slope(const float* dy, const uint16_t* slope, float* dx, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) dx[i] = dy[i] * from_bfloat16(slope[i]);
 }
 
 }  // namespace bitloop::kernels

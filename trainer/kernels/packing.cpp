@@ -56,11 +56,29 @@ BITLOOP_SIMD void transpose_blocks(const uint32_t* from, int64_t rows, int64_t c
     }
 }
 
-BITLOOP_SIMD void interleave_two(const float* a, const float* b, int64_t n, float sa, float sb,
-                                 uint32_t* out) {
-  for (int64_t i = 0; i < n; ++i)
-    out[i] = static_cast<uint32_t>(to_bfloat16(a[i] * sa)) |
-             static_cast<uint32_t>(to_bfloat16(b[i] * sb)) << 16;
+// Two rows at once: what pairs need anyway.
+BITLOOP_SIMD void pack_two(const float* a, const float* b, int64_t n, const float* column, float sa,
+                           float sb, uint16_t* column_a, uint16_t* column_b, uint32_t* pairs,
+                           float* sums) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float x = a[i], y = b[i], scale = column[i];
+    sums[i] = sums[i] + x + y;
+    pairs[i] = bfloat16_pair(x * sa, y * sb);
+    const uint32_t both = bfloat16_pair(x * scale, y * scale);
+    column_a[i] = static_cast<uint16_t>(both);
+    column_b[i] = static_cast<uint16_t>(both >> 16);
+  }
+}
+
+BITLOOP_SIMD void pack_two_unscaled(const float* a, const float* b, int64_t n, uint16_t* column_a,
+                                    uint16_t* column_b, uint32_t* pairs, float* sums) {
+  for (int64_t i = 0; i < n; ++i) {
+    sums[i] = sums[i] + a[i] + b[i];
+    const uint32_t both = bfloat16_pair(a[i], b[i]);
+    pairs[i] = both;
+    column_a[i] = static_cast<uint16_t>(both);
+    column_b[i] = static_cast<uint16_t>(both >> 16);
+  }
 }
 
 __attribute__((always_inline)) inline uint32_t code_bits(int8_t code) {
@@ -75,9 +93,10 @@ BITLOOP_SIMD void interleave_pairs(const int8_t* from, int64_t pairs, int64_t n,
   }
 }
 
-BITLOOP_SIMD void interleave_pairs(const uint16_t* from, int64_t pairs, int64_t n, uint32_t* out) {
+BITLOOP_SIMD void interleave_pairs(const uint16_t* from, int64_t pairs, int64_t n, int64_t stride,
+                                   uint32_t* out) {
   for (int64_t p = 0; p < pairs; ++p) {
-    const uint16_t *a = from + 2 * p * n, *b = a + n;
+    const uint16_t *a = from + 2 * p * stride, *b = a + stride;
     uint32_t* to = out + p * n;
     for (int64_t i = 0; i < n; ++i)
       to[i] = static_cast<uint32_t>(a[i]) | static_cast<uint32_t>(b[i]) << 16;
@@ -92,20 +111,6 @@ void transpose_words(const void* from, int64_t rows, int64_t cols, int64_t from_
                    static_cast<uint32_t*>(to), to_stride);
 }
 
-void interleave_floats(const float* from, int64_t rows, int64_t n, const float* scale,
-                       int64_t scale_stride, uint32_t* out) {
-  const auto scale_of = [=](int64_t r) {
-    return scale != nullptr ? scale[r * scale_stride] : 1.0f;
-  };
-  for (int64_t r = 0; r + 1 < rows; r += 2)
-    interleave_two(from + r * n, from + (r + 1) * n, n, scale_of(r), scale_of(r + 1),
-                   out + r / 2 * n);
-  if (rows % 2 == 0) return;
-  const float last = scale_of(rows - 1);
-  for (int64_t i = 0; i < n; ++i)
-    out[rows / 2 * n + i] = to_bfloat16(from[(rows - 1) * n + i] * last);
-}
-
 void interleave_codes(const int8_t* from, int64_t rows, int64_t n, uint32_t* out) {
   interleave_pairs(from, rows / 2, n, out);
   if (rows % 2 != 0)
@@ -113,20 +118,41 @@ void interleave_codes(const int8_t* from, int64_t rows, int64_t n, uint32_t* out
       out[rows / 2 * n + i] = code_bits(from[(rows - 1) * n + i]) >> 16;
 }
 
-void interleave_bfloat16(const uint16_t* from, int64_t rows, int64_t n, uint32_t* out) {
-  interleave_pairs(from, rows / 2, n, out);
+void interleave_bfloat16(const uint16_t* from, int64_t rows, int64_t n, int64_t stride,
+                         uint32_t* out) {
+  interleave_pairs(from, rows / 2, n, stride, out);
   if (rows % 2 != 0)
-    for (int64_t i = 0; i < n; ++i) out[rows / 2 * n + i] = from[(rows - 1) * n + i];
+    for (int64_t i = 0; i < n; ++i) out[rows / 2 * n + i] = from[(rows - 1) * stride + i];
 }
 
 BITLOOP_SIMD void round_to_bfloat16(const float* from, int64_t n, uint16_t* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = to_bfloat16(from[i]);
 }
 
-BITLOOP_SIMD void round_columns_to_bfloat16(const float* from, int64_t rows, int64_t n,
-                                            const float* column, uint16_t* out) {
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < n; ++c) out[r * n + c] = to_bfloat16(from[r * n + c] * column[c]);
+void pack_gradient_rows(const float* dy, int64_t rows, int64_t n, const GradientScales& scales,
+                        uint16_t* columns, uint32_t* pairs, float* sums) {
+  const auto row_scale = [&](int64_t r) {
+    return scales.row != nullptr ? scales.row[r * scales.row_stride] : 1.0f;
+  };
+  for (int64_t r = 0; r + 1 < rows; r += 2) {
+    const float *a = dy + r * n, *b = a + n;
+    uint16_t *column_a = columns + r * n, *column_b = column_a + n;
+    uint32_t* words = pairs + r / 2 * n;
+    if (scales.column == nullptr && scales.row == nullptr) {
+      pack_two_unscaled(a, b, n, column_a, column_b, words, sums);
+    } else {
+      pack_two(a, b, n, scales.column, row_scale(r), row_scale(r + 1), column_a, column_b, words,
+               sums);
+    }
+  }
+  if (rows % 2 == 0) return;
+  const float* last = dy + (rows - 1) * n;
+  for (int64_t i = 0; i < n; ++i) {
+    sums[i] += last[i];
+    pairs[rows / 2 * n + i] = to_bfloat16(last[i] * row_scale(rows - 1));
+    columns[(rows - 1) * n + i] =
+        to_bfloat16(last[i] * (scales.column != nullptr ? scales.column[i] : 1.0f));
+  }
 }
 
 BITLOOP_SIMD void shift_codes(const int8_t* codes, int64_t n, uint8_t* out) {

@@ -13,18 +13,28 @@ namespace bitloop::kernels {
 void transpose_words(const void* from, int64_t rows, int64_t cols, int64_t from_stride, void* to,
                      int64_t to_stride);
 
-// out (ceil(rows/2), n) words: bfloat16 of rows 2p and 2p + 1 of `from` (rows, n), each times its
-// scale[r * scale_stride] (null: 1). A missing last row is zero.
-void interleave_floats(const float* from, int64_t rows, int64_t n, const float* scale,
-                       int64_t scale_stride, uint32_t* out);
-// The same of int8 codes and of bfloat16 values, unscaled.
+// out (ceil(rows/2), n) words: rows 2p and 2p + 1 of `from` (rows, n) as bfloat16. A missing last
+// row is zero. Rows of bfloat16 are `stride` apart.
 void interleave_codes(const int8_t* from, int64_t rows, int64_t n, uint32_t* out);
-void interleave_bfloat16(const uint16_t* from, int64_t rows, int64_t n, uint32_t* out);
+void interleave_bfloat16(const uint16_t* from, int64_t rows, int64_t n, int64_t stride,
+                         uint32_t* out);
 
-// out[i] = bfloat16(from[i]); with `column`: bfloat16(from[r, c] * column[c]) for (rows, n).
+// out[i] = bfloat16(from[i]).
 void round_to_bfloat16(const float* from, int64_t n, uint16_t* out);
-void round_columns_to_bfloat16(const float* from, int64_t rows, int64_t n, const float* column,
-                               uint16_t* out);
+
+// Rows of dL/dy (rows, n) in the layouts of both backward products, rounded to bfloat16:
+//   columns (rows, n)               dy[r, c] * column_scale[c]: left factor of dL/dx
+//   pairs (ceil(rows/2), n) words   dy[r, c] * row_scale[r * row_stride], interleaved; a missing last
+//                                   row is zero
+// and sums[c] += dy[r, c], row by row. Scales that are null are 1; columns have one
+// where rows have.
+struct GradientScales {
+  const float* column = nullptr;
+  const float* row = nullptr;
+  int64_t row_stride = 0;
+};
+void pack_gradient_rows(const float* dy, int64_t rows, int64_t n, const GradientScales& scales,
+                        uint16_t* columns, uint32_t* pairs, float* sums);
 
 // out[i] = code[i] + 128: the unsigned left factor of an int8 product. What the shift adds to a
 // product is 128 * (sum of the right factor's column), see sum_codes.

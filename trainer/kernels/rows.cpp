@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "trainer/kernels/bfloat16.h"
 #include "trainer/kernels/simd.h"
 
 namespace bitloop::kernels {
@@ -46,6 +47,32 @@ BITLOOP_SIMD void finish_float(const Product& p, int64_t rows, const float* resi
   }
 }
 
+BITLOOP_SIMD void finish_integer_bfloat16(const Product& p, int64_t rows, uint16_t* out) {
+  const int64_t N = p.N;
+  const int32_t* shift = p.shift;
+  const float *w_scale = p.w_scale, *bias = p.bias;
+  for (int64_t r = 0; r < rows; ++r) {
+    const int32_t* acc = static_cast<const int32_t*>(p.acc) + r * N;
+    const float scale = p.x_scale[r * p.x_stride];
+    uint16_t* to = out + r * N;
+#pragma omp simd
+    for (int64_t c = 0; c < N; ++c)
+      to[c] =
+          to_bfloat16(static_cast<float>(acc[c] - shift[c]) * (scale * w_scale[c]) + bias[c]);
+  }
+}
+
+BITLOOP_SIMD void finish_float_bfloat16(const Product& p, int64_t rows, uint16_t* out) {
+  const int64_t N = p.N;
+  const float* bias = p.bias;
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* acc = static_cast<const float*>(p.acc) + r * N;
+    uint16_t* to = out + r * N;
+#pragma omp simd
+    for (int64_t c = 0; c < N; ++c) to[c] = to_bfloat16(acc[c] + bias[c]);
+  }
+}
+
 // Sum of exponentials; leaves them in `out`.
 BITLOOP_SIMD float exponentials(const float* logits, int64_t V, float* out, float* largest_out) {
   float largest = logits[0];
@@ -79,6 +106,14 @@ void finish_product(const Product& product, int64_t rows, const float* residual,
     finish_integer(product, rows, residual, out);
   } else {
     finish_float(product, rows, residual, out);
+  }
+}
+
+void finish_product_bfloat16(const Product& product, int64_t rows, uint16_t* out) {
+  if (product.integer) {
+    finish_integer_bfloat16(product, rows, out);
+  } else {
+    finish_float_bfloat16(product, rows, out);
   }
 }
 
@@ -123,6 +158,22 @@ BITLOOP_SIMD void layer_norm_backward(const float* dy, const float* x, const flo
       const float normal = (x_row[c] - center) * slope;
       dx_row[c] += slope * (dy_row[c] * weight[c] - sum - normal * dot);
     }
+  }
+}
+
+BITLOOP_SIMD void multiply_rows(float* values, int64_t rows, int64_t n, int64_t stride,
+                                const float* factor) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < n; ++c) values[r * stride + c] *= factor[r];
+}
+
+BITLOOP_SIMD void dot_rows(const float* a, const float* b, int64_t rows, int64_t n, int64_t stride,
+                           float* dots) {
+  for (int64_t r = 0; r < rows; ++r) {
+    float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t c = 0; c < n; ++c) sum += a[r * stride + c] * b[r * stride + c];
+    dots[r] = sum;
   }
 }
 

@@ -27,6 +27,9 @@ struct Product {
 // out (rows, N) = y (+ residual (rows, N), unless null).
 void finish_product(const Product& product, int64_t rows, const float* residual, float* out);
 
+// The same, rounded to bfloat16, without a residual.
+void finish_product_bfloat16(const Product& product, int64_t rows, uint16_t* out);
+
 // LayerNorm of one row: out = (x - mean) * rstd * weight + bias. Writes *mean and *rstd.
 void layer_norm_row(const float* x, const float* weight, const float* bias, int64_t D,
                     double epsilon, float* out, float* mean, float* rstd);
@@ -35,6 +38,11 @@ void layer_norm_row(const float* x, const float* weight, const float* bias, int6
 void layer_norm_backward(const float* dy, const float* x, const float* mean, const float* rstd,
                          const float* weight, int64_t rows, int64_t D, float* dx, float* dweight,
                          float* dbias);
+
+// values[r, c] *= factor[r] for (rows, n), rows `stride` apart.
+void multiply_rows(float* values, int64_t rows, int64_t n, int64_t stride, const float* factor);
+// dots[r] = a[r] · b[r] for rows of n, `stride` apart.
+void dot_rows(const float* a, const float* b, int64_t rows, int64_t n, int64_t stride, float* dots);
 
 // Cross-entropy of one row of logits (V) against `target`, in nats; dlogits = scale * (softmax -
 // one-hot). dlogits may be logits.

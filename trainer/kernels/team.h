@@ -10,6 +10,9 @@ namespace bitloop::kernels {
 // OpenMP's number of threads.
 int64_t team_size();
 
+// Which of a team's threads this is: the `t` of run_team's call.
+int64_t team_member();
+
 struct Range {
   int64_t begin, end;
   bool empty() const { return begin >= end; }

@@ -7,18 +7,26 @@ namespace bitloop::trainer {
 
 // From dL/d(attended) in dwide_ to dL/dx̂ of qkv in dnarrow_.
 void FusedTraining::backward_attention(Layer& layer) {
-  const float *heads = layer.heads.get(), *attended = layer.attended.get(), *lse = layer.lse.get(),
-              *dattended = dwide_.const_data_ptr<float>();
+  const float* dattended = dwide_.const_data_ptr<float>();
+  const int64_t H = model_->config().heads;
+  const auto pass_back = [&](int64_t t, int64_t begin, int64_t end, float* dqkv) {
+    attention_[static_cast<size_t>(t)].backward(layer.heads.get(), layer.attended.get(),
+                                                layer.largest.get(), layer.inverse.get(), dattended,
+                                                begin, end, dqkv);
+  };
   if (grain_ != T_)
-    kernels::attention_backward(heads, attended, lse, dattended, attention_, dqkv_.get());
-  std::vector<int64_t> done(static_cast<size_t>(threads_), -1);  // rows that each thread is past
-  const auto dqkv = [&](int64_t begin, int64_t end, int64_t t, float*) {
-    int64_t& past = done[static_cast<size_t>(t)];
-    if (past < 0) past = begin;
-    for (; grain_ == T_ && past < end; past += T_)
-      kernels::attention_backward_sequence(heads, attended, lse, dattended, attention_, past / T_,
-                                           dqkv_.get());
-    return static_cast<const float*>(dqkv_ + begin * 3 * D_);
+    kernels::run_team(threads_, [&](int64_t t) {
+      const kernels::Range part = kernels::part_of(B_ * H, 1, t, threads_);
+      if (part.empty()) return;
+      pass_back(t, part.begin, part.end, dqkv_ + part.begin / H * T_ * 3 * D_);
+    });
+  // Rows are asked for in order and a sequence is a whole number of kProduceRows, so that a sequence
+  // is made when its first rows are.
+  const auto dqkv = [&](int64_t begin, int64_t, int64_t t, float*) -> const float* {
+    if (grain_ != T_) return dqkv_ + begin * 3 * D_;
+    float* sequence = dqkv_ + t * T_ * 3 * D_;
+    if (begin % T_ == 0) pass_back(t, begin / T_ * H, (begin / T_ + 1) * H, sequence);
+    return sequence + begin % T_ * 3 * D_;
   };
   layer.qkv.backward(scratch_, dqkv, dnarrow_.data_ptr<float>());
 }
@@ -34,17 +42,30 @@ void FusedTraining::backward_layer(Layer& layer, Norm& next, const float* next_x
       return static_cast<const float*>(dresidual_ + begin * D_);
     };
   };
-  layer.mlp.backward(scratch_, residual_rows(next, next_x), dwide);
-  next.finish_backward();
-  layer.mlp.pass_surrogate(dwide_);
-
-  const kernels::Product hidden = layer.fc.product(layer.hidden.get(), 0);
-  const auto before_gelu = [&](int64_t begin, int64_t end, int64_t, float* memory) {
-    kernels::finish_product(hidden.from_row(begin), end - begin, nullptr, memory);
-    kernels::gelu_backward_rows(dwide + begin * 4 * D_, memory, memory, (end - begin) * 4 * D_);
-    return static_cast<const float*>(memory);
+  const auto mlp_rows = residual_rows(next, next_x);
+  // dL/d(fc's output) from dL/d(mlp's input), of which `from` is row `first`.
+  const auto through_gelu = [&layer, this](const float* from, int64_t first) {
+    return [&layer, this, from, first](int64_t begin, int64_t end, int64_t, float* memory) {
+      kernels::multiply_by_slope(from + (begin - first) * 4 * D_, layer.slope + begin * 4 * D_,
+                                 memory, (end - begin) * 4 * D_);
+      return static_cast<const float*>(memory);
+    };
   };
-  layer.fc.backward(scratch_, before_gelu, dnarrow);
+  if (layer.mlp.passes_gradient()) {
+    // Both in one pass, what is between them in the cache.
+    layer.mlp.begin_backward();
+    layer.fc.begin_backward();
+    layer.mlp.for_chunks(scratch_, [&](int64_t begin, int64_t end, int64_t t, LinearScratch& s) {
+      layer.mlp.backward_chunk(begin, end, t, s, mlp_rows, s.dx.get());
+      layer.fc.backward_chunk(begin, end, t, s, through_gelu(s.dx.get(), begin),
+                              dnarrow + begin * D_);
+    });
+  } else {
+    layer.mlp.backward(scratch_, mlp_rows, dwide);
+    layer.mlp.pass_surrogate(dwide_);
+    layer.fc.backward(scratch_, through_gelu(dwide, 0), dnarrow);
+  }
+  next.finish_backward();
   layer.fc.pass_surrogate(dnarrow_);
 
   layer.proj.backward(scratch_, residual_rows(layer.ln_2, layer.x_mid.get()), dwide);

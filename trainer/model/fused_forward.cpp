@@ -17,6 +17,17 @@ void FusedTraining::finish_rows(FusedLinear& linear, int64_t begin, int64_t end,
   }
 }
 
+void FusedTraining::finish_heads(Layer& layer, int64_t begin, int64_t end, int64_t t) {
+  const int64_t N = layer.qkv.N();
+  LinearScratch& s = scratch_[static_cast<size_t>(t)];
+  for (int64_t r = begin; r < end; r += kForwardRows) {
+    const int64_t stop = std::min(end, r + kForwardRows);
+    layer.qkv.multiply(r, stop, s.acc.get(), s);
+    kernels::finish_product_bfloat16(layer.qkv.product(s.acc.get(), r), stop - r,
+                                     layer.heads + r * N);
+  }
+}
+
 void FusedTraining::finish(FusedLinear& linear, const float* residual, float* out) {
   kernels::run_team(threads_, [&](int64_t t) {
     const kernels::Range part = kernels::part_of(R_, grain_, t, threads_);
@@ -27,18 +38,27 @@ void FusedTraining::finish(FusedLinear& linear, const float* residual, float* ou
 // Queries, keys and values, and what attends to them: sequence by sequence, while they are in the
 // cache.
 void FusedTraining::attention(Layer& layer) {
-  float* heads = layer.heads.get();
+  const int64_t H = model_->config().heads;
+  const auto attend = [&](int64_t t, int64_t begin, int64_t end) {
+    attention_[static_cast<size_t>(t)].forward(layer.heads.get(), begin, end, layer.attended.get(),
+                                               layer.largest.get(), layer.inverse.get());
+  };
   if (grain_ != T_) {
-    finish(layer.qkv, nullptr, heads);
-    kernels::attention_forward(heads, attention_, layer.attended.get(), layer.lse.get());
+    kernels::run_team(threads_, [&](int64_t t) {
+      const kernels::Range part = kernels::part_of(R_, grain_, t, threads_);
+      if (!part.empty()) finish_heads(layer, part.begin, part.end, t);
+    });
+    kernels::run_team(threads_, [&](int64_t t) {
+      const kernels::Range part = kernels::part_of(B_ * H, 1, t, threads_);
+      attend(t, part.begin, part.end);
+    });
     return;
   }
   kernels::run_team(threads_, [&](int64_t t) {
     const kernels::Range part = kernels::part_of(R_, grain_, t, threads_);
     for (int64_t r = part.begin; r < part.end; r += T_) {
-      finish_rows(layer.qkv, r, r + T_, t, nullptr, heads);
-      kernels::attention_forward_sequence(heads, attention_, r / T_, layer.attended.get(),
-                                          layer.lse.get());
+      finish_heads(layer, r, r + T_, t);
+      attend(t, r / T_ * H, (r / T_ + 1) * H);
     }
   });
 }
@@ -79,12 +99,12 @@ Status FusedTraining::forward_layer(Layer& layer, const ForwardContext& context,
     layer.ln_2.forward_row(layer.x_mid.get(), r, out);
   };
   BITLOOP_TRY(take(layer.fc, ln_2, context));
-  multiply(layer.fc, layer.hidden.get());
-
-  const kernels::Product hidden = layer.fc.product(layer.hidden.get(), 0);
+  // fc's product is made as its rows are asked for, and never stands in memory as a whole.
+  for (LinearScratch& s : scratch_) s.block = -1;
   const auto activated = [&](int64_t r, float* out) {
-    kernels::finish_product(hidden.from_row(r), 1, nullptr, out);
-    kernels::gelu_rows(out, out, 4 * D_);
+    LinearScratch& s = scratch_[static_cast<size_t>(kernels::team_member())];
+    kernels::finish_product(layer.fc.row(r, s), 1, nullptr, out);
+    kernels::gelu_with_slope(out, out, layer.slope + r * 4 * D_, 4 * D_);
   };
   BITLOOP_TRY(take(layer.mlp, activated, context));
   finish(layer.mlp, layer.x_mid.get(), x_next);

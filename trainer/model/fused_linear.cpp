@@ -19,6 +19,7 @@ const uint16_t* bits(const at::Tensor& bfloat16) {
 
 LinearScratch::LinearScratch(int64_t widest_N, int64_t widest_K)
     : dy(kProduceRows * widest_N),
+      dx(kChunk * widest_K),
       dy_columns(kChunk * widest_N),
       dy_pairs(kProduceRows / 2 * widest_N),
       dy_transposed(widest_N * kChunk / 2),
@@ -91,7 +92,7 @@ void FusedLinear::pack_weights(bool integer) {
     kernels::round_to_bfloat16(operand.value.contiguous().const_data_ptr<float>(), N_ * K_,
                                w_rounded_.get());
     kernels::transpose_words(w_rounded_.get(), N_, K_ / 2, K_ / 2, w_forward_.get(), N_);
-    kernels::interleave_bfloat16(w_rounded_.get(), N_, K_, w_backward_.get());
+    kernels::interleave_bfloat16(w_rounded_.get(), N_, K_, K_, w_backward_.get());
     return;
   }
   const int8_t* codes = operand.codes_int8.const_data_ptr<int8_t>();
@@ -114,9 +115,18 @@ void FusedLinear::multiply(int64_t begin, int64_t end, void* acc, LinearScratch&
                     static_cast<int32_t*>(to), N_);
     } else {
       multiply_bfloat16(rows, N_, K_, bits(packed_.bfloat16) + r * K_, K_, w_forward_.get(),
-                        static_cast<float*>(to), N_, false);
+                        N_, static_cast<float*>(to), N_, false);
     }
   }
+}
+
+kernels::Product FusedLinear::row(int64_t r, LinearScratch& scratch) const {
+  const int64_t block = r / kForwardRows, first = block * kForwardRows;
+  if (scratch.block != block) {
+    multiply(first, std::min(rows_, first + kForwardRows), scratch.acc.get(), scratch);
+    scratch.block = block;
+  }
+  return product(scratch.acc + (r - first) * N_, r);
 }
 
 kernels::Product FusedLinear::product(const void* acc, int64_t first) const {
@@ -138,17 +148,13 @@ void FusedLinear::begin_backward() {
 void FusedLinear::pack_rows(const float* dy, int64_t begin, int64_t end, int64_t chunk, int64_t t,
                             LinearScratch& s) {
   const int64_t rows = end - begin, at = begin - chunk;
-  kernels::add_rows(dy, rows, N_, bias_parts_ + t * N_);
-  const float* x_scale = nullptr;
-  int64_t stride = 0;
+  kernels::GradientScales scales;
   if (packed_.integer) {
-    stride = packed_.scale.numel() > 1 ? 1 : 0;
-    x_scale = packed_.scale.const_data_ptr<float>() + begin * stride;
-    kernels::round_columns_to_bfloat16(dy, rows, N_, w_scale_.get(), s.dy_columns + at * N_);
-  } else {
-    kernels::round_to_bfloat16(dy, rows * N_, s.dy_columns + at * N_);
+    const int64_t stride = packed_.scale.numel() > 1 ? 1 : 0;
+    scales = {w_scale_.get(), packed_.scale.const_data_ptr<float>() + begin * stride, stride};
   }
-  kernels::interleave_floats(dy, rows, N_, x_scale, stride, s.dy_pairs.get());
+  kernels::pack_gradient_rows(dy, rows, N_, scales, s.dy_columns + at * N_, s.dy_pairs.get(),
+                              bias_parts_ + t * N_);
   kernels::transpose_words(s.dy_pairs.get(), (rows + 1) / 2, N_, N_, s.dy_transposed + at / 2,
                            kChunk / 2);
 }
@@ -160,15 +166,16 @@ void FusedLinear::multiply_chunk(int64_t begin, int64_t end, int64_t t, LinearSc
     kernels::interleave_codes(packed_.int8.const_data_ptr<int8_t>() + begin * K_, rows, K_,
                               s.x_pairs.get());
   } else {
-    kernels::interleave_bfloat16(bits(packed_.bfloat16) + begin * K_, rows, K_, s.x_pairs.get());
+    kernels::interleave_bfloat16(bits(packed_.bfloat16) + begin * K_, rows, K_, K_,
+                                 s.x_pairs.get());
   }
-  multiply_bfloat16(rows, K_, N_, s.dy_columns.get(), N_, w_backward_.get(), dx + begin * K_, K_,
+  multiply_bfloat16(rows, K_, N_, s.dy_columns.get(), N_, w_backward_.get(), K_, dx, K_,
                     false);
   const bool first = begin == part_of_rows(t).begin;
   float* dw = t == 0 ? dw_ : dw_parts_[static_cast<size_t>(t - 1)].get();
   const bool add = !first || (t == 0 && !dw_fresh_);
   multiply_bfloat16(N_, K_, even, reinterpret_cast<const uint16_t*>(s.dy_transposed.get()), kChunk,
-                    s.x_pairs.get(), dw, K_, add);
+                    s.x_pairs.get(), K_, dw, K_, add);
 }
 
 void FusedLinear::add_parts(int64_t t) {

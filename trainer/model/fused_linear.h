@@ -6,35 +6,16 @@
 // takes.
 #pragma once
 
-#include <cstring>
-#include <memory>
 #include <vector>
 
 #include "trainer/kernels/packing.h"
 #include "trainer/kernels/rows.h"
 #include "trainer/kernels/team.h"
 #include "trainer/model/activation.h"
+#include "trainer/model/buffer.h"
 #include "trainer/model/products.h"
 
 namespace bitloop::trainer {
-
-// Memory that is allocated once, aligned to a cache line.
-template <typename T>
-class Buffer {
- public:
-  Buffer() = default;
-  explicit Buffer(int64_t n)
-      : data_(static_cast<T*>(
-            std::aligned_alloc(64, (static_cast<size_t>(n) * sizeof(T) + 63) / 64 * 64))) {}
-  T* get() const { return data_.get(); }
-  T* operator+(int64_t i) const { return data_.get() + i; }
-
- private:
-  struct Free {
-    void operator()(T* p) const { std::free(p); }
-  };
-  std::unique_ptr<T, Free> data_;
-};
 
 inline constexpr int64_t kChunk = 128;       // rows of a pair of backward products; even
 inline constexpr int64_t kProduceRows = 32;  // rows of dL/dy made at a time
@@ -45,12 +26,14 @@ struct LinearScratch {
   LinearScratch(int64_t widest_N, int64_t widest_K);
 
   Buffer<float> dy;                // (kProduceRows, N)
+  Buffer<float> dx;                // (kChunk, K): between two layers that share a backward pass
   Buffer<uint16_t> dy_columns;     // (kChunk, N): left factor of dL/dx
   Buffer<uint32_t> dy_pairs;       // (kProduceRows / 2, N) words
   Buffer<uint32_t> dy_transposed;  // (N, kChunk / 2) words: left factor of dL/dw
   Buffer<uint32_t> x_pairs;        // (kChunk / 2, K) words: right factor of dL/dw
   Buffer<uint8_t> shifted;         // (kForwardRows, K)
   Buffer<int32_t> acc;             // (kForwardRows, N), or float of the same size
+  int64_t block = -1;              // whose accumulators stand in acc; FusedLinear::row
 };
 
 // A parameter's gradient in memory that is kept from step to step.
@@ -81,6 +64,9 @@ class FusedLinear {
   // In place of take_input, to meet all shapes: zeros in integer form or else in bfloat16.
   void take_zeros(bool integer);
 
+  // The product's row r, by way of its block of kForwardRows rows, whose accumulators stay in the
+  // scratch for the rows that follow: set scratch.block to -1 before the first.
+  kernels::Product row(int64_t r, LinearScratch& scratch) const;
   // Rows [begin, end) of the product's accumulators into acc (end - begin, N).
   void multiply(int64_t begin, int64_t end, void* acc, LinearScratch& scratch) const;
   // What makes y of accumulators that start at row `first`.
@@ -93,22 +79,35 @@ class FusedLinear {
   template <typename Produce>
   void backward(std::vector<LinearScratch>& scratch, const Produce& produce, float* dx) {
     begin_backward();
+    for_chunks(scratch, [&](int64_t begin, int64_t end, int64_t t, LinearScratch& s) {
+      backward_chunk(begin, end, t, s, produce, dx + begin * K_);
+    });
+  }
+  // The same in parts, for two layers that share a pass: begin_backward, then for every chunk of
+  // for_chunks backward_chunk, which writes to dx (end - begin, K).
+  void begin_backward();
+  template <typename Body>
+  void for_chunks(std::vector<LinearScratch>& scratch, const Body& body) const {
     kernels::run_team(threads_, [&](int64_t t) {
       const kernels::Range part = part_of_rows(t);
-      LinearScratch& s = scratch[static_cast<size_t>(t)];
-      for (int64_t c = part.begin; c < part.end; c += kChunk) {
-        const int64_t chunk_end = std::min(part.end, c + kChunk);
-        for (int64_t r = c; r < chunk_end; r += kProduceRows) {
-          const int64_t end = std::min(chunk_end, r + kProduceRows);
-          pack_rows(produce(r, end, t, s.dy.get()), r, end, c, t, s);
-        }
-        multiply_chunk(c, chunk_end, t, s, dx);
-      }
+      for (int64_t c = part.begin; c < part.end; c += kChunk)
+        body(c, std::min(part.end, c + kChunk), t, scratch[static_cast<size_t>(t)]);
     });
+  }
+  template <typename Produce>
+  void backward_chunk(int64_t begin, int64_t end, int64_t t, LinearScratch& s,
+                      const Produce& produce, float* dx) {
+    for (int64_t r = begin; r < end; r += kProduceRows) {
+      const int64_t stop = std::min(end, r + kProduceRows);
+      pack_rows(produce(r, stop, t, s.dy.get()), r, stop, begin, t, s);
+    }
+    multiply_chunk(begin, end, t, s, dx);
   }
   // After backward, in every thread: adds up what the threads summed apart.
   void add_parts(int64_t t);
 
+  // Whether dL/dx is dL/dx̂: no surrogate of the activation stands between.
+  bool passes_gradient() const { return activation_gradient_.identity(); }
   // Applies what the activation's surrogate does to dL/dx̂, in place.
   void pass_surrogate(const at::Tensor& dx_RK) const;
 
@@ -121,7 +120,6 @@ class FusedLinear {
     return kernels::part_of(rows_, grain_, t, threads_);
   }
   void pack_weights(bool integer);
-  void begin_backward();
   void pack_rows(const float* dy, int64_t begin, int64_t end, int64_t chunk, int64_t t,
                  LinearScratch& s);
   void multiply_chunk(int64_t begin, int64_t end, int64_t t, LinearScratch& s, float* dx);

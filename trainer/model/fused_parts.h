@@ -50,10 +50,10 @@ struct FusedTraining::Layer {
   Norm ln_1, ln_2;
   FusedLinear qkv, proj, fc, mlp;
   Buffer<float> x, x_mid;  // (R, D) residual before the attention and before the MLP
-  Buffer<float> heads;     // (R, 3D) queries, keys, values
+  Buffer<uint16_t> heads;  // (R, 3D) queries, keys, values in bfloat16
   Buffer<float> attended;  // (R, D)
-  Buffer<float> lse;       // (B, H, T)
-  Buffer<int32_t> hidden;  // (R, 4D) accumulators of fc
+  Buffer<float> largest, inverse;  // (B, H, T) of the rows of attention
+  Buffer<uint16_t> slope;  // (R, 4D) gelu' at the output of fc, in bfloat16
 
   Layer(Block& block, int64_t R, int64_t D, int64_t heads_count, int64_t grain, int64_t threads)
       : ln_1(block.ln_1, R, threads),
@@ -66,8 +66,9 @@ struct FusedTraining::Layer {
         x_mid(R * D),
         heads(R * 3 * D),
         attended(R * D),
-        lse(R * heads_count),
-        hidden(R * 4 * D) {}
+        largest(R * heads_count),
+        inverse(R * heads_count),
+        slope(R * 4 * D) {}
 };
 
 }  // namespace bitloop::trainer

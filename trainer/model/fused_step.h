@@ -11,7 +11,7 @@
 #include <memory>
 #include <vector>
 
-#include "trainer/kernels/attention.h"
+#include "trainer/model/fused_attention.h"
 #include "trainer/model/fused_linear.h"
 #include "trainer/model/gpt2.h"
 
@@ -50,6 +50,8 @@ class FusedTraining {
   // The same for rows [begin, end) in thread t.
   void finish_rows(FusedLinear& linear, int64_t begin, int64_t end, int64_t t,
                    const float* residual, float* out);
+  // Queries, keys and values of rows [begin, end) in thread t.
+  void finish_heads(Layer& layer, int64_t begin, int64_t end, int64_t t);
   // acc (R, N) = the linear's accumulators.
   void multiply(FusedLinear& linear, int32_t* acc);
   void backward_head();
@@ -63,7 +65,7 @@ class FusedTraining {
   Gpt2* model_;
   int64_t B_, T_, R_, D_, V_, threads_;
   int64_t grain_;  // threads own whole sequences, where there are enough of them
-  kernels::AttentionShape attention_;
+  std::vector<FusedAttention> attention_;  // a thread
   std::vector<LinearScratch> scratch_;
   std::vector<Layer> layers_;
   std::unique_ptr<Norm> norm_f_;
@@ -79,7 +81,7 @@ class FusedTraining {
   std::vector<double> losses_;  // (R)
   Buffer<float> dresidual_;     // (R, D)
   at::Tensor dwide_, dnarrow_;  // (R, 4D), (R, D): dL/dx̂ of a linear layer
-  Buffer<float> dqkv_;          // (R, 3D)
+  Buffer<float> dqkv_;  // (R, 3D), or a sequence a thread where threads own whole sequences
   Gradient wte_gradient_, wpe_gradient_;
 };
 

@@ -32,7 +32,7 @@ bool try_products() {
   std::vector<int32_t> c8(M * N, 7);
   std::vector<float> c16(M * N, 7.0f);
   multiply_int8(M, N, K, bytes.data(), K, right8.data(), c8.data(), N);
-  multiply_bfloat16(M, N, K, halves.data(), K, right16.data(), c16.data(), N, true);
+  multiply_bfloat16(M, N, K, halves.data(), K, right16.data(), N, c16.data(), N, true);
   bool right_results = true;
   for (int64_t m = 0; m < M; ++m)
     for (int64_t n = 0; n < N; ++n) {
@@ -58,8 +58,8 @@ bool block_products_supported() {
 }
 
 void multiply_bfloat16(int64_t M, int64_t N, int64_t K, const uint16_t* A, int64_t lda,
-                       const uint32_t* B, float* C, int64_t ldc, bool add) {
-  at::native::cpublas::brgemm(M, N, K, lda, N, ldc, add, reinterpret_cast<const at::BFloat16*>(A),
+                       const uint32_t* B, int64_t ldb, float* C, int64_t ldc, bool add) {
+  at::native::cpublas::brgemm(M, N, K, lda, ldb, ldc, add, reinterpret_cast<const at::BFloat16*>(A),
                               reinterpret_cast<const at::BFloat16*>(B), C);
 }
 

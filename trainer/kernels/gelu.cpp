@@ -37,8 +37,7 @@ void gelu_forward(const float* x, float* y, int64_t n) {
 }
 
 void gelu_backward(const float* dy, const float* x, float* dx, int64_t n) {
-  run_parts(n, kGrain,
-                  [=](int64_t begin, int64_t end) { backward_piece(dy, x, dx, begin, end); });
+  run_parts(n, kGrain, [=](int64_t begin, int64_t end) { backward_piece(dy, x, dx, begin, end); });
 }
 
 // With s = sigmoid(2 u) = (1 + tanh u) / 2 and u = sqrt(2/pi) (x + 0.044715 x^3): gelu = x s and
@@ -47,12 +46,17 @@ BITLOOP_SIMD void gelu_with_slope(const float* x, float* y, uint16_t* slope, int
   constexpr float kBase2 = -2.0f * 1.44269504089f * kScale;
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
-    const float v = x[i], square = v * v;
-    const float s = 1.0f / (1.0f + exp2_inline(kBase2 * v * (1.0f + kCubic * square)));
+    // Beyond 8 the sigmoid is 0 or 1. Clamped as integers: NaN reaches y and slope by way of v.
+    const auto bits = std::bit_cast<int32_t>(x[i]);
+    const int32_t size = bits & 0x7fffffff, most = std::bit_cast<int32_t>(8.0f);
+    const float v = x[i],
+                u = std::bit_cast<float>((size < most ? size : most) | (bits & ~0x7fffffff)),
+                square = u * u;
+    const float s = 1.0f / (1.0f + exp2_inline(kBase2 * u * (1.0f + kCubic * square)));
     const float value = v * s;
     y[i] = value;
-    slope[i] = to_bfloat16(s + value * (1.0f - s) * (2.0f * kScale) *
-                                   (1.0f + 3.0f * kCubic * square));
+    slope[i] =
+        to_bfloat16(s + value * (1.0f - s) * (2.0f * kScale) * (1.0f + 3.0f * kCubic * square));
   }
 }
 

@@ -32,7 +32,7 @@ __attribute__((always_inline)) inline float exp_inline(float x) {
 }
 
 // 2^x for x in [-126, 127], relative error below 4e-7, exact at 0; tiny below (at most 1e-20 in size)
-// and huge above. The polynomial is the minimax one of degree 5 for 2^r on |r| <= 1/2. Adding
+// and for x up to 200 huge above. The polynomial is the minimax one of degree 5 for 2^r on |r| <= 1/2. Adding
 // 1.5 * 2^23 rounds to a whole number and leaves it in the low bits, where it is also clamped: a
 // comparison of integers is one instruction, one of floats that minds NaN is not.
 constexpr float kRounder = 12582912.0f;

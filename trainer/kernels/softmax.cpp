@@ -19,8 +19,7 @@ typedef uint16_t HalfLanesInMemory __attribute__((vector_size(32), aligned(2), m
 __attribute__((always_inline)) inline void pair_lanes(const Lanes& a, const Lanes& b,
                                                       WordLanes& pair) {
   const WordLanes x = (WordLanes)a, y = (WordLanes)b;  // NOLINT: bits, not numbers
-  pair = (x + 0x7fffu + ((x >> 16) & 1u)) >> 16 |
-         ((y + 0x7fffu + ((y >> 16) & 1u)) & 0xffff0000u);
+  pair = (x + 0x7fffu + ((x >> 16) & 1u)) >> 16 | ((y + 0x7fffu + ((y >> 16) & 1u)) & 0xffff0000u);
 }
 
 __attribute__((always_inline)) inline void store_low_halves(const WordLanes& words, uint16_t* out) {
@@ -35,10 +34,10 @@ __attribute__((always_inline)) inline void hide(int64_t r, int64_t rows, float* 
 
 // All lanes become their largest, or their sum, in four exchanges.
 #define EXCHANGED(x, ...) __builtin_shuffle(x, WordLanes{__VA_ARGS__})
-#define ACROSS(x, combine)                                                             \
-  combine(x, EXCHANGED(x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));      \
-  combine(x, EXCHANGED(x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));      \
-  combine(x, EXCHANGED(x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));      \
+#define ACROSS(x, combine)                                                        \
+  combine(x, EXCHANGED(x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)); \
+  combine(x, EXCHANGED(x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)); \
+  combine(x, EXCHANGED(x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)); \
   combine(x, EXCHANGED(x, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14))
 
 __attribute__((always_inline)) inline void keep_larger(Lanes& x, const Lanes& other) {
@@ -128,11 +127,12 @@ void causal_softmax(const ScoreBlock& block, float* scores, uint16_t* weights, f
   softmax_rows(block, scores, weights, largest, inverse);
 }
 
-void causal_softmax_backward(const ScoreBlock& block, float scale, float* scores, const float* products,
-                             const float* largest, const float* inverse, const float* delta,
-                             uint16_t* ds, uint32_t* p_pairs, uint32_t* ds_pairs) {
-  softmax_backward_rows(block, {scale, scores, products, largest, inverse, delta, ds, p_pairs,
-                                ds_pairs});
+void causal_softmax_backward(const ScoreBlock& block, float scale, float* scores,
+                             const float* products, const float* largest, const float* inverse,
+                             const float* delta, uint16_t* ds, uint32_t* p_pairs,
+                             uint32_t* ds_pairs) {
+  softmax_backward_rows(block,
+                        {scale, scores, products, largest, inverse, delta, ds, p_pairs, ds_pairs});
 }
 
 }  // namespace bitloop::kernels

@@ -16,6 +16,19 @@ constexpr int64_t kQueries = 32;  // of a block; also the keys of a block of dk 
 
 const uint16_t* halves(const uint32_t* words) { return reinterpret_cast<const uint16_t*>(words); }
 
+// to (P, n) = from (T, n), whose rows are `stride` apart, then zeros.
+template <typename T>
+void pad(const T* from, int64_t rows, int64_t n, int64_t stride, int64_t padded, T* to,
+         int64_t to_stride) {
+  for (int64_t r = 0; r < padded; ++r) {
+    if (r < rows) {
+      std::copy_n(from + r * stride, n, to + r * to_stride);
+    } else {
+      std::fill_n(to + r * to_stride, n, T{});
+    }
+  }
+}
+
 }  // namespace
 
 // Offsets of a head.
@@ -29,49 +42,123 @@ FusedAttention::Place FusedAttention::place_of(int64_t n) const {
   return {b * T * 3 * D + h * S, b * T * D + h * S, n * T};
 }
 
-bool FusedAttention::supports(const kernels::AttentionShape& shape) {
-  return shape.T % kQueries == 0 && shape.S % 16 == 0;
-}
+bool FusedAttention::supports(const kernels::AttentionShape& shape) { return shape.S % 16 == 0; }
 
 FusedAttention::FusedAttention(const kernels::AttentionShape& shape)
     : shape_(shape),
-      dout_(shape.T * shape.S),
-      k_columns_(shape.S / 2 * shape.T),
-      v_columns_(shape.S / 2 * shape.T),
-      q_pairs_(shape.T / 2 * shape.S),
-      k_pairs_(shape.T / 2 * shape.S),
-      v_pairs_(shape.T / 2 * shape.S),
-      dout_pairs_(shape.T / 2 * shape.S),
-      scores_(kQueries * shape.T),
-      products_(kQueries * shape.T),
-      weights_(kQueries * shape.T),
-      p_pairs_(kQueries / 2 * shape.T),
-      ds_pairs_(kQueries / 2 * shape.T),
-      p_columns_(shape.T * shape.T / 2),
-      ds_columns_(shape.T * shape.T / 2),
-      delta_(kQueries) {}
+      P_((shape.T + kQueries - 1) / kQueries * kQueries),
+      dout_(P_ * shape.S),
+      k_columns_(shape.S / 2 * P_),
+      v_columns_(shape.S / 2 * P_),
+      q_pairs_(P_ / 2 * shape.S),
+      k_pairs_(P_ / 2 * shape.S),
+      v_pairs_(P_ / 2 * shape.S),
+      dout_pairs_(P_ / 2 * shape.S),
+      scores_(kQueries * P_),
+      products_(kQueries * P_),
+      weights_(kQueries * P_),
+      p_pairs_(kQueries / 2 * P_),
+      ds_pairs_(kQueries / 2 * P_),
+      p_columns_(P_ * P_ / 2),
+      ds_columns_(P_ * P_ / 2),
+      delta_(kQueries),
+      padded_qkv_(P_ * 3 * shape.S),
+      padded_out_(P_ * shape.S),
+      padded_dout_(P_ * shape.S),
+      padded_dqkv_(P_ * 3 * shape.S),
+      padded_largest_(P_),
+      padded_inverse_(P_) {}
+
+FusedAttention::Inputs FusedAttention::inputs_of(const uint16_t* qkv, const Place& at) {
+  const auto [B, T, H, S] = shape_;
+  const int64_t D = H * S;
+  const uint16_t* q = qkv + at.qkv;
+  if (P_ == T) return {q, q + D, q + 2 * D, 3 * D};
+  uint16_t* to = padded_qkv_.get();
+  for (int64_t i = 0; i < 3; ++i) pad(q + i * D, T, S, 3 * D, P_, to + i * S, 3 * S);
+  return {to, to + S, to + 2 * S, 3 * S};
+}
+
+FusedAttention::Rows FusedAttention::rows_of(const float* rows, const Place& at,
+                                             float* padded) const {
+  const auto [B, T, H, S] = shape_;
+  if (P_ == T) return {rows + at.out, H * S};
+  pad(rows + at.out, T, S, H * S, P_, padded, S);
+  return {padded, S};
+}
+
+void FusedAttention::forward_head(const Inputs& head, float* out, int64_t out_stride,
+                                  float* largest, float* inverse) {
+  const int64_t S = shape_.S;
+  const float factor = std::numbers::log2e_v<float> / std::sqrt(static_cast<float>(S));
+  kernels::transpose_words(head.k, P_, S / 2, head.stride / 2, k_columns_.get(), P_);
+  kernels::interleave_bfloat16(head.v, P_, S, head.stride, v_pairs_.get());
+  for (int64_t i = 0; i < P_; i += kQueries) {
+    const int64_t keys = i + kQueries;
+    multiply_bfloat16(kQueries, keys, S, head.q + i * head.stride, head.stride, k_columns_.get(),
+                      P_, scores_.get(), P_, false);
+    kernels::causal_softmax({kQueries, i, keys, P_, factor}, scores_.get(), weights_.get(),
+                            largest + i, inverse + i);
+    float* to = out + i * out_stride;
+    multiply_bfloat16(kQueries, S, keys, weights_.get(), P_, v_pairs_.get(), S, to, out_stride,
+                      false);
+    kernels::multiply_rows(to, kQueries, S, out_stride, inverse + i);
+  }
+}
 
 void FusedAttention::forward(const uint16_t* qkv, int64_t begin, int64_t end, float* out,
                              float* largest, float* inverse) {
   const auto [B, T, H, S] = shape_;
-  const int64_t D = H * S, stride = 3 * D;
-  const float factor = std::numbers::log2e_v<float> / std::sqrt(static_cast<float>(S));
   for (int64_t n = begin; n < end; ++n) {
     const Place at = place_of(n);
-    const uint16_t *q = qkv + at.qkv, *k = q + D, *v = k + D;
-    kernels::transpose_words(k, T, S / 2, stride / 2, k_columns_.get(), T);
-    kernels::interleave_bfloat16(v, T, S, stride, v_pairs_.get());
-    for (int64_t i = 0; i < T; i += kQueries) {
-      const int64_t keys = i + kQueries;
-      multiply_bfloat16(kQueries, keys, S, q + i * stride, stride, k_columns_.get(), T, scores_.get(), T,
-                        false);
-      float* row_inverse = inverse + at.rows + i;
-      kernels::causal_softmax({kQueries, i, keys, T, factor}, scores_.get(), weights_.get(),
-                              largest + at.rows + i, row_inverse);
-      float* to = out + at.out + i * D;
-      multiply_bfloat16(kQueries, S, keys, weights_.get(), T, v_pairs_.get(), S, to, D, false);
-      kernels::multiply_rows(to, kQueries, S, D, row_inverse);
+    const Inputs head = inputs_of(qkv, at);
+    if (P_ == T) {
+      forward_head(head, out + at.out, H * S, largest + at.rows, inverse + at.rows);
+      continue;
     }
+    forward_head(head, padded_out_.get(), S, padded_largest_.get(), padded_inverse_.get());
+    for (int64_t t = 0; t < T; ++t) std::copy_n(padded_out_ + t * S, S, out + at.out + t * H * S);
+    std::copy_n(padded_largest_.get(), T, largest + at.rows);
+    std::copy_n(padded_inverse_.get(), T, inverse + at.rows);
+  }
+}
+
+void FusedAttention::backward_head(const Inputs& head, const Rows& out, const Rows& dout,
+                                   const float* largest, const float* inverse,
+                                   const Gradients& to) {
+  const int64_t S = shape_.S, stride = head.stride;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(S)),
+              factor = std::numbers::log2e_v<float> * scale;
+  kernels::interleave_bfloat16(head.q, P_, S, stride, q_pairs_.get());
+  kernels::transpose_words(head.k, P_, S / 2, stride / 2, k_columns_.get(), P_);
+  kernels::interleave_bfloat16(head.k, P_, S, stride, k_pairs_.get());
+  kernels::transpose_words(head.v, P_, S / 2, stride / 2, v_columns_.get(), P_);
+  for (int64_t t = 0; t < P_; ++t)
+    kernels::round_to_bfloat16(dout.data + t * dout.stride, S, dout_ + t * S);
+  kernels::interleave_bfloat16(dout_.get(), P_, S, S, dout_pairs_.get());
+  for (int64_t i = 0; i < P_; i += kQueries) {
+    const int64_t keys = i + kQueries;
+    multiply_bfloat16(kQueries, keys, S, head.q + i * stride, stride, k_columns_.get(), P_,
+                      scores_.get(), P_, false);
+    multiply_bfloat16(kQueries, keys, S, dout_ + i * S, S, v_columns_.get(), P_, products_.get(),
+                      P_, false);
+    kernels::dot_rows(dout.data + i * dout.stride, out.data + i * out.stride, kQueries, S,
+                      out.stride, delta_.get());
+    kernels::causal_softmax_backward({kQueries, i, keys, P_, factor}, scale, scores_.get(),
+                                     products_.get(), largest + i, inverse + i, delta_.get(),
+                                     weights_.get(), p_pairs_.get(), ds_pairs_.get());
+    multiply_bfloat16(kQueries, S, keys, weights_.get(), P_, k_pairs_.get(), S,
+                      to.dq + i * to.stride, to.stride, false);
+    kernels::transpose_words(p_pairs_.get(), kQueries / 2, keys, P_, p_columns_ + i / 2, P_ / 2);
+    kernels::transpose_words(ds_pairs_.get(), kQueries / 2, keys, P_, ds_columns_ + i / 2, P_ / 2);
+  }
+  // A block of keys meets the queries from its own on.
+  for (int64_t j = 0; j < P_; j += kQueries) {
+    const int64_t place = j * P_ / 2 + j / 2;
+    multiply_bfloat16(kQueries, S, P_ - j, halves(p_columns_ + place), P_, dout_pairs_ + j / 2 * S,
+                      S, to.dv + j * to.stride, to.stride, false);
+    multiply_bfloat16(kQueries, S, P_ - j, halves(ds_columns_ + place), P_, q_pairs_ + j / 2 * S, S,
+                      to.dk + j * to.stride, to.stride, false);
   }
 }
 
@@ -79,45 +166,26 @@ void FusedAttention::backward(const uint16_t* qkv, const float* out, const float
                               const float* inverse, const float* dout, int64_t begin, int64_t end,
                               float* dqkv) {
   const auto [B, T, H, S] = shape_;
-  const int64_t D = H * S, stride = 3 * D;
-  const int64_t first = begin / H * T * stride;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(S)),
-              factor = std::numbers::log2e_v<float> * scale;
+  const int64_t D = H * S;
   for (int64_t n = begin; n < end; ++n) {
     const Place at = place_of(n);
-    const uint16_t *q = qkv + at.qkv, *k = q + D, *v = k + D;
-    kernels::interleave_bfloat16(q, T, S, stride, q_pairs_.get());
-    kernels::transpose_words(k, T, S / 2, stride / 2, k_columns_.get(), T);
-    kernels::interleave_bfloat16(k, T, S, stride, k_pairs_.get());
-    kernels::transpose_words(v, T, S / 2, stride / 2, v_columns_.get(), T);
+    const Inputs head = inputs_of(qkv, at);
+    const Rows out_rows = rows_of(out, at, padded_out_.get()),
+               dout_rows = rows_of(dout, at, padded_dout_.get());
+    float* to = dqkv + at.qkv;
+    if (P_ == T) {
+      backward_head(head, out_rows, dout_rows, largest + at.rows, inverse + at.rows,
+                    {to, to + D, to + 2 * D, 3 * D});
+      continue;
+    }
+    pad(largest + at.rows, T, int64_t{1}, int64_t{1}, P_, padded_largest_.get(), int64_t{1});
+    pad(inverse + at.rows, T, int64_t{1}, int64_t{1}, P_, padded_inverse_.get(), int64_t{1});
+    float* made = padded_dqkv_.get();
+    backward_head(head, out_rows, dout_rows, padded_largest_.get(), padded_inverse_.get(),
+                  {made, made + S, made + 2 * S, 3 * S});
     for (int64_t t = 0; t < T; ++t)
-      kernels::round_to_bfloat16(dout + at.out + t * D, S, dout_ + t * S);
-    kernels::interleave_bfloat16(dout_.get(), T, S, S, dout_pairs_.get());
-    float *dq = dqkv + (at.qkv - first), *dk = dq + D, *dv = dk + D;
-    for (int64_t i = 0; i < T; i += kQueries) {
-      const int64_t keys = i + kQueries;
-      multiply_bfloat16(kQueries, keys, S, q + i * stride, stride, k_columns_.get(), T, scores_.get(), T,
-                        false);
-      multiply_bfloat16(kQueries, keys, S, dout_ + i * S, S, v_columns_.get(), T, products_.get(),
-                        T, false);
-      kernels::dot_rows(dout + at.out + i * D, out + at.out + i * D, kQueries, S, D, delta_.get());
-      kernels::causal_softmax_backward(
-          {kQueries, i, keys, T, factor}, scale, scores_.get(), products_.get(),
-          largest + at.rows + i, inverse + at.rows + i, delta_.get(), weights_.get(),
-          p_pairs_.get(), ds_pairs_.get());
-      multiply_bfloat16(kQueries, S, keys, weights_.get(), T, k_pairs_.get(), S, dq + i * stride,
-                        stride, false);
-      kernels::transpose_words(p_pairs_.get(), kQueries / 2, keys, T, p_columns_ + i / 2, T / 2);
-      kernels::transpose_words(ds_pairs_.get(), kQueries / 2, keys, T, ds_columns_ + i / 2, T / 2);
-    }
-    // A block of keys meets the queries from its own on.
-    for (int64_t j = 0; j < T; j += kQueries) {
-      const int64_t place = j * T / 2 + j / 2;
-      multiply_bfloat16(kQueries, S, T - j, halves(p_columns_ + place), T,
-                        dout_pairs_ + j / 2 * S, S, dv + j * stride, stride, false);
-      multiply_bfloat16(kQueries, S, T - j, halves(ds_columns_ + place), T, q_pairs_ + j / 2 * S, S,
-                        dk + j * stride, stride, false);
-    }
+      for (int64_t i = 0; i < 3; ++i)
+        std::copy_n(made + (t * 3 + i) * S, S, to + t * 3 * D + i * D);
   }
 }
 

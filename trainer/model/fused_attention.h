@@ -1,8 +1,9 @@
 // Causal multi-head attention of the fused training step, in bfloat16 with float32 accumulators:
 // softmax(q kᵀ / sqrt(S), causal) v, a block of queries at a time against the keys before them,
-// forward and backward through oneDNN's block kernels. Backward computes the weights again from each
-// row's largest score and sum (the idea of FlashAttention, Dao et al. 2022, without its blocks over
-// keys: a row of scores is short enough here). trainer/kernels/attention.h is the same in float32.
+// forward and backward through oneDNN's block kernels. Backward computes the weights again from
+// each row's largest score and sum (the idea of FlashAttention, Dao et al. 2022, without its blocks
+// over keys: a row of scores is short enough here). trainer/kernels/attention.h is the same in
+// float32.
 //
 // Legend: B sequences, T tokens, H heads, S head size, D = H S, head n = b H + h.
 #pragma once
@@ -17,6 +18,7 @@ namespace bitloop::trainer {
 // One thread's attention: its scratch, used for one head after the other.
 class FusedAttention {
  public:
+  // Heads of a multiple of 16; any number of tokens, best a multiple of 32.
   static bool supports(const kernels::AttentionShape& shape);
 
   explicit FusedAttention(const kernels::AttentionShape& shape);
@@ -25,24 +27,47 @@ class FusedAttention {
   // T, D). largest and inverse (B, H, T): each row's largest score and the inverse of its sum.
   void forward(const uint16_t* qkv, int64_t begin, int64_t end, float* out, float* largest,
                float* inverse);
-  // dqkv (.., T, 3 D), from the sequence of head `begin` on, of dout (B, T, D) and what forward left.
-  // Writes every element of the heads.
+  // dqkv (B, T, 3 D) from dout (B, T, D) and what forward left. Writes every element of the heads.
   void backward(const uint16_t* qkv, const float* out, const float* largest, const float* inverse,
                 const float* dout, int64_t begin, int64_t end, float* dqkv);
 
  private:
+  // Matrices of one head (P, S), rows `stride` apart, with P a multiple of a block.
+  struct Inputs {
+    const uint16_t *q, *k, *v;
+    int64_t stride;
+  };
+  struct Rows {  // of out or dout
+    const float* data;
+    int64_t stride;
+  };
+  struct Gradients {
+    float *dq, *dk, *dv;
+    int64_t stride;
+  };
   struct Place;
   Place place_of(int64_t n) const;
+  Inputs inputs_of(const uint16_t* qkv, const Place& at);
+  Rows rows_of(const float* rows, const Place& at, float* padded) const;
+  void forward_head(const Inputs& head, float* out, int64_t stride, float* largest, float* inverse);
+  void backward_head(const Inputs& head, const Rows& out, const Rows& dout, const float* largest,
+                     const float* inverse, const Gradients& to);
 
   kernels::AttentionShape shape_;
-  Buffer<uint16_t> dout_;                   // (T, S)
-  Buffer<uint32_t> k_columns_, v_columns_;  // (S / 2, T) words: kᵀ and vᵀ as right factors
-  Buffer<uint32_t> q_pairs_, k_pairs_, v_pairs_, dout_pairs_;  // (T / 2, S) words
-  Buffer<float> scores_, products_;                            // (kQueries, T)
-  Buffer<uint16_t> weights_;                                   // (kQueries, T) bfloat16
-  Buffer<uint32_t> p_pairs_, ds_pairs_;                        // (kQueries / 2, T) words
-  Buffer<uint32_t> p_columns_, ds_columns_;                    // (T, T / 2) words: pᵀ and dsᵀ
+  int64_t P_;                               // T, padded to whole blocks
+  Buffer<uint16_t> dout_;                   // (P, S)
+  Buffer<uint32_t> k_columns_, v_columns_;  // (S / 2, P) words: kᵀ and vᵀ as right factors
+  Buffer<uint32_t> q_pairs_, k_pairs_, v_pairs_, dout_pairs_;  // (P / 2, S) words
+  Buffer<float> scores_, products_;                            // (kQueries, P)
+  Buffer<uint16_t> weights_;                                   // (kQueries, P) bfloat16
+  Buffer<uint32_t> p_pairs_, ds_pairs_;                        // (kQueries / 2, P) words
+  Buffer<uint32_t> p_columns_, ds_columns_;                    // (P, P / 2) words: pᵀ and dsᵀ
   Buffer<float> delta_;                                        // (kQueries)
+  // A head's matrices with rows of zeros behind them, where T is no whole number of blocks.
+  Buffer<uint16_t> padded_qkv_;                    // (P, 3 S)
+  Buffer<float> padded_out_, padded_dout_;         // (P, S)
+  Buffer<float> padded_dqkv_;                      // (P, 3 S)
+  Buffer<float> padded_largest_, padded_inverse_;  // (P)
 };
 
 }  // namespace bitloop::trainer

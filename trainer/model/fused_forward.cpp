@@ -43,7 +43,7 @@ void FusedTraining::attention(Layer& layer) {
     attention_[static_cast<size_t>(t)].forward(layer.heads.get(), begin, end, layer.attended.get(),
                                                layer.largest.get(), layer.inverse.get());
   };
-  if (grain_ != T_) {
+  if (!by_sequence_) {
     kernels::run_team(threads_, [&](int64_t t) {
       const kernels::Range part = kernels::part_of(R_, grain_, t, threads_);
       if (!part.empty()) finish_heads(layer, part.begin, part.end, t);

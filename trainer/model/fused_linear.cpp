@@ -114,8 +114,8 @@ void FusedLinear::multiply(int64_t begin, int64_t end, void* acc, LinearScratch&
       multiply_int8(rows, N_, K_, scratch.shifted.get(), K_, w_forward_.get(),
                     static_cast<int32_t*>(to), N_);
     } else {
-      multiply_bfloat16(rows, N_, K_, bits(packed_.bfloat16) + r * K_, K_, w_forward_.get(),
-                        N_, static_cast<float*>(to), N_, false);
+      multiply_bfloat16(rows, N_, K_, bits(packed_.bfloat16) + r * K_, K_, w_forward_.get(), N_,
+                        static_cast<float*>(to), N_, false);
     }
   }
 }
@@ -169,8 +169,7 @@ void FusedLinear::multiply_chunk(int64_t begin, int64_t end, int64_t t, LinearSc
     kernels::interleave_bfloat16(bits(packed_.bfloat16) + begin * K_, rows, K_, K_,
                                  s.x_pairs.get());
   }
-  multiply_bfloat16(rows, K_, N_, s.dy_columns.get(), N_, w_backward_.get(), K_, dx, K_,
-                    false);
+  multiply_bfloat16(rows, K_, N_, s.dy_columns.get(), N_, w_backward_.get(), K_, dx, K_, false);
   const bool first = begin == part_of_rows(t).begin;
   float* dw = t == 0 ? dw_ : dw_parts_[static_cast<size_t>(t - 1)].get();
   const bool add = !first || (t == 0 && !dw_fresh_);

@@ -49,11 +49,11 @@ struct FusedTraining::Norm {
 struct FusedTraining::Layer {
   Norm ln_1, ln_2;
   FusedLinear qkv, proj, fc, mlp;
-  Buffer<float> x, x_mid;  // (R, D) residual before the attention and before the MLP
-  Buffer<uint16_t> heads;  // (R, 3D) queries, keys, values in bfloat16
-  Buffer<float> attended;  // (R, D)
+  Buffer<float> x, x_mid;          // (R, D) residual before the attention and before the MLP
+  Buffer<uint16_t> heads;          // (R, 3D) queries, keys, values in bfloat16
+  Buffer<float> attended;          // (R, D)
   Buffer<float> largest, inverse;  // (B, H, T) of the rows of attention
-  Buffer<uint16_t> slope;  // (R, 4D) gelu' at the output of fc, in bfloat16
+  Buffer<uint16_t> slope;          // (R, 4D) gelu' at the output of fc, in bfloat16
 
   Layer(Block& block, int64_t R, int64_t D, int64_t heads_count, int64_t grain, int64_t threads)
       : ln_1(block.ln_1, R, threads),

@@ -30,21 +30,21 @@ FusedTraining::FusedTraining(Gpt2& model, int64_t B)
       V_(model.config().padded_vocab_size),
       threads_(kernels::team_size()),
       grain_(B_ >= threads_ ? T_ : kProduceRows),
+      by_sequence_(grain_ == T_ && T_ % kProduceRows == 0),
       x_f_(R_ * D_),
       logits_(R_ * V_),
       losses_(static_cast<size_t>(R_)),
       dresidual_(R_ * D_),
       dwide_(at::empty({R_, 4 * D_}, at::kFloat)),
       dnarrow_(at::empty({R_, D_}, at::kFloat)),
-      dqkv_((grain_ == T_ ? threads_ * T_ : R_) * 3 * D_) {
+      dqkv_((by_sequence_ ? threads_ * T_ : R_) * 3 * D_) {
   const int64_t heads = model.config().heads;
   for (int64_t t = 0; t < threads_; ++t) {
     scratch_.emplace_back(std::max(V_, 4 * D_), 4 * D_);
     attention_.emplace_back(kernels::AttentionShape{B_, T_, heads, D_ / heads});
   }
   layers_.reserve(model.blocks_.size());
-  for (Block& block : model.blocks_)
-    layers_.emplace_back(block, R_, D_, heads, grain_, threads_);
+  for (Block& block : model.blocks_) layers_.emplace_back(block, R_, D_, heads, grain_, threads_);
   norm_f_ = std::make_unique<Norm>(model.ln_f_, R_, threads_);
   head_ = std::make_unique<FusedLinear>(model.head_, R_, grain_, threads_);
 }

@@ -64,7 +64,8 @@ class FusedTraining {
 
   Gpt2* model_;
   int64_t B_, T_, R_, D_, V_, threads_;
-  int64_t grain_;  // threads own whole sequences, where there are enough of them
+  int64_t grain_;     // threads own whole sequences, where there are enough of them
+  bool by_sequence_;  // and attention goes hand in hand with the products beside it
   std::vector<FusedAttention> attention_;  // a thread
   std::vector<LinearScratch> scratch_;
   std::vector<Layer> layers_;
@@ -81,7 +82,7 @@ class FusedTraining {
   std::vector<double> losses_;  // (R)
   Buffer<float> dresidual_;     // (R, D)
   at::Tensor dwide_, dnarrow_;  // (R, 4D), (R, D): dL/dx̂ of a linear layer
-  Buffer<float> dqkv_;  // (R, 3D), or a sequence a thread where threads own whole sequences
+  Buffer<float> dqkv_;          // (R, 3D), or a sequence a thread where threads own whole sequences
   Gradient wte_gradient_, wpe_gradient_;
 };
 

@@ -78,6 +78,8 @@ Result<at::Tensor> Gpt2::forward(const at::Tensor& ids_BT, const ForwardContext&
   at::Tensor x_RD = (at::embedding(wte_, ids_BT) + wpe_.narrow(0, 0, T)).view({R, D});
   for (Block& block : blocks_) {
     BITLOOP_ASSIGN(qkv, bitlinear_forward(block.qkv, layer_norm(x_RD, block.ln_1), context));
+    // What the fused step's attention reads: bfloat16.
+    if (context.products == Products::kBfloat16) qkv = qkv.to(at::kBFloat16).to(at::kFloat);
     const at::Tensor heads_RD =
         causal_attention(qkv.view({B, T, 3 * D}), config_.heads).view({R, D});
     BITLOOP_ASSIGN(attended, bitlinear_forward(block.attn_proj, heads_RD, context));

@@ -43,18 +43,18 @@ TEST(TransposeWords, EveryElementAtOddSizesAndStrides) {
 TEST(Interleave, PairsOfRowsAndAHalfEmptyLastOne) {
   for (const int64_t rows : {1, 2, 5, 8})
     for (const int64_t n : {1, 16, 37}) {
-      const std::vector<float> from = numbers(rows * n), scale = numbers(rows);
+      const std::vector<float> from = numbers(rows * n);
       const std::vector<int8_t> codes = all_codes(rows * n);
       std::vector<uint16_t> values(from.size());
       round_to_bfloat16(from.data(), rows * n, values.data());
       const auto size = static_cast<size_t>((rows + 1) / 2 * n);
-      std::vector<uint32_t> scaled(size), one_scale(size), plain(size), of_codes(size),
-          of_values(size);
-      interleave_floats(from.data(), rows, n, scale.data(), 1, scaled.data());
-      interleave_floats(from.data(), rows, n, scale.data(), 0, one_scale.data());
-      interleave_floats(from.data(), rows, n, nullptr, 0, plain.data());
+      std::vector<uint32_t> of_codes(size), of_values(size), of_apart(size);
       interleave_codes(codes.data(), rows, n, of_codes.data());
-      interleave_bfloat16(values.data(), rows, n, of_values.data());
+      interleave_bfloat16(values.data(), rows, n, n, of_values.data());
+      std::vector<uint16_t> apart(static_cast<size_t>(rows * (n + 3)));
+      for (int64_t r = 0; r < rows; ++r)
+        std::copy_n(values.data() + r * n, n, apart.data() + r * (n + 3));
+      interleave_bfloat16(apart.data(), rows, n, n + 3, of_apart.data());
       for (int64_t r = 0; r < (rows + 1) / 2 * 2; ++r)
         for (int64_t c = 0; c < n; ++c) {
           const auto i = static_cast<size_t>(r * n + c), o = static_cast<size_t>(r / 2 * n + c);
@@ -62,20 +62,42 @@ TEST(Interleave, PairsOfRowsAndAHalfEmptyLastOne) {
             return words[o] >> (16 * (r % 2)) & 0xffffu;
           };
           const bool there = r < rows;
-          ASSERT_EQ(part(scaled), there ? half(from[i] * scale[static_cast<size_t>(r)]) : 0u);
-          ASSERT_EQ(part(one_scale), there ? half(from[i] * scale[0]) : 0u);
-          ASSERT_EQ(part(plain), there ? half(from[i]) : 0u);
           ASSERT_EQ(part(of_codes), there ? half(codes[i]) : 0u);
           ASSERT_EQ(part(of_values), there ? half(from[i]) : 0u);
+          ASSERT_EQ(part(of_apart), there ? half(from[i]) : 0u);
         }
     }
 }
 
-TEST(RoundColumns, ScalesEachColumnFirst) {
-  const std::vector<float> from = numbers(3 * 19), column = numbers(19);
-  std::vector<uint16_t> out(from.size());
-  round_columns_to_bfloat16(from.data(), 3, 19, column.data(), out.data());
-  for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(out[i], half(from[i] * column[i % 19]));
+TEST(PackGradientRows, BothLayoutsAndTheSums) {
+  for (const int64_t rows : {1, 2, 5, 8})
+    for (const int64_t n : {1, 16, 37})
+      for (const int64_t stride : {-1, 0, 1}) {  // -1: no scales
+        const std::vector<float> dy = numbers(rows * n), row = numbers(rows), column = numbers(n);
+        std::vector<uint16_t> columns(dy.size());
+        std::vector<uint32_t> pairs(static_cast<size_t>((rows + 1) / 2 * n));
+        std::vector<float> sums(static_cast<size_t>(n), 0.5f);
+        GradientScales scales;
+        if (stride >= 0) scales = {column.data(), row.data(), stride};
+        pack_gradient_rows(dy.data(), rows, n, scales, columns.data(), pairs.data(), sums.data());
+        for (int64_t c = 0; c < n; ++c) {
+          float sum = 0.5f;
+          for (int64_t r = 0; r < (rows + 1) / 2 * 2; ++r) {
+            const auto i = static_cast<size_t>(r * n + c);
+            const uint32_t word = pairs[static_cast<size_t>(r / 2 * n + c)] >> (16 * (r % 2));
+            if (r >= rows) {
+              ASSERT_EQ(word & 0xffffu, 0u);
+              continue;
+            }
+            const float by_row = stride < 0 ? 1.0f : row[static_cast<size_t>(r * stride)],
+                        by_column = stride < 0 ? 1.0f : column[static_cast<size_t>(c)];
+            ASSERT_EQ(word & 0xffffu, half(dy[i] * by_row));
+            ASSERT_EQ(columns[i], half(dy[i] * by_column));
+            sum += dy[i];
+          }
+          ASSERT_EQ(sums[static_cast<size_t>(c)], sum);
+        }
+      }
 }
 
 TEST(ShiftCodes, UnsignedCodesAndWhatTheShiftAdds) {

@@ -1,5 +1,6 @@
 #include "trainer/kernels/rows.h"
 
+#include <c10/util/BFloat16.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -49,6 +50,47 @@ TEST(FinishProduct, IntegerAndFloatFormsEqualTheFormula) {
       for (size_t i = 0; i < out.size(); ++i)
         EXPECT_FLOAT_EQ(out[i], (add ? residual[i] : 0.0f) + (floats[i] + bias[i % kN]));
     }
+}
+
+TEST(FinishProduct, InBfloat16IsTheRoundedResult) {
+  constexpr int64_t kRows = 3, kN = 37;
+  std::vector<int32_t> acc(kRows * kN), shift(kN, 128);
+  for (size_t i = 0; i < acc.size(); ++i) acc[i] = static_cast<int32_t>(i * 7919 % 20011) - 9000;
+  const std::vector<float> x = numbers(kRows, 1), w = numbers(kN, 2), bias = numbers(kN, 3),
+                           floats = numbers(kRows * kN, 5);
+  Product integer{.acc = acc.data(),
+                  .integer = true,
+                  .N = kN,
+                  .shift = shift.data(),
+                  .x_scale = x.data(),
+                  .x_stride = 1,
+                  .w_scale = w.data(),
+                  .bias = bias.data()};
+  const Product plain{.acc = floats.data(), .N = kN, .bias = bias.data()};
+  for (const Product& p : {integer, plain}) {
+    std::vector<float> want(acc.size());
+    std::vector<uint16_t> got(acc.size());
+    finish_product(p, kRows, nullptr, want.data());
+    finish_product_bfloat16(p, kRows, got.data());
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(got[i], c10::BFloat16(want[i]).x);
+  }
+}
+
+TEST(RowProducts, ScaleAndDotWithStrides) {
+  std::vector<float> a = numbers(3 * 20, 1);
+  const std::vector<float> before = a, b = numbers(3 * 20, 2), factor = {2.0f, -1.0f, 0.5f};
+  std::vector<float> dots(3);
+  dot_rows(a.data(), b.data(), 3, 17, 20, dots.data());
+  multiply_rows(a.data(), 3, 17, 20, factor.data());
+  for (size_t r = 0; r < 3; ++r) {
+    double dot = 0;
+    for (size_t c = 0; c < 20; ++c) {
+      const size_t i = r * 20 + c;
+      if (c < 17) dot += before[i] * b[i];
+      EXPECT_EQ(a[i], c < 17 ? before[i] * factor[r] : before[i]);
+    }
+    EXPECT_NEAR(dots[r], dot, 1e-5);
+  }
 }
 
 // The derivative is compared with the formula in double.

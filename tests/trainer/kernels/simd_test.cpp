@@ -1,0 +1,45 @@
+#include "trainer/kernels/simd.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "trainer/kernels/bfloat16.h"
+
+namespace bitloop::kernels {
+namespace {
+
+TEST(Exp2, IsWithinItsBoundAndExactAtWholeNumbers) {
+  for (float x = -126.0f; x <= 127.0f; x += 0.00731f) {
+    const double want = std::exp2(static_cast<double>(x));
+    EXPECT_NEAR(exp2_inline(x), want, 4e-7 * want) << x;
+  }
+  for (int n = -126; n <= 127; ++n)
+    EXPECT_EQ(exp2_inline(static_cast<float>(n)), std::ldexp(1.0f, n));
+}
+
+TEST(Exp2, FarBelowItsRangeIsTiny) {
+  for (const float x : {-127.0f, -200.0f, -1e4f, -1e7f, -1e10f, -3e38f})
+    EXPECT_LE(std::abs(exp2_inline(x)), 1e-20f) << x;
+}
+
+TEST(Exp2, LanesAreTheSame) {
+  for (const float x : {-3e38f, -130.5f, -1.25f, 0.0f, 0.3f, 90.1f}) {
+    Lanes lanes = Lanes{} + x;
+    exp2_lanes(lanes);
+    const float want = exp2_inline(x);
+    for (int i = 0; i < kLanes; ++i) EXPECT_NEAR(lanes[i], want, 2e-7f * std::abs(want)) << x;
+  }
+}
+
+TEST(Bfloat16Pair, IsBothRounded) {
+  for (const float a : {0.0f, -0.0f, 1.0f, 1.00390625f, 1.01171875f, -3.14159f, 1e38f, INFINITY}) {
+    const uint32_t pair = bfloat16_pair(a, -a);
+    EXPECT_EQ(pair & 0xffffu, to_bfloat16(a)) << a;
+    EXPECT_EQ(pair >> 16, to_bfloat16(-a)) << a;
+  }
+  EXPECT_TRUE(std::isnan(from_bfloat16(static_cast<uint16_t>(bfloat16_pair(NAN, 0.0f)))));
+}
+
+}  // namespace
+}  // namespace bitloop::kernels

@@ -7,6 +7,12 @@
 #include <vector>
 
 namespace bitloop::baselines {
+namespace {
+
+// Losses that differ by less differ by the rounding of double alone.
+constexpr double kRounding = 1e-12;
+
+}  // namespace
 
 std::optional<Spread> spread_of(std::span<const double> values) {
   if (values.empty()) return {};
@@ -20,8 +26,8 @@ std::optional<Spread> spread_of(std::span<const double> values) {
   if (values.size() == 1) return spread;
   double squares = 0;
   for (const double value : values) squares += (value - spread.mean) * (value - spread.mean);
-  // Equal values have no spread, whatever their mean was rounded to.
-  spread.sd = spread.low == spread.high ? 0.0 : std::sqrt(squares / (n - 1));
+  // What rounding alone can make of equal values is no spread.
+  spread.sd = spread.high - spread.low < kRounding ? 0.0 : std::sqrt(squares / (n - 1));
   return spread;
 }
 
@@ -45,7 +51,7 @@ std::optional<PairedDifference> paired_difference(std::span<const double> a,
     result.p_value =
         2 * boost::math::cdf(boost::math::complement(distribution, std::abs(spread->mean) / error));
   } else {
-    result.p_value = spread->mean == 0 ? 1.0 : 0.0;
+    result.p_value = std::abs(spread->mean) < kRounding ? 1.0 : 0.0;
   }
   return result;
 }

@@ -13,7 +13,7 @@ constexpr double kConfidence = 0.95;
 struct Spread {
   size_t count = 0;
   double mean = 0;
-  std::optional<double> sd;  // of the sample (n - 1); absent for one value
+  std::optional<double> sd;  // of the sample (n - 1); absent for one value, 0 below 1e-12
   double low = 0;            // the smallest value
   double high = 0;           // the largest
 };

@@ -1,22 +1,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
-#include <csignal>
 #include <memory>
-#include <set>
 
 #include "harness/base/fd.h"
 #include "harness/base/paths.h"
-#include "harness/base/version.h"
-#include "harness/baselines/runner.h"
+#include "harness/baselines/plot.h"
 #include "harness/baselines/summary.h"
 #include "harness/baselines/table.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
 #include "harness/cli/plan_progress.h"
-#include "harness/sessions/job.h"
-#include "harness/sessions/records.h"
+#include "harness/cli/plan_runs.h"
 
 namespace bitloop::cli {
 namespace {
@@ -35,15 +30,6 @@ struct BaselineOptions {
   bool allow_degraded = false;
 };
 
-constexpr int kStopSignals[] = {SIGINT, SIGTERM, SIGHUP};
-std::atomic<bool> interrupted{false};
-volatile std::sig_atomic_t received = 0;
-
-void on_signal(int signal) {
-  received = signal;
-  interrupted = true;
-}
-
 Result<std::vector<std::filesystem::path>> chosen_files(const BaselineOptions& options) {
   if (!options.files.empty())
     return std::vector<std::filesystem::path>(options.files.begin(), options.files.end());
@@ -56,26 +42,6 @@ Result<std::vector<std::filesystem::path>> chosen_files(const BaselineOptions& o
   if (error) return std::unexpected(errno_error(folder.string(), error.value()));
   std::ranges::sort(files);
   return files;
-}
-
-Result<baselines::Plan> plan_of(const BaselineOptions& options) {
-  BITLOOP_ASSIGN(files, chosen_files(options));
-  std::vector<baselines::Candidate> candidates;
-  std::set<std::string> names;
-  Target target;
-  for (const std::filesystem::path& file : files) {
-    BITLOOP_ASSIGN(loaded, load_target(file, options.preset));
-    target = std::move(loaded);
-    if (!names.insert(target.name).second)
-      return fail("wrong_usage",
-                  fmt::format("Two files are named {}; a row needs a name of its own.",
-                              file.filename().string()));
-    candidates.push_back({target.name, target.candidate});
-  }
-  BITLOOP_TRY(apply_overrides(options.overrides, target.preset));
-  const int64_t seed = sessions::default_seed(target.task, target.preset);
-  return baselines::make_plan(target.task, target.preset, std::move(candidates), seed,
-                              options.seeds);
 }
 
 // What was measured under another preset must not take the place of the preset's own table.
@@ -91,34 +57,6 @@ Result<std::filesystem::path> output_folder(const BaselineOptions& options) {
                                                             : std::filesystem::path(".");
 }
 
-Status take_earlier_runs(baselines::Plan& plan, const std::filesystem::path& workspace) {
-  BITLOOP_ASSIGN(records, sessions::read_records(workspace, sessions::kBaselineType));
-  baselines::take_records(plan, sessions::kBaselineType, records,
-                          fmt::format("{}+{}", version(), git_hash()));
-  return {};
-}
-
-Status train_all(const BaselineOptions& options, baselines::Plan& plan,
-                 const std::filesystem::path& workspace) {
-  if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
-    return std::unexpected(layers.error());
-  BITLOOP_ASSIGN(service,
-                 sessions::Service::open({workspace, share_dir(), static_cast<int>(options.jobs),
-                                          options.allow_degraded}));
-  // Again, now that what had died was written down and what lives was adopted.
-  BITLOOP_TRY(take_earlier_runs(plan, workspace));
-  for (const int signal : kStopSignals) std::signal(signal, on_signal);
-  PlanProgress progress(stderr, plan, workspace / "runs");
-  if (const size_t done = plan.runs.size() - plan.left(); done > 0)
-    fmt::print(stderr, "{} of {} runs were done before.\n", done, plan.runs.size());
-  const auto performed = baselines::perform(
-      plan, *service, workspace, {sessions::kBaselineType, options.jobs, &interrupted},
-      {[&](const auto& under_way) { progress.poll(under_way); },
-       [&](const auto& run) { progress.ended(run); }});
-  progress.finish();
-  return performed;
-}
-
 void print_plan(const baselines::Plan& plan) {
   for (const baselines::PlannedRun& run : plan.runs)
     fmt::print("{}\n", run.done
@@ -128,7 +66,7 @@ void print_plan(const baselines::Plan& plan) {
   fmt::print("{} runs, {} of them to do.\n", plan.runs.size(), plan.left());
 }
 
-// The table into `output`, the answer to stdout.
+// Table and plot into `output`, the answer to stdout.
 Status publish(const BaselineOptions& options, const baselines::Plan& plan,
                const std::filesystem::path& output) {
   const baselines::Summary summary = baselines::summarize(plan);
@@ -137,44 +75,45 @@ Status publish(const BaselineOptions& options, const baselines::Plan& plan,
   if (error) return std::unexpected(errno_error(output.string(), error.value()));
   const std::filesystem::path table = output / (plan.task.name + ".tsv");
   BITLOOP_TRY(write_file_atomic(table, baselines::table_text(summary)));
+  // The numbers are safe by now; a plot that cannot be drawn is said, and no failure.
+  const std::filesystem::path plot = output / (plan.task.name + ".svg");
+  const auto drawn = baselines::draw_plot(summary, plot);
+  if (!drawn) fmt::print(stderr, "bitloop: {}\n", drawn.error().message);
   if (options.json) {
     nlohmann::ordered_json document = baselines::table_json(summary);
     document["table"] = table.string();
+    document["plot"] = drawn ? nlohmann::ordered_json(plot.string()) : nullptr;
     fmt::print("{}\n", document.dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
-    fmt::print("{}{}\n", baselines::table_for_people(summary), table.string());
+    fmt::print("{}{}{}\n", baselines::table_for_people(summary), table.string(),
+               drawn ? ", " + plot.string() : "");
   }
   return {};
 }
 
 int perform(const BaselineOptions& options) {
-  auto plan = plan_of(options);
+  const auto files = chosen_files(options);
+  if (!files) return report(files.error());
+  auto plan = make_plan({*files, options.preset, options.seeds, options.overrides});
   if (!plan) return report(plan.error());
   const auto output = output_folder(options);
   if (!output) return report(output.error());
-  const std::filesystem::path workspace = options.workspace.empty()
-                                              ? default_workspace() / "baseline-runs"
-                                              : std::filesystem::path(options.workspace);
-  if (const auto taken = take_earlier_runs(*plan, workspace); !taken) return report(taken.error());
+  TrainPlan training{sessions::kBaselineType,
+                     {sessions::kBaselineType},
+                     options.workspace,
+                     options.jobs,
+                     options.allow_degraded};
+  if (options.workspace.empty()) training.workspace = default_workspace() / "baseline-runs";
+  if (const auto taken = take_earlier_runs(*plan, training); !taken) return report(taken.error());
   if (options.dry_run) {
     print_plan(*plan);
     return kDone;
   }
   if (!options.report && plan->left() > 0)
-    if (const auto trained = train_all(options, *plan, workspace); !trained)
-      return report(trained.error());
+    if (const auto trained = train_plan(*plan, training); !trained) return report(trained.error());
   if (const auto published = publish(options, *plan, *output); !published)
     return report(published.error());
   return kDone;
-}
-
-// Ends by the signal that interrupted it, as who sent it expects.
-int baseline(const BaselineOptions& options) {
-  const int code = perform(options);
-  if (received == 0) return code;
-  std::signal(received, SIG_DFL);
-  std::raise(received);
-  return code;
 }
 
 }  // namespace
@@ -204,10 +143,11 @@ void add_baseline(CLI::App& app, int& exit_code) {
   command->add_flag("--dry-run", options->dry_run, "say what is done and what is left, and stop");
   command->add_flag("--report", options->report,
                     "train nothing: table and plot of the runs that there are");
-  command->add_flag("--json", options->json,
-                    "one JSON document: {task, steps, seeds, noise_floor, baselines: [...]}");
+  command->add_flag(
+      "--json", options->json,
+      "one JSON document: {task, steps, seeds, noise_floor, baselines: [...], table, plot}");
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
-  command->callback([options, &exit_code] { exit_code = baseline(*options); });
+  command->callback([options, &exit_code] { exit_code = end_by_signal(perform(*options)); });
 }
 
 }  // namespace bitloop::cli

@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 
+#include "harness/base/paths.h"
 #include "harness/base/text.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
+#include "harness/cli/noise.h"
 #include "harness/cli/table.h"
 #include "harness/ledger/ledger.h"
 
@@ -33,6 +36,13 @@ int results(const ResultsOptions& options) {
     return kDone;
   }
   fmt::print("{}", results_table(*rows));
+  std::set<std::string> tasks;
+  for (const ledger::Row& row : *rows) tasks.insert(row.task);
+  for (const std::string& task : tasks) {
+    const auto table = tasks::load_baselines(share_dir(), task);
+    if (const std::string line = table ? noise_of_task(task, *table) : ""; !line.empty())
+      fmt::print("{}\n", line);
+  }
   return kDone;
 }
 

@@ -9,6 +9,7 @@
 #include "harness/base/paths.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
+#include "harness/cli/noise.h"
 #include "harness/cli/progress.h"
 
 namespace bitloop::cli {
@@ -29,14 +30,24 @@ struct TrainOptions {
 
 std::atomic<bool> interrupted{false};
 
-int print_result(const TrainOptions& options, const sessions::TestView& test,
-                 const std::string& reason) {
+// Only of the preset as it is: another one has another noise.
+std::string closing_line(const TrainOptions& options, const tasks::Task& task,
+                         const sessions::TestView& test) {
+  const auto loss = test.metrics.find("val_loss");
+  if (options.overrides.any() || loss == test.metrics.end() || !loss->is_number()) return "";
+  return noise_line(task.measured, loss->get<double>());
+}
+
+int print_result(const TrainOptions& options, const tasks::Task& task,
+                 const sessions::TestView& test, const std::string& reason) {
   if (options.json) {
     const nlohmann::ordered_json document = {
         {"status", test.status}, {"message", test.message}, {"metrics", test.metrics}};
     fmt::print("{}\n", document.dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     fmt::print("{}\n", test.message);
+    if (const std::string line = closing_line(options, task, test); !line.empty())
+      fmt::print("{}\n", line);
   }
   if (test.status == "ok") return kDone;
   if (test.status == "infrastructure") return report({"infrastructure", reason});
@@ -72,7 +83,7 @@ int train(const TrainOptions& options) {
   }
   progress.finish();
   if (!test) return report(test.error());
-  return print_result(options, *test, test->message);
+  return print_result(options, target->task, *test, test->message);
 }
 
 }  // namespace

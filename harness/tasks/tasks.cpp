@@ -147,6 +147,21 @@ Json config_json(const Task& task) {
   return config;
 }
 
+Json baselines_json(const Task& task) {
+  const auto number = [](const std::optional<double>& value) {
+    return value ? Json(*value) : Json();
+  };
+  Json list = task.baselines;
+  for (const Baseline& baseline : task.measured.baselines)
+    list.push_back({{"name", baseline.name},
+                    {"bits_per_weight", number(baseline.bits_per_weight)},
+                    {"val_loss", number(baseline.val_loss)},
+                    {"val_loss_sd", number(baseline.val_loss_sd)},
+                    {"seeds", baseline.seeds},
+                    {"source", "measured"}});
+  return list;
+}
+
 }  // namespace
 
 Json to_json(const Task& task) {
@@ -154,13 +169,15 @@ Json to_json(const Task& task) {
                 {"paper_compat", task.rules.paper_compat},
                 {"seed", nullptr}};
   if (task.rules.seed) rules["seed"] = *task.rules.seed;
-  return {{"name", task.name},
-          {"preset", task.preset},
-          {"description", task.description},
-          {"rules", std::move(rules)},
-          {"budget", {{"tests", task.tests}}},
-          {"allowed_config", config_json(task)},
-          {"baselines", task.baselines}};
+  return {
+      {"name", task.name},
+      {"preset", task.preset},
+      {"description", task.description},
+      {"rules", std::move(rules)},
+      {"budget", {{"tests", task.tests}}},
+      {"allowed_config", config_json(task)},
+      {"baselines", baselines_json(task)},
+      {"noise_floor", task.measured.noise_floor ? Json(task.measured.noise_floor->sd) : Json()}};
 }
 
 Json job_rules(const Task& task) {
@@ -185,6 +202,8 @@ Result<std::vector<Task>> load_tasks(const std::filesystem::path& share_dir) {
       if (preset.error().code != "unknown_preset") return std::unexpected(preset.error());
       return fail("bad_task", fmt::format("{}: {}", file.string(), preset.error().message));
     }
+    BITLOOP_ASSIGN(measured, load_baselines(share_dir, task.name));
+    task.measured = std::move(measured);
     tasks.push_back(std::move(task));
   }
   if (tasks.empty()) return fail("bad_task", fmt::format("{} holds no task", folder.string()));

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "harness/base/result.h"
+#include "harness/tasks/baselines.h"
 
 namespace bitloop::tasks {
 
@@ -36,15 +37,19 @@ struct Task {
   int tests = 3;                                 // budget of a session
   std::map<std::string, Bounds> allowed_config;  // what Q.config may set, and within which bounds
   nlohmann::json baselines = nlohmann::json::array();  // [{name, val_loss, source}]: what to beat
+  BaselineTable measured;                              // the shipped table of the task's name
 };
 
-// The API's document of a task: the members of the file, `budget` = {tests}.
+// The API's document of a task: the members of the file, `budget` = {tests}; `baselines` has the
+// measured ones, too ({name, bits_per_weight, val_loss, val_loss_sd, seeds, source}), `noise_floor`
+// is null without them.
 nlohmann::json to_json(const Task& task);
 // The `rules` member of job.json: quantize_head, paper_compat, allowed_config.
 nlohmann::json job_rules(const Task& task);
 
 // All tasks, sorted by name; every preset they name is loaded and checked too.
-// Errors: "bad_task", "bad_preset" (file and key in the message), "file_not_found", "io_error".
+// Errors: "bad_task", "bad_preset" (file and key in the message), "bad_baselines" (file and line),
+// "file_not_found", "io_error".
 Result<std::vector<Task>> load_tasks(const std::filesystem::path& share_dir);
 
 }  // namespace bitloop::tasks

@@ -5,6 +5,8 @@ What happens is chosen by words in the candidate, so a test says in the candidat
   FAKE_SLEEP=2        takes so many seconds
   FAKE_STATUS=diverged    ends so ("script_error", "timeout", "infrastructure", ...)
   FAKE_DIE            ends without a verdict
+  FAKE_LOSS=1.75      the val_loss under seed 42; each later seed adds a thousandth
+  FAKE_BITS=2         bits_per_weight
 """
 import fcntl
 import json
@@ -38,7 +40,9 @@ def main(run_dir):
     if "FAKE_DIE" in text:
         return
     train = {"name": "train", "metrics": {"step": steps, "train_loss": 2.271, "val_loss": 2.3178}, "failure": None}
-    metrics = {"val_loss": 2.3178, "val_bpb": 3.3439, "bits_per_weight": 1.585, "tokens": 819200, "doc": "from the fake"}
+    loss = float(word("LOSS", "2.3178")) + ((job["seed"] - 42) / 1000 if "FAKE_LOSS" in text else 0)
+    metrics = {"val_loss": loss, "val_bpb": 3.3439, "bits_per_weight": float(word("BITS", "1.585")), "tokens": 819200,
+               "doc": "from the fake"}
     stages = [train, {"name": "eval", "metrics": metrics, "failure": None}]
     findings = [{"rule": "levels", "ok": True, "detail": "every code is a declared level"}]
     message = "Done."

@@ -10,6 +10,8 @@
 #include "harness/base/fd.h"
 #include "harness/journal/journal.h"
 #include "harness/ledger/ledger.h"
+#include "harness/sessions/job.h"
+#include "harness/sessions/records.h"
 #include "tests/support/scratch_folder.h"
 
 namespace bitloop::sessions {
@@ -288,6 +290,36 @@ TEST_F(ServiceTest, ALocalRunIsARowOfSessionLocal) {
         service_->submit("local", 1).error().code})
     EXPECT_EQ(code, "session_read_only");
   EXPECT_EQ(head("local"), before);
+}
+
+TEST_F(ServiceTest, ABaselineRunIsARowOfItsOwnSession) {
+  LocalRun run;
+  run.candidate = "return Q\n";
+  run.quantizer = "one";
+  run.task = *service_->task("quick");
+  run.preset = nlohmann::json::parse(*read_file(folder_ / "share/presets/quick.json"));
+  run.type = "baseline";
+  ASSERT_TRUE(service_->start_local(run));
+  EXPECT_EQ(service_->test("baseline", 1, 60'000)->status, "ok");
+  const auto row = service_->results()[0];
+  EXPECT_EQ(row["session"], "baseline");
+  EXPECT_EQ(row["type"], "baseline");
+  EXPECT_TRUE(row["version"].get<std::string>().find('+') != std::string::npos);
+  EXPECT_EQ(service_->check("baseline").error().code, "session_read_only");
+  run.type = "agent";
+  EXPECT_EQ(service_->start_local(run).error().code, "wrong_usage");
+
+  // Read beside the owner, and where there is nothing.
+  const auto records = read_records(folder_ / "workspace", "baseline");
+  ASSERT_TRUE(records) << records.error().message;
+  ASSERT_EQ(records->size(), 1u);
+  EXPECT_EQ((*records)[0].fingerprint,
+            fingerprint(run.candidate, run.task, run.preset, (*records)[0].seed));
+  EXPECT_EQ((*records)[0].row.quantizer, "one");
+  EXPECT_TRUE(read_records(folder_ / "workspace", "nobody")->empty());
+  EXPECT_TRUE(read_records(folder_ / "nowhere", "baseline")->empty());
+  std::filesystem::create_directories(folder_ / "damaged/journal.git");
+  EXPECT_EQ(read_records(folder_ / "damaged", "baseline").error().code, "journal_unreadable");
 }
 
 // Each kind of request under a key, then again by the next process: the same answer, nothing done.

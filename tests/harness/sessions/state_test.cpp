@@ -38,6 +38,26 @@ TEST(SessionState, ComesBackFromItsText) {
   EXPECT_TRUE(back->tests[2].running());
 }
 
+TEST(SessionState, ARunOfTheCommandLineHasATaskAndANameOfItsOwn) {
+  SessionState state;
+  state.id = state.type = kBaselineType;
+  state.tests = {test_of(1, "ok")};
+  state.tests[0].task = "tiny";
+  state.tests[0].quantizer = "lsq";
+  state.tests[0].fingerprint = std::string(40, 'a');
+  const auto back = parse_state(render_state(state));
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_EQ(back->tests[0].task, "tiny");
+  EXPECT_EQ(back->tests[0].quantizer, "lsq");
+  EXPECT_EQ(back->tests[0].fingerprint, std::string(40, 'a'));
+  // A workspace of before has none of them.
+  auto older = nlohmann::json::parse(render_state(state));
+  for (const char* name : {"task", "quantizer", "fingerprint"}) older["tests"][0].erase(name);
+  const auto read = parse_state(older.dump());
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(read->tests[0].fingerprint, "");
+}
+
 TEST(SessionState, OnlyInfrastructureIsGivenBack) {
   SessionState state;
   state.tests_total = 3;

@@ -1,0 +1,38 @@
+// Two candidates trained on the same seeds: which is better in (val_loss, bits per weight), and is
+// the difference more than noise?
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "harness/baselines/summary.h"
+
+namespace bitloop::baselines {
+
+enum class Outcome {
+  kBetter,       // b: lower loss beyond the noise, at no more bits
+  kWorse,        // b: higher loss beyond the noise, at no fewer bits
+  kTradeOff,     // one has the lower loss beyond the noise, the other fewer bits
+  kInsideNoise,  // the losses cannot be told apart
+  kUndecided,    // fewer than two pairs of scores
+};
+const char* name_of(
+    Outcome outcome);  // "better", "worse", "trade_off", "inside_noise", "undecided"
+
+struct Verdict {
+  Outcome outcome = Outcome::kUndecided;
+  std::optional<PairedDifference> val_loss;  // b - a
+  ledger::Number bits;                       // b - a
+  std::string sentence;                      // the answer, for people
+};
+
+Verdict compare(const Entry& a, const Entry& b);
+
+// {task, steps, seeds, a: {…}, b: {…}, difference: {…}, verdict, message}; missing numbers are
+// null.
+nlohmann::ordered_json verdict_json(const Summary& summary, const Entry& a, const Entry& b,
+                                    const Verdict& verdict);
+// The same for a terminal; ends with the sentence.
+std::string verdict_for_people(const Entry& a, const Entry& b, const Verdict& verdict);
+
+}  // namespace bitloop::baselines

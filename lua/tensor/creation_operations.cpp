@@ -82,7 +82,8 @@ void read_list(Call& c, int index, size_t depth, ListShape& shape, std::vector<f
       if (values.size() == kMaxListElements) c.fail("the list is too long");
       values.push_back(static_cast<float>(lua_tonumber(L, -1)));
     } else {
-      c.fail(fmt::format("the list must hold numbers, got {}", describe(L, -1)));
+      c.fail(fmt::format("the list must hold numbers, got {}{}", describe(L, -1),
+                         type == LUA_TUSERDATA ? "; torch.stack joins tensors" : ""));
     }
     lua_pop(L, 1);
   }

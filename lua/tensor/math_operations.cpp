@@ -2,6 +2,8 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "lua/tensor/operation.h"
 
 namespace bitloop::lua {
@@ -21,6 +23,25 @@ int binary(Call& c) {
 
 int add(Call& c) { return c.push(at::add(c.operand(0), c.operand(1), c.scalar(2))); }
 int sub(Call& c) { return c.push(at::sub(c.operand(0), c.operand(1), c.scalar(2))); }
+
+// A number stays one: x:pow(2) is x * x to the last bit, as x ^ 2 is.
+int pow(Call& c) {
+  if (c.is_number(1) && c.is_tensor(0)) return c.push(at::pow(c.numeric(0), c.scalar(1)));
+  if (c.is_number(0)) return c.push(at::pow(c.scalar(0), c.operand(1)));
+  return c.push(at::pow(c.operand(0), c.operand(1)));
+}
+
+// LibTorch's own has no gradient where the exponent is a negative whole number. In two factors, so
+// that neither overflows where the result doesn't.
+int ldexp(Call& c) {
+  const at::Tensor x = c.floats(0);
+  if (c.is_number(1)) {
+    const double half = std::trunc(c.number(1) / 2);
+    return c.push(x * std::exp2(half) * std::exp2(c.number(1) - half));
+  }
+  const at::Tensor exponent = c.floats(1), half = at::trunc(exponent / 2);
+  return c.push(x * at::exp2(half) * at::exp2(exponent - half));
+}
 
 int div(Call& c) {
   const std::optional<std::string_view> mode = c.optional_string(2);
@@ -74,6 +95,20 @@ int gelu(Call& c) {
   return c.push(at::gelu(c.floats(0), approximate));
 }
 
+// A number beside a float32 tensor, where LibTorch insists on equal types.
+at::Tensor like_first(Call& c, int i) {
+  return c.is_number(i) ? at::scalar_tensor(c.number(i), at::kFloat) : c.floats(i);
+}
+
+int logit(Call& c) {
+  return c.push(at::logit(c.floats(0), c.has(1) ? std::optional(c.number(1)) : std::nullopt));
+}
+
+int frexp(Call& c) {
+  const auto [mantissa, exponent] = at::frexp(c.floats(0));
+  return c.push_all({mantissa, exponent.to(at::kLong)});
+}
+
 int nan_to_num(Call& c) {
   const auto number = [&](int i) { return c.has(i) ? std::optional(c.number(i)) : std::nullopt; };
   return c.push(at::nan_to_num(c.numeric(0), number(1), number(2), number(3)));
@@ -91,13 +126,17 @@ constexpr Operation kArithmetic[] = {
      binary<at::remainder>},
     {"fmod(x: Operand, other: Operand)", "the remainder with x's sign", binary<at::fmod>},
     {"pow(x: Operand, exponent: Operand)",
-     "x to the power of a number or tensor; also x ^ exponent", binary<at::pow>},
+     "x to the power of a number or tensor; also x ^ exponent", pow},
     {"neg(x)", "-x", unary<at::neg>},
     {"reciprocal(x)", "1 / x", unary<at::reciprocal>},
     {"maximum(x: Operand, other: Operand)", "the larger of two, element by element",
      binary<at::maximum>},
     {"minimum(x: Operand, other: Operand)", "the smaller of two, element by element",
      binary<at::minimum>},
+    {"fmax(x: Operand, other: Operand)", "the larger of two, or the one that is a number",
+     binary<at::fmax>},
+    {"fmin(x: Operand, other: Operand)", "the smaller of two, or the one that is a number",
+     binary<at::fmin>},
     {"clamp(x, min: Operand=nil, max: Operand=nil)",
      "x limited to [min, max]; bounds may be tensors", clamp},
     {"clamp_min(x, min: Operand)", "x, at least min", clamp_min},
@@ -105,6 +144,16 @@ constexpr Operation kArithmetic[] = {
     {"where(condition, x: Operand, y: Operand)", "x where the condition holds (is not 0), else y",
      where},
     {"lerp(x, end, weight: Operand)", "x + weight * (end - x)", lerp},
+    {"atan2(x: Operand, other: Operand)", "the angle of the point (other, x)", binary<at::atan2>},
+    {"hypot(x, other: Operand)", "sqrt(x^2 + other^2)",
+     [](Call& c) { return c.push(at::hypot(c.floats(0), like_first(c, 1))); }},
+    {"copysign(x: Operand, other: Operand)", "x with other's sign", binary<at::copysign>},
+    {"heaviside(x, values: Operand)", "0 below 0, 1 above, values at 0",
+     [](Call& c) { return c.push(at::heaviside(c.floats(0), like_first(c, 1))); }},
+    {"xlogy(x: Operand, other: Operand)", "x * log(other), 0 where x is 0", binary<at::xlogy>},
+    {"logaddexp(x, other: Operand)", "log(exp(x) + exp(other))",
+     [](Call& c) { return c.push(at::logaddexp(c.floats(0), like_first(c, 1))); }},
+    {"ldexp(x, other: Operand)", "x * 2 ^ other", ldexp},
     {"addcmul(x, a, b, value: number=1)", "x + value * a * b",
      [](Call& c) {
        return c.push(at::addcmul(c.floats(0), c.floats(1), c.floats(2), c.scalar(3)));
@@ -138,19 +187,39 @@ constexpr Operation kMath[] = {
     {"sin(x)", "sine", unary<at::sin>},
     {"cos(x)", "cosine", unary<at::cos>},
     {"tan(x)", "tangent", unary<at::tan>},
+    {"asin(x)", "inverse sine", unary<at::asin>},
+    {"acos(x)", "inverse cosine", unary<at::acos>},
     {"atan(x)", "inverse tangent", unary<at::atan>},
     {"sinh(x)", "hyperbolic sine", unary<at::sinh>},
     {"cosh(x)", "hyperbolic cosine", unary<at::cosh>},
     {"tanh(x)", "hyperbolic tangent", unary<at::tanh>},
+    {"asinh(x)", "inverse hyperbolic sine", unary<at::asinh>},
+    {"acosh(x)", "inverse hyperbolic cosine", unary<at::acosh>},
+    {"atanh(x)", "inverse hyperbolic tangent", unary<at::atanh>},
+    {"sinc(x)", "sin(pi x) / (pi x), 1 at 0", unary<at::sinc>},
     {"sigmoid(x)", "1 / (1 + exp(-x))", unary<at::sigmoid>},
+    {"logsigmoid(x)", "log(sigmoid(x))",
+     [](Call& c) { return c.push(at::log_sigmoid(c.floats(0))); }},
+    {"logit(x, eps: number=nil)", "log(x / (1 - x)); x is first limited to [eps, 1 - eps]", logit},
     {"relu(x)", "x where positive, else 0", unary<at::relu>},
+    {"leaky_relu(x, negative_slope: number=0.01)", "x where positive, else negative_slope * x",
+     [](Call& c) { return c.push(at::leaky_relu(c.floats(0), c.scalar(1))); }},
+    {"elu(x, alpha: number=1)", "x where positive, else alpha * (exp(x) - 1)",
+     [](Call& c) { return c.push(at::elu(c.floats(0), c.scalar(1))); }},
+    {"hardshrink(x, lambd: number=0.5)", "x where |x| > lambd, else 0",
+     [](Call& c) { return c.push(at::hardshrink(c.floats(0), c.scalar(1))); }},
+    {"softshrink(x, lambd: number=0.5)", "x moved towards 0 by lambd, 0 where it would pass it",
+     [](Call& c) { return c.push(at::softshrink(c.floats(0), c.scalar(1))); }},
     {"silu(x)", "x * sigmoid(x)", unary<at::silu>},
     {"gelu(x, approximate: string=\"none\")",
      "x times the normal distribution's share below x; or \"tanh\"", gelu},
     {"softplus(x, beta: number=1, threshold: number=20)", "log(1 + exp(beta x)) / beta",
      [](Call& c) { return c.push(at::softplus(c.floats(0), c.scalar(1), c.scalar(2))); }},
     {"erf(x)", "the error function", unary<at::erf>},
-    {"erfinv(x)", "its inverse", unary<at::erfinv>},
+    {"erfc(x)", "1 - erf(x)", unary<at::erfc>},
+    {"erfinv(x)", "the inverse of erf", unary<at::erfinv>},
+    {"frexp(x) -> mantissa, exponent",
+     "mantissa (0.5 to 1, with x's sign) and exponent of 2: x = mantissa * 2 ^ exponent", frexp},
     {"nan_to_num(x, nan: number=0, posinf: number=nil, neginf: number=nil)",
      "numbers in place of NaN and infinities", nan_to_num},
 };
@@ -169,6 +238,14 @@ constexpr Operation kComparisons[] = {
     {"isnan(x)", "x is not a number", unary<at::isnan>},
     {"isinf(x)", "x is infinite", unary<at::isinf>},
     {"isfinite(x)", "x is neither", unary<at::isfinite>},
+    {"signbit(x)", "x is negative, or -0", unary<at::signbit>},
+    {"isclose(x, other, rtol: number=1e-05, atol: number=1e-08)",
+     "|x - other| <= atol + rtol |other|",
+     [](Call& c) {
+       return c.push(at::isclose(c.floats(0), c.floats(1), c.number(2), c.number(3)));
+     }},
+    {"isin(x, test_elements)", "x is one of the test elements",
+     [](Call& c) { return c.push(at::isin(c.numeric(0), c.numeric(1))); }},
     {"equal(x, other) -> same: boolean", "true or false: same shape, same values",
      [](Call& c) {
        lua_pushboolean(c.lua(), at::equal(c.numeric(0), c.numeric(1)));

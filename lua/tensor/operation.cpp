@@ -2,12 +2,14 @@
 
 #include <ATen/ScalarOps.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 
 #include "lua/capture/tracer.h"
+#include "lua/tensor/other_names.h"
 
 namespace bitloop::lua {
 
@@ -27,15 +29,22 @@ bool is_named_arguments(lua_State* L, int index) {
   return false;
 }
 
-constexpr std::pair<std::string_view, std::string_view> kOtherParameterNames[] = {
-    {"axis", "dim"}, {"keepdims", "keepdim"}, {"a_min", "min"}, {"a_max", "max"}, {"shape", "size"},
-};
-
 }  // namespace
 
 BoundOperation bind(const Operation& operation) {
   BoundOperation bound{parse_signature(operation.signature), &operation};
   if (bound.parameters.size() > Call::kMaxParameters) throw std::logic_error("too many parameters");
+  return bound;
+}
+
+const std::deque<BoundOperation>& bound_operations() {
+  static const std::deque<BoundOperation> bound = [] {
+    std::deque<BoundOperation> all;
+    for (const Group& group : all_groups()) {
+      for (const Operation& operation : group.operations) all.push_back(bind(operation));
+    }
+    return all;
+  }();
   return bound;
 }
 
@@ -85,14 +94,8 @@ void Call::read_named(int table) {
     size_t i = 0;
     while (i < bound_.parameters.size() && bound_.parameters[i].name != name) ++i;
     if (i == bound_.parameters.size()) {
-      std::vector<std::string_view> names;
-      for (const Parameter& parameter : bound_.parameters) names.push_back(parameter.name);
-      std::string best = nearest(name, names);
-      for (const auto& [other, ours] : kOtherParameterNames) {
-        if (other == name) best = std::string(ours);
-      }
-      fail(fmt::format("has no argument '{}'{}: {}", name,
-                       best.empty() ? "" : fmt::format(", did you mean '{}'?", best),
+      const std::string hint = suggest_argument(name, bound_);
+      fail(fmt::format("has no argument '{}'{}: {}", name, hint.empty() ? "" : ", " + hint,
                        bound_.text));
     }
     if (slots_[i]) fail(fmt::format("argument '{}' is given twice", name));
@@ -139,8 +142,10 @@ void Call::fail(const std::string& message) {
 }
 
 void Call::wrong_type(int i, std::string_view expected) {
+  std::string came = has(i) ? describe(L_, slot(i)) : "nil";
+  if (is_tensor(i)) came = fmt::format("a Tensor ({})", fmt::join(tensor(i).sizes(), ", "));
   fail(fmt::format("{} must be {}, got {}", bound_.parameters[static_cast<size_t>(i)].name,
-                   expected, has(i) ? describe(L_, slot(i)) : "nil"));
+                   expected, came));
 }
 
 bool Call::is_tensor(int i) const {
@@ -192,7 +197,9 @@ double Call::number(int i) {
     if (value->requires_grad())
       wrong_type(i, "a number (x:item() of a tensor with a gradient cuts it)");
     if (Tracer* tracer = TensorHeap::of(L_).tracer)
-      tracer->number_read(*value, fmt::format("{} of {}", bound_.parameters[static_cast<size_t>(i)].name, bound_.name));
+      tracer->number_read(
+          *value,
+          fmt::format("{} of {}", bound_.parameters[static_cast<size_t>(i)].name, bound_.name));
     return value->item<double>();
   }
   wrong_type(i, "a number");
@@ -280,7 +287,7 @@ std::vector<at::Tensor> Call::tensors(int i) {
     lua_geti(L_, slot(i), k);
     const at::Tensor* value = TensorHeap::of(L_).find(L_, -1);
     if (!value) fail(fmt::format("element {} must be a Tensor, got {}", k, describe(L_, -1)));
-    values.push_back(value->scalar_type() == at::kBool ? value->to(at::kFloat) : *value);
+    values.push_back(*value);
     lua_pop(L_, 1);
   }
   if (values.empty()) fail("the list of Tensors is empty");
@@ -362,6 +369,9 @@ int invoke(lua_State* L) {
     return bound.operation->function(call);
   } catch (const std::exception& error) {
     message = fmt::format("{}: {}", bound.name, explain(error));
+    // Torch7's dimensions count from 1.
+    if (message.find("Dimension out of range") != std::string::npos)
+      message += "; dimensions count from 0";
   }
   raise(L, message);
 }

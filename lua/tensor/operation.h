@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <span>
 #include <string>
@@ -65,6 +66,8 @@ struct BoundOperation : Signature {
   const Operation* operation = nullptr;
 };
 BoundOperation bind(const Operation& operation);
+// All operations, bound once; their addresses stay.
+const std::deque<BoundOperation>& bound_operations();
 
 // A call's arguments by parameter, and its results. Getters raise Lua errors that name operation
 // and parameter.

@@ -16,8 +16,8 @@ namespace {
 
 enum class Op { kAdd, kSub, kMul, kDiv, kFloorDiv, kPow, kMod };
 constexpr const char* kOpNames[] = {"+", "-", "*", "/", "//", "^", "%"};
-constexpr const char* kFunctionNames[] = {"add", "sub", "mul", "div", "floor_divide", "pow",
-                                          "remainder"};
+constexpr const char* kFunctionNames[] = {"add",          "sub", "mul",      "div",
+                                          "floor_divide", "pow", "remainder"};
 
 // One side of an operator: a tensor, or a number.
 struct Side {
@@ -45,10 +45,8 @@ bool read_side(lua_State* L, int index, Side& side, at::Tensor& converted) {
 
 TracedArgument traced(const Side& side) {
   if (side.given) return {.type = TracedArgument::kTensor, .tensor = *side.given, .list = {}};
-  return {.type = TracedArgument::kNumber,
-          .tensor = {},
-          .number = side.number.toDouble(),
-          .list = {}};
+  return {
+      .type = TracedArgument::kNumber, .tensor = {}, .number = side.number.toDouble(), .list = {}};
 }
 
 // Pushes the result of an operator, and tells the tracer.

@@ -1,5 +1,5 @@
-// Shape, indexing, matrix products. Views share memory with x, as in PyTorch; since nothing works
-// in place that is only a matter of speed.
+// Shapes. Views share memory with x, as in PyTorch; since nothing works in place that is only a
+// matter of speed.
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
@@ -68,6 +68,12 @@ int stack(Call& c) {
   return c.push(at::stack(parts, c.integer(1)));
 }
 
+int unbind(Call& c) { return c.push_all(at::unbind(c.tensor(0), c.integer(1))); }
+
+int diagonal(Call& c) {
+  return c.push(at::diagonal(c.tensor(0), c.integer(1), c.integer(2), c.integer(3)));
+}
+
 int roll(Call& c) { return c.push(at::roll(c.tensor(0), c.integers(1), c.integers(2))); }
 
 int pad(Call& c) {
@@ -93,65 +99,6 @@ int diag(Call& c) {
   if (std::abs(diagonal) > (int64_t{1} << 31)) c.fail("diagonal is too large");
   if (x.dim() == 1) c.reserve({x.size(0) + std::abs(diagonal), x.size(0) + std::abs(diagonal)});
   return c.push(at::diag(x, diagonal));
-}
-
-at::Tensor indices(Call& c, int i) {
-  const at::Tensor& value = c.tensor(i);
-  return value.scalar_type() == at::kLong ? value : value.to(at::kLong);
-}
-
-int gather(Call& c) {
-  c.reserve(c.tensor(2).sizes());
-  return c.push(at::gather(c.numeric(0), c.integer(1), indices(c, 2)));
-}
-int take_along_dim(Call& c) {
-  return c.push(at::take_along_dim(c.numeric(0), indices(c, 1), c.optional_integer(2)));
-}
-int index_select(Call& c) {
-  const at::Tensor& x = c.tensor(0);
-  const int64_t dim = c.integer(1);
-  const double rows = x.dim() ? static_cast<double>(std::max<int64_t>(1, x.size(dim))) : 1;
-  c.reserve(x.sizes(), static_cast<double>(c.tensor(2).numel()) / rows);
-  return c.push(at::index_select(x, dim, indices(c, 2)));
-}
-
-int searchsorted(Call& c) {
-  return c.push(
-      at::searchsorted(c.floats(0).contiguous(), c.floats(1).contiguous(), false, c.boolean(2)));
-}
-int one_hot(Call& c) {
-  const int64_t classes = c.integer(1);
-  if (classes < 1) c.fail("num_classes must be at least 1");
-  c.reserve(c.tensor(0).sizes(), 3 * static_cast<double>(classes));
-  return c.push(at::one_hot(indices(c, 0), classes).to(at::kFloat));
-}
-
-int matmul(Call& c) {
-  const at::Tensor a = c.floats(0), b = c.floats(1);
-  if (a.dim() > 1 && b.dim() > 1) {
-    // Batch dimensions broadcast; the result is at most this large.
-    const double batch_a =
-        static_cast<double>(a.numel()) / std::max<int64_t>(1, a.size(-1) * a.size(-2));
-    const double batch_b =
-        static_cast<double>(b.numel()) / std::max<int64_t>(1, b.size(-1) * b.size(-2));
-    c.reserve({a.size(-2), b.size(-1)}, batch_a * batch_b);
-  }
-  return c.push(at::matmul(a, b));
-}
-int mm(Call& c) {
-  const at::Tensor a = c.floats(0), b = c.floats(1);
-  if (a.dim() == 2 && b.dim() == 2) c.reserve({a.size(0), b.size(1)});
-  return c.push(at::mm(a, b));
-}
-int bmm(Call& c) {
-  const at::Tensor a = c.floats(0), b = c.floats(1);
-  if (a.dim() == 3 && b.dim() == 3) c.reserve({a.size(0), a.size(1), b.size(2)});
-  return c.push(at::bmm(a, b));
-}
-int outer(Call& c) {
-  const at::Tensor a = c.floats(0), b = c.floats(1);
-  c.reserve({a.numel(), b.numel()});
-  return c.push(at::outer(a, b));
 }
 
 constexpr Operation kShape[] = {
@@ -185,6 +132,8 @@ constexpr Operation kShape[] = {
     {"transpose(x, dim0: integer, dim1: integer)", "two dimensions swapped",
      [](Call& c) { return c.push(at::transpose(c.tensor(0), c.integer(1), c.integer(2))); }},
     {"t(x)", "a matrix transposed", [](Call& c) { return c.push(at::t(c.tensor(0))); }},
+    {"movedim(x, source: Dims, destination: Dims)", "dimensions moved, the others in their order",
+     [](Call& c) { return c.push(at::movedim(c.tensor(0), c.integers(1), c.integers(2))); }},
     {"unsqueeze(x, dim: integer)", "a dimension of size 1 put in at dim",
      [](Call& c) { return c.push(at::unsqueeze(c.tensor(0), c.integer(1))); }},
     {"squeeze(x, dim: Dims=nil)", "dimensions of size 1 taken out", squeeze},
@@ -206,6 +155,8 @@ constexpr Operation kShape[] = {
      "about equal parts, as several results", chunk},
     {"split(x, split_size: Dims, dim: integer=0) -> parts: Tensor...",
      "parts of a size (or of the sizes in a list), as several results", split},
+    {"unbind(x, dim: integer=0) -> slices: Tensor...", "the slices along dim, as several results",
+     unbind},
     {"flip(x, dims...)", "reversed along dims",
      [](Call& c) { return c.push(at::flip(c.tensor(0), c.integers(1))); }},
     {"roll(x, shifts: Dims, dims: Dims=nil)",
@@ -215,46 +166,17 @@ constexpr Operation kShape[] = {
     {"unfold(x, dimension: integer, size: integer, step: integer)",
      "windows along a dimension, as a new last dimension", unfold},
     {"tril(x, diagonal: integer=0)", "the lower triangle, 0 elsewhere",
-     [](Call& c) { return c.push(at::tril(c.numeric(0), c.integer(1))); }},
+     [](Call& c) { return c.push(at::tril(c.tensor(0), c.integer(1))); }},
     {"triu(x, diagonal: integer=0)", "the upper triangle, 0 elsewhere",
-     [](Call& c) { return c.push(at::triu(c.numeric(0), c.integer(1))); }},
+     [](Call& c) { return c.push(at::triu(c.tensor(0), c.integer(1))); }},
     {"diag(x, diagonal: integer=0)", "the diagonal of a matrix, or a matrix with this diagonal",
      diag},
-};
-
-constexpr Operation kIndexing[] = {
-    {"select(x, dim: integer, index: integer)",
-     "one slice, its dimension dropped; x[i] is x:select(0, i)",
-     [](Call& c) { return c.push(at::select(c.tensor(0), c.integer(1), c.integer(2))); }},
-    {"narrow(x, dim: integer, start: integer, length: integer)",
-     "the slices start … start + length - 1",
-     [](Call& c) {
-       return c.push(at::narrow(c.tensor(0), c.integer(1), c.integer(2), c.integer(3)));
-     }},
-    {"index_select(x, dim: integer, index)", "slices by a 1-d tensor of places", index_select},
-    {"gather(x, dim: integer, index)", "elements by a tensor of places along dim", gather},
-    {"take_along_dim(x, indices, dim: integer=nil)", "like gather, broadcasting", take_along_dim},
-    {"searchsorted(sorted_sequence, values: Operand, right=false) -> places",
-     "where values would go in a sorted tensor", searchsorted},
-    {"one_hot(x, num_classes: integer)",
-     "a new last dimension, 1 at place x and 0 elsewhere, float32", one_hot},
-};
-
-constexpr Operation kMatrix[] = {
-    {"matmul(x, other)", "matrix product, batches broadcast", matmul},
-    {"mm(x, other)", "product of two matrices", mm},
-    {"bmm(x, other)", "products of two batches of matrices", bmm},
-    {"mv(x, vec)", "matrix times vector",
-     [](Call& c) { return c.push(at::mv(c.floats(0), c.floats(1))); }},
-    {"dot(x, other)", "inner product of two vectors",
-     [](Call& c) { return c.push(at::dot(c.floats(0), c.floats(1))); }},
-    {"outer(x, other)", "all products of two vectors", outer},
+    {"diagonal(x, offset: integer=0, dim1: integer=0, dim2: integer=1)",
+     "the diagonals of matrices, as a new last dimension", diagonal},
 };
 
 }  // namespace
 
 std::span<const Operation> shape_operations() { return kShape; }
-std::span<const Operation> indexing_operations() { return kIndexing; }
-std::span<const Operation> matrix_operations() { return kMatrix; }
 
 }  // namespace bitloop::lua

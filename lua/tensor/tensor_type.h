@@ -10,8 +10,4 @@ namespace bitloop::lua {
 // for this state.
 void install_tensors(lua_State* L);
 
-// "why there is no such name, or which one is meant", for methods and functions that do not exist;
-// "" when nothing is near.
-std::string suggest_operation(std::string_view name);
-
 }  // namespace bitloop::lua

@@ -50,6 +50,7 @@ TEST(SignatureTest, DefaultsFitTheirTypes) {
     for (const Operation& operation : group.operations) {
       const BoundOperation bound = bind(operation);
       EXPECT_TRUE(names.insert(std::string(bound.name)).second) << bound.name << " is there twice";
+      EXPECT_FALSE(operation.doc.empty()) << bound.name;
       for (const Parameter& parameter : bound.parameters) {
         const std::string_view text = parameter.default_text;
         if (text.empty() || text == "nil") continue;

@@ -83,6 +83,18 @@ function Tensor:maximum(other) end
 ---@nodiscard
 function Tensor:minimum(other) end
 
+---the larger of two, or the one that is a number
+---@param other Operand
+---@return Tensor
+---@nodiscard
+function Tensor:fmax(other) end
+
+---the smaller of two, or the one that is a number
+---@param other Operand
+---@return Tensor
+---@nodiscard
+function Tensor:fmin(other) end
+
 ---x limited to [min, max]; bounds may be tensors
 ---@param min? Operand
 ---@param max? Operand
@@ -117,6 +129,48 @@ function Tensor:where(x, y) end
 ---@return Tensor
 ---@nodiscard
 function Tensor:lerp(end_, weight) end
+
+---the angle of the point (other, x)
+---@param other Operand
+---@return Tensor
+---@nodiscard
+function Tensor:atan2(other) end
+
+---sqrt(x^2 + other^2)
+---@param other Operand
+---@return Tensor
+---@nodiscard
+function Tensor:hypot(other) end
+
+---x with other's sign
+---@param other Operand
+---@return Tensor
+---@nodiscard
+function Tensor:copysign(other) end
+
+---0 below 0, 1 above, values at 0
+---@param values Operand
+---@return Tensor
+---@nodiscard
+function Tensor:heaviside(values) end
+
+---x * log(other), 0 where x is 0
+---@param other Operand
+---@return Tensor
+---@nodiscard
+function Tensor:xlogy(other) end
+
+---log(exp(x) + exp(other))
+---@param other Operand
+---@return Tensor
+---@nodiscard
+function Tensor:logaddexp(other) end
+
+---x * 2 ^ other
+---@param other Operand
+---@return Tensor
+---@nodiscard
+function Tensor:ldexp(other) end
 
 ---x + value * a * b
 ---@param a Tensor

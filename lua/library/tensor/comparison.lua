@@ -78,6 +78,28 @@ function Tensor:isinf() end
 ---@nodiscard
 function Tensor:isfinite() end
 
+---x is negative, or -0
+---@return Tensor
+---@nodiscard
+function Tensor:signbit() end
+
+---|x - other| <= atol + rtol |other|
+---@param other Tensor
+---@param rtol? number default 1e-05
+---@param atol? number default 1e-08
+---@return Tensor
+---@overload fun(self: Tensor, named: {other: Tensor, rtol?: number, atol?: number}): Tensor
+---@overload fun(self: Tensor, other: Tensor, named: {rtol?: number, atol?: number}): Tensor
+---@overload fun(self: Tensor, other: Tensor, rtol?: number, named: {atol?: number}): Tensor
+---@nodiscard
+function Tensor:isclose(other, rtol, atol) end
+
+---x is one of the test elements
+---@param test_elements Tensor
+---@return Tensor
+---@nodiscard
+function Tensor:isin(test_elements) end
+
 ---true or false: same shape, same values
 ---@param other Tensor
 ---@return boolean same

@@ -111,6 +111,16 @@ function Tensor:cos() end
 ---@nodiscard
 function Tensor:tan() end
 
+---inverse sine
+---@return Tensor
+---@nodiscard
+function Tensor:asin() end
+
+---inverse cosine
+---@return Tensor
+---@nodiscard
+function Tensor:acos() end
+
 ---inverse tangent
 ---@return Tensor
 ---@nodiscard
@@ -131,15 +141,75 @@ function Tensor:cosh() end
 ---@nodiscard
 function Tensor:tanh() end
 
+---inverse hyperbolic sine
+---@return Tensor
+---@nodiscard
+function Tensor:asinh() end
+
+---inverse hyperbolic cosine
+---@return Tensor
+---@nodiscard
+function Tensor:acosh() end
+
+---inverse hyperbolic tangent
+---@return Tensor
+---@nodiscard
+function Tensor:atanh() end
+
+---sin(pi x) / (pi x), 1 at 0
+---@return Tensor
+---@nodiscard
+function Tensor:sinc() end
+
 ---1 / (1 + exp(-x))
 ---@return Tensor
 ---@nodiscard
 function Tensor:sigmoid() end
 
+---log(sigmoid(x))
+---@return Tensor
+---@nodiscard
+function Tensor:logsigmoid() end
+
+---log(x / (1 - x)); x is first limited to [eps, 1 - eps]
+---@param eps? number
+---@return Tensor
+---@overload fun(self: Tensor, named: {eps?: number}): Tensor
+---@nodiscard
+function Tensor:logit(eps) end
+
 ---x where positive, else 0
 ---@return Tensor
 ---@nodiscard
 function Tensor:relu() end
+
+---x where positive, else negative_slope * x
+---@param negative_slope? number default 0.01
+---@return Tensor
+---@overload fun(self: Tensor, named: {negative_slope?: number}): Tensor
+---@nodiscard
+function Tensor:leaky_relu(negative_slope) end
+
+---x where positive, else alpha * (exp(x) - 1)
+---@param alpha? number default 1
+---@return Tensor
+---@overload fun(self: Tensor, named: {alpha?: number}): Tensor
+---@nodiscard
+function Tensor:elu(alpha) end
+
+---x where |x| > lambd, else 0
+---@param lambd? number default 0.5
+---@return Tensor
+---@overload fun(self: Tensor, named: {lambd?: number}): Tensor
+---@nodiscard
+function Tensor:hardshrink(lambd) end
+
+---x moved towards 0 by lambd, 0 where it would pass it
+---@param lambd? number default 0.5
+---@return Tensor
+---@overload fun(self: Tensor, named: {lambd?: number}): Tensor
+---@nodiscard
+function Tensor:softshrink(lambd) end
 
 ---x * sigmoid(x)
 ---@return Tensor
@@ -167,10 +237,21 @@ function Tensor:softplus(beta, threshold) end
 ---@nodiscard
 function Tensor:erf() end
 
----its inverse
+---1 - erf(x)
+---@return Tensor
+---@nodiscard
+function Tensor:erfc() end
+
+---the inverse of erf
 ---@return Tensor
 ---@nodiscard
 function Tensor:erfinv() end
+
+---mantissa (0.5 to 1, with x's sign) and exponent of 2: x = mantissa * 2 ^ exponent
+---@return Tensor mantissa
+---@return Tensor exponent
+---@nodiscard
+function Tensor:frexp() end
 
 ---numbers in place of NaN and infinities
 ---@param nan? number default 0

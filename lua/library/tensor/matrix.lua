@@ -34,6 +34,33 @@ function Tensor:mv(vec) end
 ---@nodiscard
 function Tensor:dot(other) end
 
+---beta * x + alpha * (mat1 times mat2)
+---@param mat1 Tensor
+---@param mat2 Tensor
+---@param beta? number default 1
+---@param alpha? number default 1
+---@return Tensor
+---@overload fun(self: Tensor, named: {mat1: Tensor, mat2: Tensor, beta?: number, alpha?: number}): Tensor
+---@overload fun(self: Tensor, mat1: Tensor, named: {mat2: Tensor, beta?: number, alpha?: number}): Tensor
+---@overload fun(self: Tensor, mat1: Tensor, mat2: Tensor, named: {beta?: number, alpha?: number}): Tensor
+---@overload fun(self: Tensor, mat1: Tensor, mat2: Tensor, beta?: number, named: {alpha?: number}): Tensor
+---@nodiscard
+function Tensor:addmm(mat1, mat2, beta, alpha) end
+
+---the p-norm distance of each row (a point) of x from each row of other
+---@param other Tensor
+---@param p? number default 2
+---@return Tensor
+---@overload fun(self: Tensor, named: {other: Tensor, p?: number}): Tensor
+---@overload fun(self: Tensor, other: Tensor, named: {p?: number}): Tensor
+---@nodiscard
+function Tensor:cdist(other, p) end
+
+---the sum of a matrix's diagonal
+---@return Tensor
+---@nodiscard
+function Tensor:trace() end
+
 ---all products of two vectors
 ---@param other Tensor
 ---@return Tensor

@@ -78,6 +78,13 @@ function Tensor:transpose(dim0, dim1) end
 ---@nodiscard
 function Tensor:t() end
 
+---dimensions moved, the others in their order
+---@param source Dims
+---@param destination Dims
+---@return Tensor
+---@nodiscard
+function Tensor:movedim(source, destination) end
+
 ---a dimension of size 1 put in at dim
 ---@param dim integer
 ---@return Tensor
@@ -147,6 +154,13 @@ function Tensor:chunk(chunks, dim) end
 ---@nodiscard
 function Tensor:split(split_size, dim) end
 
+---the slices along dim, as several results
+---@param dim? integer default 0
+---@return Tensor ... slices
+---@overload fun(self: Tensor, named: {dim?: integer}): Tensor ...
+---@nodiscard
+function Tensor:unbind(dim) end
+
 ---reversed along dims
 ---@param ... Dims dims
 ---@return Tensor
@@ -199,3 +213,14 @@ function Tensor:triu(diagonal) end
 ---@overload fun(self: Tensor, named: {diagonal?: integer}): Tensor
 ---@nodiscard
 function Tensor:diag(diagonal) end
+
+---the diagonals of matrices, as a new last dimension
+---@param offset? integer default 0
+---@param dim1? integer default 0
+---@param dim2? integer default 1
+---@return Tensor
+---@overload fun(self: Tensor, named: {offset?: integer, dim1?: integer, dim2?: integer}): Tensor
+---@overload fun(self: Tensor, offset?: integer, named: {dim1?: integer, dim2?: integer}): Tensor
+---@overload fun(self: Tensor, offset?: integer, dim1?: integer, named: {dim2?: integer}): Tensor
+---@nodiscard
+function Tensor:diagonal(offset, dim1, dim2) end

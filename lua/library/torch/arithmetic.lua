@@ -95,6 +95,20 @@ function torch.maximum(x, other) end
 ---@nodiscard
 function torch.minimum(x, other) end
 
+---the larger of two, or the one that is a number
+---@param x Operand
+---@param other Operand
+---@return Tensor
+---@nodiscard
+function torch.fmax(x, other) end
+
+---the smaller of two, or the one that is a number
+---@param x Operand
+---@param other Operand
+---@return Tensor
+---@nodiscard
+function torch.fmin(x, other) end
+
 ---x limited to [min, max]; bounds may be tensors
 ---@param x Tensor
 ---@param min? Operand
@@ -135,6 +149,55 @@ function torch.where(condition, x, y) end
 ---@return Tensor
 ---@nodiscard
 function torch.lerp(x, end_, weight) end
+
+---the angle of the point (other, x)
+---@param x Operand
+---@param other Operand
+---@return Tensor
+---@nodiscard
+function torch.atan2(x, other) end
+
+---sqrt(x^2 + other^2)
+---@param x Tensor
+---@param other Operand
+---@return Tensor
+---@nodiscard
+function torch.hypot(x, other) end
+
+---x with other's sign
+---@param x Operand
+---@param other Operand
+---@return Tensor
+---@nodiscard
+function torch.copysign(x, other) end
+
+---0 below 0, 1 above, values at 0
+---@param x Tensor
+---@param values Operand
+---@return Tensor
+---@nodiscard
+function torch.heaviside(x, values) end
+
+---x * log(other), 0 where x is 0
+---@param x Operand
+---@param other Operand
+---@return Tensor
+---@nodiscard
+function torch.xlogy(x, other) end
+
+---log(exp(x) + exp(other))
+---@param x Tensor
+---@param other Operand
+---@return Tensor
+---@nodiscard
+function torch.logaddexp(x, other) end
+
+---x * 2 ^ other
+---@param x Tensor
+---@param other Operand
+---@return Tensor
+---@nodiscard
+function torch.ldexp(x, other) end
 
 ---x + value * a * b
 ---@param x Tensor

@@ -88,6 +88,32 @@ function torch.isinf(x) end
 ---@nodiscard
 function torch.isfinite(x) end
 
+---x is negative, or -0
+---@param x Tensor
+---@return Tensor
+---@nodiscard
+function torch.signbit(x) end
+
+---|x - other| <= atol + rtol |other|
+---@param x Tensor
+---@param other Tensor
+---@param rtol? number default 1e-05
+---@param atol? number default 1e-08
+---@return Tensor
+---@overload fun(named: {x: Tensor, other: Tensor, rtol?: number, atol?: number}): Tensor
+---@overload fun(x: Tensor, named: {other: Tensor, rtol?: number, atol?: number}): Tensor
+---@overload fun(x: Tensor, other: Tensor, named: {rtol?: number, atol?: number}): Tensor
+---@overload fun(x: Tensor, other: Tensor, rtol?: number, named: {atol?: number}): Tensor
+---@nodiscard
+function torch.isclose(x, other, rtol, atol) end
+
+---x is one of the test elements
+---@param x Tensor
+---@param test_elements Tensor
+---@return Tensor
+---@nodiscard
+function torch.isin(x, test_elements) end
+
 ---true or false: same shape, same values
 ---@param x Tensor
 ---@param other Tensor

@@ -45,6 +45,54 @@ function torch.gather(x, dim, index) end
 ---@nodiscard
 function torch.take_along_dim(x, indices, dim) end
 
+---elements by their place in x flattened
+---@param x Tensor
+---@param index Tensor
+---@return Tensor
+---@nodiscard
+function torch.take(x, index) end
+
+---value where the mask holds (is not 0), else x
+---@param x Tensor
+---@param mask Tensor
+---@param value Operand
+---@return Tensor
+---@nodiscard
+function torch.masked_fill(x, mask, value) end
+
+---x with src put at a tensor of places along dim: the inverse of gather
+---@param x Tensor
+---@param dim integer
+---@param index Tensor
+---@param src Operand
+---@return Tensor
+---@nodiscard
+function torch.scatter(x, dim, index, src) end
+
+---x with src added at a tensor of places along dim
+---@param x Tensor
+---@param dim integer
+---@param index Tensor
+---@param src Tensor
+---@return Tensor
+---@nodiscard
+function torch.scatter_add(x, dim, index, src) end
+
+---x with slices of alpha * source added at a 1-d tensor of places along dim
+---@param x Tensor
+---@param dim integer
+---@param index Tensor
+---@param source Tensor
+---@param alpha? number default 1
+---@return Tensor
+---@overload fun(named: {x: Tensor, dim: integer, index: Tensor, source: Tensor, alpha?: number}): Tensor
+---@overload fun(x: Tensor, named: {dim: integer, index: Tensor, source: Tensor, alpha?: number}): Tensor
+---@overload fun(x: Tensor, dim: integer, named: {index: Tensor, source: Tensor, alpha?: number}): Tensor
+---@overload fun(x: Tensor, dim: integer, index: Tensor, named: {source: Tensor, alpha?: number}): Tensor
+---@overload fun(x: Tensor, dim: integer, index: Tensor, source: Tensor, named: {alpha?: number}): Tensor
+---@nodiscard
+function torch.index_add(x, dim, index, source, alpha) end
+
 ---where values would go in a sorted tensor
 ---@param sorted_sequence Tensor
 ---@param values Operand
@@ -55,6 +103,17 @@ function torch.take_along_dim(x, indices, dim) end
 ---@overload fun(sorted_sequence: Tensor, values: Operand, named: {right?: boolean}): Tensor
 ---@nodiscard
 function torch.searchsorted(sorted_sequence, values, right) end
+
+---which of the intervals between sorted boundaries holds x
+---@param x Operand
+---@param boundaries Tensor
+---@param right? boolean default false
+---@return Tensor places
+---@overload fun(named: {x: Operand, boundaries: Tensor, right?: boolean}): Tensor
+---@overload fun(x: Operand, named: {boundaries: Tensor, right?: boolean}): Tensor
+---@overload fun(x: Operand, boundaries: Tensor, named: {right?: boolean}): Tensor
+---@nodiscard
+function torch.bucketize(x, boundaries, right) end
 
 ---a new last dimension, 1 at place x and 0 elsewhere, float32
 ---@param x Tensor

@@ -130,6 +130,18 @@ function torch.cos(x) end
 ---@nodiscard
 function torch.tan(x) end
 
+---inverse sine
+---@param x Tensor
+---@return Tensor
+---@nodiscard
+function torch.asin(x) end
+
+---inverse cosine
+---@param x Tensor
+---@return Tensor
+---@nodiscard
+function torch.acos(x) end
+
 ---inverse tangent
 ---@param x Tensor
 ---@return Tensor
@@ -154,17 +166,92 @@ function torch.cosh(x) end
 ---@nodiscard
 function torch.tanh(x) end
 
+---inverse hyperbolic sine
+---@param x Tensor
+---@return Tensor
+---@nodiscard
+function torch.asinh(x) end
+
+---inverse hyperbolic cosine
+---@param x Tensor
+---@return Tensor
+---@nodiscard
+function torch.acosh(x) end
+
+---inverse hyperbolic tangent
+---@param x Tensor
+---@return Tensor
+---@nodiscard
+function torch.atanh(x) end
+
+---sin(pi x) / (pi x), 1 at 0
+---@param x Tensor
+---@return Tensor
+---@nodiscard
+function torch.sinc(x) end
+
 ---1 / (1 + exp(-x))
 ---@param x Tensor
 ---@return Tensor
 ---@nodiscard
 function torch.sigmoid(x) end
 
+---log(sigmoid(x))
+---@param x Tensor
+---@return Tensor
+---@nodiscard
+function torch.logsigmoid(x) end
+
+---log(x / (1 - x)); x is first limited to [eps, 1 - eps]
+---@param x Tensor
+---@param eps? number
+---@return Tensor
+---@overload fun(named: {x: Tensor, eps?: number}): Tensor
+---@overload fun(x: Tensor, named: {eps?: number}): Tensor
+---@nodiscard
+function torch.logit(x, eps) end
+
 ---x where positive, else 0
 ---@param x Tensor
 ---@return Tensor
 ---@nodiscard
 function torch.relu(x) end
+
+---x where positive, else negative_slope * x
+---@param x Tensor
+---@param negative_slope? number default 0.01
+---@return Tensor
+---@overload fun(named: {x: Tensor, negative_slope?: number}): Tensor
+---@overload fun(x: Tensor, named: {negative_slope?: number}): Tensor
+---@nodiscard
+function torch.leaky_relu(x, negative_slope) end
+
+---x where positive, else alpha * (exp(x) - 1)
+---@param x Tensor
+---@param alpha? number default 1
+---@return Tensor
+---@overload fun(named: {x: Tensor, alpha?: number}): Tensor
+---@overload fun(x: Tensor, named: {alpha?: number}): Tensor
+---@nodiscard
+function torch.elu(x, alpha) end
+
+---x where |x| > lambd, else 0
+---@param x Tensor
+---@param lambd? number default 0.5
+---@return Tensor
+---@overload fun(named: {x: Tensor, lambd?: number}): Tensor
+---@overload fun(x: Tensor, named: {lambd?: number}): Tensor
+---@nodiscard
+function torch.hardshrink(x, lambd) end
+
+---x moved towards 0 by lambd, 0 where it would pass it
+---@param x Tensor
+---@param lambd? number default 0.5
+---@return Tensor
+---@overload fun(named: {x: Tensor, lambd?: number}): Tensor
+---@overload fun(x: Tensor, named: {lambd?: number}): Tensor
+---@nodiscard
+function torch.softshrink(x, lambd) end
 
 ---x * sigmoid(x)
 ---@param x Tensor
@@ -198,11 +285,24 @@ function torch.softplus(x, beta, threshold) end
 ---@nodiscard
 function torch.erf(x) end
 
----its inverse
+---1 - erf(x)
+---@param x Tensor
+---@return Tensor
+---@nodiscard
+function torch.erfc(x) end
+
+---the inverse of erf
 ---@param x Tensor
 ---@return Tensor
 ---@nodiscard
 function torch.erfinv(x) end
+
+---mantissa (0.5 to 1, with x's sign) and exponent of 2: x = mantissa * 2 ^ exponent
+---@param x Tensor
+---@return Tensor mantissa
+---@return Tensor exponent
+---@nodiscard
+function torch.frexp(x) end
 
 ---numbers in place of NaN and infinities
 ---@param x Tensor

@@ -89,6 +89,14 @@ function torch.transpose(x, dim0, dim1) end
 ---@nodiscard
 function torch.t(x) end
 
+---dimensions moved, the others in their order
+---@param x Tensor
+---@param source Dims
+---@param destination Dims
+---@return Tensor
+---@nodiscard
+function torch.movedim(x, source, destination) end
+
 ---a dimension of size 1 put in at dim
 ---@param x Tensor
 ---@param dim integer
@@ -190,6 +198,15 @@ function torch.chunk(x, chunks, dim) end
 ---@nodiscard
 function torch.split(x, split_size, dim) end
 
+---the slices along dim, as several results
+---@param x Tensor
+---@param dim? integer default 0
+---@return Tensor ... slices
+---@overload fun(named: {x: Tensor, dim?: integer}): Tensor ...
+---@overload fun(x: Tensor, named: {dim?: integer}): Tensor ...
+---@nodiscard
+function torch.unbind(x, dim) end
+
 ---reversed along dims
 ---@param x Tensor
 ---@param ... Dims dims
@@ -254,3 +271,16 @@ function torch.triu(x, diagonal) end
 ---@overload fun(x: Tensor, named: {diagonal?: integer}): Tensor
 ---@nodiscard
 function torch.diag(x, diagonal) end
+
+---the diagonals of matrices, as a new last dimension
+---@param x Tensor
+---@param offset? integer default 0
+---@param dim1? integer default 0
+---@param dim2? integer default 1
+---@return Tensor
+---@overload fun(named: {x: Tensor, offset?: integer, dim1?: integer, dim2?: integer}): Tensor
+---@overload fun(x: Tensor, named: {offset?: integer, dim1?: integer, dim2?: integer}): Tensor
+---@overload fun(x: Tensor, offset?: integer, named: {dim1?: integer, dim2?: integer}): Tensor
+---@overload fun(x: Tensor, offset?: integer, dim1?: integer, named: {dim2?: integer}): Tensor
+---@nodiscard
+function torch.diagonal(x, offset, dim1, dim2) end

@@ -1,0 +1,172 @@
+// Picking elements, and matrix products.
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "lua/tensor/operation.h"
+
+namespace bitloop::lua {
+
+namespace {
+
+at::Tensor indices(Call& c, int i) {
+  const at::Tensor& value = c.tensor(i);
+  return value.scalar_type() == at::kLong ? value : value.to(at::kLong);
+}
+
+int gather(Call& c) {
+  c.reserve(c.tensor(2).sizes());
+  return c.push(at::gather(c.tensor(0), c.integer(1), indices(c, 2)));
+}
+int take_along_dim(Call& c) {
+  return c.push(at::take_along_dim(c.tensor(0), indices(c, 1), c.optional_integer(2)));
+}
+int index_select(Call& c) {
+  const at::Tensor& x = c.tensor(0);
+  const int64_t dim = c.integer(1);
+  const double rows = x.dim() ? static_cast<double>(std::max<int64_t>(1, x.size(dim))) : 1;
+  c.reserve(x.sizes(), static_cast<double>(c.tensor(2).numel()) / rows);
+  return c.push(at::index_select(x, dim, indices(c, 2)));
+}
+
+// Where values (a tensor or a number) go among sorted numbers.
+int search(Call& c, int values, int sorted) {
+  const at::Tensor among = c.floats(sorted).contiguous();
+  const at::Tensor wanted = c.is_number(values)
+                                ? at::scalar_tensor(c.number(values), among.options())
+                                : c.floats(values).contiguous();
+  return c.push(at::searchsorted(among, wanted, false, c.boolean(2)));
+}
+int searchsorted(Call& c) { return search(c, 1, 0); }
+int bucketize(Call& c) {
+  if (c.tensor(1).dim() != 1) c.fail("boundaries must have one dimension");
+  return search(c, 0, 1);
+}
+
+int masked_fill(Call& c) {
+  const at::Tensor mask = c.tensor(1).to(at::kBool);
+  if (!c.is_tensor(2)) return c.push(at::masked_fill(c.numeric(0), mask, c.scalar(2)));
+  if (c.tensor(2).dim() != 0) c.fail("value must be one number; torch.where takes a tensor");
+  return c.push(at::masked_fill(c.numeric(0), mask, c.numeric(2)));
+}
+
+int scatter(Call& c) {
+  const at::Tensor x = c.numeric(0);
+  if (!c.is_tensor(3)) return c.push(at::scatter(x, c.integer(1), indices(c, 2), c.scalar(3)));
+  return c.push(at::scatter(x, c.integer(1), indices(c, 2), c.numeric(3).to(x.scalar_type())));
+}
+int scatter_add(Call& c) {
+  const at::Tensor x = c.numeric(0);
+  return c.push(at::scatter_add(x, c.integer(1), indices(c, 2), c.numeric(3).to(x.scalar_type())));
+}
+int index_add(Call& c) {
+  const at::Tensor x = c.numeric(0);
+  const at::Tensor source = c.numeric(3).to(x.scalar_type());
+  return c.push(at::index_add(x, c.integer(1), indices(c, 2), source, c.scalar(4)));
+}
+int one_hot(Call& c) {
+  const int64_t classes = c.integer(1);
+  if (classes < 1) c.fail("num_classes must be at least 1");
+  c.reserve(c.tensor(0).sizes(), 3 * static_cast<double>(classes));
+  return c.push(at::one_hot(indices(c, 0), classes).to(at::kFloat));
+}
+
+int matmul(Call& c) {
+  const at::Tensor a = c.floats(0), b = c.floats(1);
+  if (a.dim() > 1 && b.dim() > 1) {
+    // Batch dimensions broadcast; the result is at most this large.
+    const double batch_a =
+        static_cast<double>(a.numel()) / std::max<int64_t>(1, a.size(-1) * a.size(-2));
+    const double batch_b =
+        static_cast<double>(b.numel()) / std::max<int64_t>(1, b.size(-1) * b.size(-2));
+    c.reserve({a.size(-2), b.size(-1)}, batch_a * batch_b);
+  }
+  return c.push(at::matmul(a, b));
+}
+int mm(Call& c) {
+  const at::Tensor a = c.floats(0), b = c.floats(1);
+  if (a.dim() == 2 && b.dim() == 2) c.reserve({a.size(0), b.size(1)});
+  return c.push(at::mm(a, b));
+}
+int bmm(Call& c) {
+  const at::Tensor a = c.floats(0), b = c.floats(1);
+  if (a.dim() == 3 && b.dim() == 3) c.reserve({a.size(0), a.size(1), b.size(2)});
+  return c.push(at::bmm(a, b));
+}
+int addmm(Call& c) {
+  const at::Tensor a = c.floats(1), b = c.floats(2);
+  if (a.dim() == 2 && b.dim() == 2) c.reserve({a.size(0), b.size(1)});
+  return c.push(at::addmm(c.floats(0), a, b, c.scalar(3), c.scalar(4)));
+}
+int cdist(Call& c) {
+  const at::Tensor a = c.floats(0), b = c.floats(1);
+  if (a.dim() < 2 || b.dim() < 2) c.fail("needs two lists of points, (…, P, M) and (…, R, M)");
+  if (!(c.number(2) >= 0)) c.fail(fmt::format("p can't be negative, got {}", c.number(2)));
+  const double batch =
+      static_cast<double>(a.numel()) / std::max<int64_t>(1, a.size(-1) * a.size(-2));
+  c.reserve({a.size(-2), b.size(-2)}, std::max(1.0, batch));
+  return c.push(at::cdist(a, b, c.number(2)));
+}
+// LibTorch's own has a wrong gradient for a matrix with more rows than columns.
+int trace(Call& c) {
+  const at::Tensor x = c.numeric(0);
+  if (x.dim() != 2) c.fail(fmt::format("expected a matrix, got {} dimensions", x.dim()));
+  return c.push(at::sum(at::diagonal(x)));
+}
+int outer(Call& c) {
+  const at::Tensor a = c.floats(0), b = c.floats(1);
+  c.reserve({a.numel(), b.numel()});
+  return c.push(at::outer(a, b));
+}
+
+constexpr Operation kIndexing[] = {
+    {"select(x, dim: integer, index: integer)",
+     "one slice, its dimension dropped; x[i] is x:select(0, i)",
+     [](Call& c) { return c.push(at::select(c.tensor(0), c.integer(1), c.integer(2))); }},
+    {"narrow(x, dim: integer, start: integer, length: integer)",
+     "the slices start … start + length - 1",
+     [](Call& c) {
+       return c.push(at::narrow(c.tensor(0), c.integer(1), c.integer(2), c.integer(3)));
+     }},
+    {"index_select(x, dim: integer, index)", "slices by a 1-d tensor of places", index_select},
+    {"gather(x, dim: integer, index)", "elements by a tensor of places along dim", gather},
+    {"take_along_dim(x, indices, dim: integer=nil)", "like gather, broadcasting", take_along_dim},
+    {"take(x, index)", "elements by their place in x flattened",
+     [](Call& c) { return c.push(at::take(c.tensor(0), indices(c, 1))); }},
+    {"masked_fill(x, mask, value: Operand)", "value where the mask holds (is not 0), else x",
+     masked_fill},
+    {"scatter(x, dim: integer, index, src: Operand)",
+     "x with src put at a tensor of places along dim: the inverse of gather", scatter},
+    {"scatter_add(x, dim: integer, index, src)", "x with src added at a tensor of places along dim",
+     scatter_add},
+    {"index_add(x, dim: integer, index, source, alpha: number=1)",
+     "x with slices of alpha * source added at a 1-d tensor of places along dim", index_add},
+    {"searchsorted(sorted_sequence, values: Operand, right=false) -> places",
+     "where values would go in a sorted tensor", searchsorted},
+    {"bucketize(x: Operand, boundaries, right=false) -> places",
+     "which of the intervals between sorted boundaries holds x", bucketize},
+    {"one_hot(x, num_classes: integer)",
+     "a new last dimension, 1 at place x and 0 elsewhere, float32", one_hot},
+};
+
+constexpr Operation kMatrix[] = {
+    {"matmul(x, other)", "matrix product, batches broadcast", matmul},
+    {"mm(x, other)", "product of two matrices", mm},
+    {"bmm(x, other)", "products of two batches of matrices", bmm},
+    {"mv(x, vec)", "matrix times vector",
+     [](Call& c) { return c.push(at::mv(c.floats(0), c.floats(1))); }},
+    {"dot(x, other)", "inner product of two vectors",
+     [](Call& c) { return c.push(at::dot(c.floats(0), c.floats(1))); }},
+    {"addmm(x, mat1, mat2, beta: number=1, alpha: number=1)",
+     "beta * x + alpha * (mat1 times mat2)", addmm},
+    {"cdist(x, other, p: number=2)",
+     "the p-norm distance of each row (a point) of x from each row of other", cdist},
+    {"trace(x)", "the sum of a matrix's diagonal", trace},
+    {"outer(x, other)", "all products of two vectors", outer},
+};
+
+}  // namespace
+
+std::span<const Operation> indexing_operations() { return kIndexing; }
+std::span<const Operation> matrix_operations() { return kMatrix; }
+
+}  // namespace bitloop::lua

@@ -1,6 +1,7 @@
 // Runs the tables of oracle.h.
 #include "tests/lua/oracle.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -141,7 +142,13 @@ struct Table {
   const char* name;
   std::vector<Case> (*cases)();
 };
-class OracleTest : public ::testing::TestWithParam<Table> {};
+class OracleTest : public ::testing::TestWithParam<Table> {
+ protected:
+  // Threads that wait for one another at such small tensors take longer than the work.
+  void SetUp() override { at::set_num_threads(1); }
+  void TearDown() override { at::set_num_threads(threads_); }
+  const int threads_ = at::get_num_threads();
+};
 
 std::unique_ptr<Quantizer> load_case(const Case& c) {
   auto loaded = load(source(c));

@@ -44,7 +44,8 @@ Result<std::vector<std::filesystem::path>> chosen_files(const BaselineOptions& o
   return files;
 }
 
-// What was measured under another preset must not take the place of the preset's own table.
+// What was measured under another preset, or of a few files, must not take the place of the
+// preset's own table.
 Result<std::filesystem::path> output_folder(const BaselineOptions& options) {
   if (!options.output.empty()) return std::filesystem::path(options.output);
   if (options.overrides.any() && !options.dry_run)
@@ -53,11 +54,22 @@ Result<std::filesystem::path> output_folder(const BaselineOptions& options) {
                 "folder for its table with --output.");
   const std::filesystem::path checked_in = std::filesystem::path("results") / "baselines";
   std::error_code ignored;
-  return std::filesystem::is_directory(checked_in, ignored) ? checked_in
-                                                            : std::filesystem::path(".");
+  const bool whole = options.files.empty() && std::filesystem::is_directory(checked_in, ignored);
+  return whole ? checked_in : std::filesystem::path(".");
 }
 
-void print_plan(const baselines::Plan& plan) {
+void print_plan(const baselines::Plan& plan, bool json) {
+  if (json) {
+    nlohmann::ordered_json runs = nlohmann::ordered_json::array();
+    for (const baselines::PlannedRun& run : plan.runs)
+      runs.push_back({{"name", plan.candidates[run.candidate].name},
+                      {"seed", run.seed},
+                      {"status", run.done       ? nlohmann::ordered_json(run.done->status)
+                                 : run.test > 0 ? nlohmann::ordered_json("running")
+                                                : nlohmann::ordered_json()}});
+    fmt::print("{}\n", nlohmann::ordered_json{{"left", plan.left()}, {"runs", runs}}.dump(1));
+    return;
+  }
   for (const baselines::PlannedRun& run : plan.runs)
     fmt::print("{}\n", run.done
                            ? ended_text(plan, run)
@@ -106,7 +118,7 @@ int perform(const BaselineOptions& options) {
   if (options.workspace.empty()) training.workspace = default_workspace() / "baseline-runs";
   if (const auto taken = take_earlier_runs(*plan, training); !taken) return report(taken.error());
   if (options.dry_run) {
-    print_plan(*plan);
+    print_plan(*plan, options.json);
     return kDone;
   }
   if (!options.report && plan->left() > 0)
@@ -138,14 +150,15 @@ void add_baseline(CLI::App& app, int& exit_code) {
                       "workspace, so that a server there is not disturbed)");
   command->add_option("--output", options->output,
                       "folder for PRESET.tsv and PRESET.svg (default: ./results/baselines where "
-                      "that exists, else the current folder)");
+                      "that exists and no FILE is named, else the current folder)");
   add_overrides(*command, options->overrides);
   command->add_flag("--dry-run", options->dry_run, "say what is done and what is left, and stop");
   command->add_flag("--report", options->report,
                     "train nothing: table and plot of the runs that there are");
   command->add_flag(
       "--json", options->json,
-      "one JSON document: {task, steps, seeds, noise_floor, baselines: [...], table, plot}");
+      "one JSON document: {task, steps, seeds, noise_floor, baselines: [...], table, plot}; "
+      "of --dry-run {left, runs: [...]}");
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
   command->callback([options, &exit_code] { exit_code = end_by_signal(perform(*options)); });
 }

@@ -91,6 +91,9 @@ def test_done_runs_are_not_repeated_and_more_seeds_go_on(bitloop, zoo, tmp_path)
     assert once.returncode == 0, once.stderr
     plan = bitloop("baseline", *files, "--seeds", 2, "--output", "out", "--dry-run")
     assert plan.stdout.endswith("10 runs, 5 of them to do.\n") and "bad  seed 42  diverged" in plan.stdout
+    plan = json.loads(bitloop("baseline", *files, "--seeds", 2, "--output", "out", "--dry-run", "--json").stdout)
+    assert plan["left"] == 5 and {"name": "bad", "seed": 42, "status": "diverged"} in plan["runs"]
+    assert {"name": "bad", "seed": 43, "status": None} in plan["runs"]
     again = bitloop("baseline", *files, "--seeds", 2, "--output", "out", "--json")
     document = json.loads(again.stdout)
     assert again.stderr.startswith("5 of 10 runs were done before.\n")
@@ -137,7 +140,12 @@ def test_runs_side_by_side(bitloop, zoo, tmp_path):
 def test_in_a_checkout_the_table_goes_to_results_baselines(bitloop, zoo, tmp_path):
     (tmp_path / "results" / "baselines").mkdir(parents=True)
     assert bitloop("baseline", *zoo(a="FAKE_LOSS=1"), "--seeds", 1).returncode == 0
+    assert list(read_table(tmp_path / "quick.tsv")) == ["a"]  # a few files are no table of the preset
+    assert list((tmp_path / "results" / "baselines").iterdir()) == []
+    assert bitloop("baseline", "--seeds", 1).returncode == 0
     assert sorted(path.name for path in (tmp_path / "results" / "baselines").iterdir()) == ["quick.svg", "quick.tsv"]
+    assert set(read_table(tmp_path / "results" / "baselines" / "quick.tsv")) == {
+        path.stem for path in (ROOT / "quantizers").glob("*.lua")}
 
 
 def test_without_gnuplot_the_table_is_written(bitloop, zoo, tmp_path):

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <numbers>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct Piece {
   int64_t first, count;
 };
 
+// `wanted` batches of B windows (0: all windows, the last piece perhaps smaller).
 std::vector<Piece> pieces_of(int64_t windows, int64_t B, int64_t wanted) {
   const int64_t full = windows / B, count = wanted > 0 ? std::min(wanted, full) : full;
   std::vector<Piece> pieces;
@@ -38,12 +40,25 @@ ScoreGuard make_guard(const EvalOptions& options, const std::string& digest, int
 
 }  // namespace
 
+void warm_evaluation(Gpt2& model, const TokenStream& validation, int64_t batch) {
+  at::NoGradGuard no_grad;
+  const ForwardContext context;
+  (void)model.quantize_weights(context);
+  const int64_t T = model.config().context, windows = validation_windows(validation, T);
+  (void)model.forward(validation_batch(validation, 0, 1, T).inputs_BT, context);
+  std::set<int64_t> counts;
+  for (const Piece& piece : pieces_of(windows, std::min(batch, windows), 0))
+    counts.insert(piece.count);
+  for (const int64_t count : counts)
+    for (BitLinear* layer : model.bitlinears()) warm_integer_forward(*layer, count * T);
+}
+
 Result<EvalScore> evaluate(Gpt2& model, const TokenStream& validation, const EvalOptions& options,
                            ForwardContext context) {
   at::NoGradGuard no_grad;
   context.training = false;
   context.lambda = 1.0;
-  context.products = Products::kExact;
+  context.products = Products::kFloat32;
   const int64_t T = model.config().context, windows = validation_windows(validation, T);
   const std::vector<Piece> pieces =
       pieces_of(windows, std::min(options.batch, windows), options.batches);

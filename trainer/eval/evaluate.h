@@ -1,4 +1,5 @@
-// The score: mean cross-entropy on validation text, in float32 on exact products, at lambda 1.
+// The score: mean cross-entropy on validation text at lambda 1, in float32; products of codes are
+// summed as integers, exactly.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +30,9 @@ struct EvalScore {
 // training, lambda and products are set here. Errors are those of the candidate's functions.
 Result<EvalScore> evaluate(Gpt2& model, const TokenStream& validation, const EvalOptions& options,
                            ForwardContext context);
+
+// Meets the shapes of an evaluation with this batch, before system calls are narrowed.
+void warm_evaluation(Gpt2& model, const TokenStream& validation, int64_t batch);
 
 // Bits a UTF-8 byte, for data whose tokens are bytes.
 double bits_per_byte(double loss);

@@ -1,5 +1,7 @@
 #include "trainer/kernels/gelu.h"
 
+#include <cstring>
+
 #include "trainer/kernels/bfloat16.h"
 #include "trainer/kernels/simd.h"
 #include "trainer/kernels/team.h"
@@ -41,22 +43,38 @@ void gelu_backward(const float* dy, const float* x, float* dx, int64_t n) {
 }
 
 // With s = sigmoid(2 u) = (1 + tanh u) / 2 and u = sqrt(2/pi) (x + 0.044715 x^3): gelu = x s and
-// gelu' = s + x s (1 - s) 2 u'. One exponential for both.
+// gelu' = s + x s (1 - s) 2 u'. One exponential for both. Beyond 8 the sigmoid is 0 or 1: its
+// argument is clamped there, as integers; NaN reaches both results by way of x itself.
 BITLOOP_SIMD void gelu_with_slope(const float* x, float* y, uint16_t* slope, int64_t n) {
   constexpr float kBase2 = -2.0f * 1.44269504089f * kScale;
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    // Beyond 8 the sigmoid is 0 or 1. Clamped as integers: NaN reaches y and slope by way of v.
-    const auto bits = std::bit_cast<int32_t>(x[i]);
-    const int32_t size = bits & 0x7fffffff, most = std::bit_cast<int32_t>(8.0f);
-    const float v = x[i],
-                u = std::bit_cast<float>((size < most ? size : most) | (bits & ~0x7fffffff)),
-                square = u * u;
-    const float s = 1.0f / (1.0f + exp2_inline(kBase2 * u * (1.0f + kCubic * square)));
-    const float value = v * s;
-    y[i] = value;
-    slope[i] =
-        to_bfloat16(s + value * (1.0f - s) * (2.0f * kScale) * (1.0f + 3.0f * kCubic * square));
+  const auto most = std::bit_cast<int32_t>(8.0f);
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const int64_t count = n - i < kLanes ? n - i : kLanes;
+    Lanes v = {};
+    if (count == kLanes) {
+      v = *reinterpret_cast<const LanesInMemory*>(x + i);
+    } else {
+      std::memcpy(&v, x + i, static_cast<size_t>(count) * sizeof(float));
+    }
+    const IntLanes bits = (IntLanes)v, size = bits & 0x7fffffff;  // NOLINT: bits, not numbers
+    const IntLanes clamped = (size > most ? IntLanes{} + most : size) | (bits & ~0x7fffffff);
+    const Lanes u = (Lanes)clamped, square = u * u;  // NOLINT
+    Lanes s = kBase2 * u * (1.0f + kCubic * square);
+    exp2_lanes(s);
+    s = 1.0f / (1.0f + s);
+    const Lanes value = v * s,
+                sloped = s + value * (1.0f - s) * (2.0f * kScale) * (1.0f + 3.0f * kCubic * square);
+    WordLanes words;
+    pair_lanes(sloped, Lanes{}, words);
+    if (count == kLanes) {
+      *reinterpret_cast<LanesInMemory*>(y + i) = value;
+      store_low_halves(words, slope + i);
+    } else {
+      uint16_t halves[kLanes];
+      store_low_halves(words, halves);
+      std::memcpy(y + i, &value, static_cast<size_t>(count) * sizeof(float));
+      std::memcpy(slope + i, halves, static_cast<size_t>(count) * sizeof(uint16_t));
+    }
   }
 }
 

@@ -31,10 +31,10 @@ __attribute__((always_inline)) inline float exp_inline(float x) {
   return p * std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
 }
 
-// 2^x for x in [-126, 127], relative error below 4e-7, exact at 0; tiny below (at most 1e-20 in size)
-// and for x up to 200 huge above. The polynomial is the minimax one of degree 5 for 2^r on |r| <= 1/2. Adding
-// 1.5 * 2^23 rounds to a whole number and leaves it in the low bits, where it is also clamped: a
-// comparison of integers is one instruction, one of floats that minds NaN is not.
+// 2^x for x in [-126, 127], relative error below 4e-7, exact at 0; tiny below (at most 1e-20 in
+// size) and for x up to 200 huge above. The polynomial is the minimax one of degree 5 for 2^r on
+// |r| <= 1/2. Adding 1.5 * 2^23 rounds to a whole number and leaves it in the low bits, where it is
+// also clamped: a comparison of integers is one instruction, one of floats that minds NaN is not.
 constexpr float kRounder = 12582912.0f;
 constexpr int32_t kRounderBits = 0x4b400000;
 __attribute__((always_inline)) inline float exp2_inline(float x) {
@@ -75,6 +75,20 @@ __attribute__((always_inline)) inline void exp2_lanes(Lanes& x) {
   n = n < kRounderBits - 126 ? IntLanes{} + (kRounderBits - 126) : n;
   n = n > kRounderBits + 127 ? IntLanes{} + (kRounderBits + 127) : n;
   x = (Lanes)((WordLanes)p + ((WordLanes)n << 23));  // NOLINT
+}
+
+typedef uint16_t HalfLanes __attribute__((vector_size(32)));
+typedef uint16_t HalfLanesInMemory __attribute__((vector_size(32), aligned(2), may_alias));
+
+// bfloat16_pair (bfloat16.h) of each lane: a in the lower half.
+__attribute__((always_inline)) inline void pair_lanes(const Lanes& a, const Lanes& b,
+                                                      WordLanes& pair) {
+  const WordLanes x = (WordLanes)a, y = (WordLanes)b;  // NOLINT: bits, not numbers
+  pair = (x + 0x7fffu + ((x >> 16) & 1u)) >> 16 | ((y + 0x7fffu + ((y >> 16) & 1u)) & 0xffff0000u);
+}
+
+__attribute__((always_inline)) inline void store_low_halves(const WordLanes& words, uint16_t* out) {
+  *reinterpret_cast<HalfLanesInMemory*>(out) = __builtin_convertvector(words, HalfLanes);
 }
 
 // tanh(x) = 1 - 2 / (e^2x + 1): absolute error below 2e-7.

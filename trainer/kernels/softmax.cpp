@@ -12,20 +12,6 @@ namespace {
 
 constexpr float kUnseen = -3.0e38f;  // the score of a key that a query does not see
 
-typedef uint16_t HalfLanes __attribute__((vector_size(32)));
-typedef uint16_t HalfLanesInMemory __attribute__((vector_size(32), aligned(2), may_alias));
-
-// The upper halves of a and b, rounded, side by side: bfloat16_pair of each lane.
-__attribute__((always_inline)) inline void pair_lanes(const Lanes& a, const Lanes& b,
-                                                      WordLanes& pair) {
-  const WordLanes x = (WordLanes)a, y = (WordLanes)b;  // NOLINT: bits, not numbers
-  pair = (x + 0x7fffu + ((x >> 16) & 1u)) >> 16 | ((y + 0x7fffu + ((y >> 16) & 1u)) & 0xffff0000u);
-}
-
-__attribute__((always_inline)) inline void store_low_halves(const WordLanes& words, uint16_t* out) {
-  *reinterpret_cast<HalfLanesInMemory*>(out) = __builtin_convertvector(words, HalfLanes);
-}
-
 // Row r of a block sees keys 0 .. first + r of n = first + rows: only the last `rows` columns hide
 // any. Their mask is what this adds to scores: 0 or kUnseen.
 __attribute__((always_inline)) inline void hide(int64_t r, int64_t rows, float* last_columns) {

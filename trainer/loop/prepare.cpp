@@ -8,6 +8,7 @@
 
 #include "sandbox/lock_down.h"
 #include "trainer/audit/bits.h"
+#include "trainer/eval/evaluate.h"
 #include "trainer/model/functions.h"
 
 namespace bitloop::trainer {
@@ -34,14 +35,6 @@ void warm_training(Run& run) {
     warm_integer_products(*layer, B * T, context.products);
   for (const auto& [name, tensor] : run.model->named_parameters())
     tensor.mutable_grad() = at::Tensor();
-}
-
-void warm_evaluation(Run& run) {
-  at::NoGradGuard no_grad;
-  ForwardContext context;
-  run.model->quantize_weights(context);
-  const int64_t T = run.job.model.context;
-  (void)run.model->forward(validation_batch(run.data.validation, 0, 1, T).inputs_BT, context);
 }
 
 Status init_layers(Run& run) {
@@ -119,7 +112,7 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
   run->model =
       std::make_unique<Gpt2>(run->job.model, run->job.rules.quantize_head, run->job.train.seed);
   if (run->job.kind != "check") warm_training(*run);
-  warm_evaluation(*run);
+  warm_evaluation(*run->model, run->data.validation, run->job.train.micro_batch);
   records.stage("warm");
   BITLOOP_TRY(sandbox::lock_down(sandbox::LockDownProfile::kCpu));
   return run;

@@ -132,6 +132,11 @@ Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK,
   return Activation{std::move(operand), gate};
 }
 
+void warm_integer_forward(const BitLinear& layer, int64_t rows) {
+  const int64_t N = layer.layer.out_features, K = layer.layer.in_features;
+  at::_int_mm(at::zeros({rows, K}, at::kChar), at::zeros({N, K}, at::kChar).t());
+}
+
 void warm_integer_products(const BitLinear& layer, int64_t rows, Products products) {
   const int64_t N = layer.layer.out_features, K = layer.layer.in_features;
   const auto zeros = [](int64_t a, int64_t b) {

@@ -24,9 +24,9 @@ namespace bitloop::trainer {
 
 // How products are computed.
 enum class Products {
-  kExact,     // float32 on values, the oracle: what scores are made with
-  kFloat32,   // integer forward where codes allow it (exact up to float32 rounding of the scales),
-              // float32 backward
+  kExact,     // float32 on values: the oracle of the others
+  kFloat32,   // integer forward where codes allow it (exact sums, scales applied in float32: what
+              // scores are made with), else float32; float32 backward
   kBfloat16,  // integer forward where codes allow it, else bfloat16; bfloat16 backward, accumulated
               // in float32
 };
@@ -87,8 +87,9 @@ struct BitLinear {
 // lua::Quantizer and make_weight_operand.
 Status quantize_weight(BitLinear& layer, const ForwardContext& context);
 
-// Runs the integer forward and backward products of this layer once on `rows` rows of zeros: oneDNN
-// generates code at the first use of a shape, which the narrowed system calls forbid later.
+// Runs the integer forward product (and the backward ones) of this layer once on `rows` rows of zeros:
+// oneDNN generates code at the first use of a shape, which the narrowed system calls forbid later.
+void warm_integer_forward(const BitLinear& layer, int64_t rows);
 void warm_integer_products(const BitLinear& layer, int64_t rows, Products products);
 
 // Activations (or nothing to quantise): the operand, and the tensor that receives its gradient (x

@@ -67,8 +67,13 @@ void FusedTraining::begin_step() {
 Status FusedTraining::take(FusedLinear& linear, const RowProducer& produce,
                            const ForwardContext& context) {
   if (warm_ == Warm::kNo) return linear.take_input(produce, context);
+  // Any thread may be asked for any row: each makes one of a whole block and of the last, in turn.
   std::vector<float> row(static_cast<size_t>(linear.K()));
-  for (int64_t r = 0; r < R_; ++r) produce(r, row.data());
+  for (int64_t turn = 0; turn < threads_; ++turn)
+    kernels::run_team(threads_, [&](int64_t t) {
+      if (t != turn) return;
+      for (const int64_t r : {int64_t{0}, R_ - 1}) produce(r, row.data());
+    });
   linear.take_zeros(warm_ == Warm::kInteger);
   return {};
 }

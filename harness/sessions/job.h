@@ -27,7 +27,7 @@ struct JobRequest {
 int64_t default_seed(const tasks::Task& task, const nlohmann::json& preset);
 
 // What a run trains, as 40 hexadecimal digits: the candidate's text, the preset (but for its
-// description), the rules and the seed. Two runs of one fingerprint are repetitions.
+// description and limits), the rules and the seed. Two runs of one fingerprint are repetitions.
 std::string fingerprint(std::string_view candidate, const tasks::Task& task,
                         const nlohmann::json& preset, int64_t seed);
 

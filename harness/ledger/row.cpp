@@ -15,7 +15,7 @@ using Flags = std::vector<std::string>;
 
 constexpr Column kColumns[] = {
     {"time", "UTC", "when the test ended, ISO 8601 with milliseconds", false, &Row::time},
-    {"session", "", "the session's id; `local` for the command line", false, &Row::session},
+    {"session", "", "the session's id; `local` or `baseline` for the command line", false, &Row::session},
     {"test", "", "number of the test in its session, from 1", false, &Row::test},
     {"commit", "", "the journal's commit that was tested", false, &Row::commit},
     {"type", "", "`agent`, `baseline` or `local`", false, &Row::type},

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "harness/jobs/log_table.h"
 #include "harness/jobs/outcome.h"
 #include "harness/jobs/output_tail.h"
+#include "harness/jobs/trainer_process.h"
 #include "sandbox/jail.h"
 
 namespace bitloop::jobs {
@@ -29,9 +29,6 @@ namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
 constexpr size_t kOutputTailBytes = 64 << 10;
-constexpr uint64_t kTmpBytes = uint64_t{16} << 20;
-constexpr int kJobFd = 3;
-constexpr int kEventFd = 4;
 constexpr const char* kWeightsFile = "weights.safetensors";
 
 // What two jails of one run share.
@@ -44,48 +41,17 @@ struct Run {
 
 using RecordSink = std::function<void(const Json&)>;
 
-fs::path trainer_program() {
-  const char* hook = std::getenv("BITLOOP_TRAINER");
-  return hook && *hook ? fs::absolute(hook) : program_path("bitloop-trainer");
-}
-
-// A sealed memory file: the trainer can read the job, and nobody can change it.
-Result<UniqueFd> job_descriptor(const Json& document) {
-  UniqueFd fd(::memfd_create("job", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd.valid()) return std::unexpected(errno_error("memfd_create", errno));
-  BITLOOP_TRY(write_all(fd.get(), document.dump(-1, ' ', false, Json::error_handler_t::replace)));
-  if (::lseek(fd.get(), 0, SEEK_SET) != 0 ||
-      ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
-    return std::unexpected(errno_error("the job's memory file", errno));
-  return fd;
-}
-
 sandbox::Policy make_policy(const Run& run, milliseconds time_left, bool output_writable) {
   const Limits& limits = run.job.limits;
-  sandbox::Policy policy;
-  policy.program = trainer_program();
+  sandbox::Policy policy =
+      trainer_policy(limits.threads, limits.memory_bytes, run.job.allow_degraded);
   policy.arguments = {"--job-fd", std::to_string(kJobFd), "--event-fd", std::to_string(kEventFd)};
-  // Threads that wait spin for some ten microseconds and then sleep. With libgomp's default, which
-  // spins for longer than a step's serial parts last, a busy machine made training five to ten
-  // times slower; on a quiet one both are as fast (bench/README.md).
-  policy.environment = {"GOMP_SPINCOUNT=1000",
-                        fmt::format("OMP_NUM_THREADS={}", limits.threads),
-                        fmt::format("MKL_NUM_THREADS={}", limits.threads),
-                        "LC_ALL=C",
-                        "HOME=/",
-                        "TMPDIR=/tmp"};
   policy.read_only = run.job.data;
   policy.output = run.folder / "output";
   policy.output_writable = output_writable;
-  policy.tmp_bytes = kTmpBytes;
-  policy.memory_bytes = limits.memory_bytes;
   policy.file_bytes = limits.output_bytes;
-  policy.threads = 2 * limits.threads + 4;  // two pools, and the helpers of LibTorch
   policy.cpu_time = limits.deadline * (limits.threads + 1);
   policy.deadline = time_left;
-  policy.allow_degraded = run.job.allow_degraded;
-  if (const char* hook = std::getenv("BITLOOP_DISABLE_LAYERS"))
-    for (const std::string& layer : split(hook, ',')) policy.disable_for_test.insert(layer);
   return policy;
 }
 
@@ -95,7 +61,7 @@ Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool ou
   Json with_nonce = document;
   const std::string nonce = random_hex(16);
   with_nonce["nonce"] = nonce;
-  auto job_fd = job_descriptor(with_nonce);
+  auto job_fd = sealed_file(with_nonce.dump(-1, ' ', false, Json::error_handler_t::replace));
   auto events = make_pipe();
   auto output = make_pipe();
   for (const Error* error : {job_fd ? nullptr : &job_fd.error(), events ? nullptr : &events.error(),

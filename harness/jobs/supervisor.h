@@ -17,10 +17,6 @@ namespace bitloop::jobs {
 // another supervisor holds the lock, 3 when the folder can't be written; says so in one sentence on
 // stderr. Changes signal handling and session of the calling process: nothing else should run in
 // it, and it should have one thread.
-//
-// Test hooks: BITLOOP_TRAINER names the program to jail instead of bitloop-trainer;
-// BITLOOP_DISABLE_LAYERS, a comma list of layer names, makes these layers behave as if the kernel
-// refused them.
 int supervise(const std::filesystem::path& run_dir);
 
 }  // namespace bitloop::jobs

@@ -1,0 +1,57 @@
+#include "harness/jobs/trainer_process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+#include "harness/base/paths.h"
+#include "harness/base/text.h"
+
+namespace bitloop::jobs {
+namespace {
+
+constexpr uint64_t kTmpBytes = uint64_t{16} << 20;
+
+std::filesystem::path trainer_program() {
+  const char* hook = std::getenv("BITLOOP_TRAINER");
+  return hook && *hook ? std::filesystem::absolute(hook) : program_path("bitloop-trainer");
+}
+
+}  // namespace
+
+sandbox::Policy trainer_policy(unsigned threads, uint64_t memory_bytes, bool allow_degraded) {
+  sandbox::Policy policy;
+  policy.program = trainer_program();
+  // Threads that wait spin for some ten microseconds and then sleep. With libgomp's default, which
+  // spins for longer than a step's serial parts last, a busy machine made training five to ten
+  // times slower; on a quiet one both are as fast (bench/README.md).
+  policy.environment = {"GOMP_SPINCOUNT=1000",
+                        fmt::format("OMP_NUM_THREADS={}", threads),
+                        fmt::format("MKL_NUM_THREADS={}", threads),
+                        "LC_ALL=C",
+                        "HOME=/",
+                        "TMPDIR=/tmp"};
+  policy.tmp_bytes = kTmpBytes;
+  policy.memory_bytes = memory_bytes;
+  policy.threads = 2 * threads + 4;  // two pools, and the helpers of LibTorch
+  policy.allow_degraded = allow_degraded;
+  if (const char* hook = std::getenv("BITLOOP_DISABLE_LAYERS"))
+    for (const std::string& layer : split(hook, ',')) policy.disable_for_test.insert(layer);
+  return policy;
+}
+
+Result<UniqueFd> sealed_file(std::string_view content) {
+  UniqueFd fd(::memfd_create("job", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd.valid()) return std::unexpected(errno_error("memfd_create", errno));
+  BITLOOP_TRY(write_all(fd.get(), content));
+  if (::lseek(fd.get(), 0, SEEK_SET) != 0 ||
+      ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
+    return std::unexpected(errno_error("the job's memory file", errno));
+  return fd;
+}
+
+}  // namespace bitloop::jobs

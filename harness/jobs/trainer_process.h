@@ -1,0 +1,28 @@
+// What every jail of a trainer has in common: the program, its environment, its limits, and the job
+// on a descriptor that nobody can change.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "harness/base/fd.h"
+#include "harness/base/result.h"
+#include "sandbox/policy.h"
+
+namespace bitloop::jobs {
+
+// The descriptors of job and records, inside.
+inline constexpr int kJobFd = 3;
+inline constexpr int kEventFd = 4;
+
+// A policy without files, descriptors, output and time: the caller adds what its job needs.
+//
+// Test hooks: BITLOOP_TRAINER names the program to jail instead of bitloop-trainer;
+// BITLOOP_DISABLE_LAYERS, a comma list of layer names, makes these layers behave as if the kernel
+// refused them.
+sandbox::Policy trainer_policy(unsigned threads, uint64_t memory_bytes, bool allow_degraded);
+
+// A sealed memory file, at its beginning: the trainer can read it, and nobody can change it.
+Result<UniqueFd> sealed_file(std::string_view content);
+
+}  // namespace bitloop::jobs

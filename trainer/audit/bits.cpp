@@ -5,6 +5,10 @@
 namespace bitloop::trainer {
 
 double bits_per_weight(Gpt2& model, const lua::Quantizer* quantizer) {
+  return bits_per_weight(std::span<BitLinear* const>(model.bitlinears()), quantizer);
+}
+
+double bits_per_weight(std::span<BitLinear* const> layers, const lua::Quantizer* quantizer) {
   const bool quantized = quantizer != nullptr && quantizer->format().quantizes_weights;
   if (!quantized) return 32.0;
   const lua::Format& format = quantizer->format();
@@ -12,7 +16,7 @@ double bits_per_weight(Gpt2& model, const lua::Quantizer* quantizer) {
                                                      : static_cast<double>(format.levels.size());
   const double stored_width = format.scale_dtype == at::kHalf ? 16.0 : 32.0;
   double bits = 0.0, weights = 0.0;
-  for (const BitLinear* layer : model.bitlinears()) {
+  for (const BitLinear* layer : layers) {
     const auto count = static_cast<double>(layer->weight.numel());
     weights += count;
     bits += count * std::log2(choices);

@@ -3,6 +3,8 @@
 // parameters and state (float32).
 #pragma once
 
+#include <span>
+
 #include "lua/quantizer/quantizer.h"
 #include "trainer/model/gpt2.h"
 
@@ -10,5 +12,7 @@ namespace bitloop::trainer {
 
 // Requires: model.quantize_weights ran. 32 where weights are not quantised.
 double bits_per_weight(Gpt2& model, const lua::Quantizer* quantizer);
+// The same over some layers.
+double bits_per_weight(std::span<BitLinear* const> layers, const lua::Quantizer* quantizer);
 
 }  // namespace bitloop::trainer

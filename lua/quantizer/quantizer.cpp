@@ -42,7 +42,6 @@ struct Quantizer::Impl {
   Result<Quantized> quantize(const char* function, const at::Tensor& tensor,
                              const Context& context, Recording* recording);
   void load(lua_State* L, std::string_view source);
-  void add_hints(Error& error) const;
 
   Guest guest;
   TensorHeap heap;  // freed before the state
@@ -93,18 +92,6 @@ void Quantizer::Impl::load(lua_State* L, std::string_view source) {
   root = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-// Lua's "attempt to call a nil value (global 'print')" with what to do instead.
-void Quantizer::Impl::add_hints(Error& error) const {
-  constexpr std::string_view kGlobal = "(global '";
-  const size_t start = error.message.find(kGlobal);
-  if (start == std::string::npos) return;
-  const size_t name = start + kGlobal.size();
-  const size_t end = error.message.find('\'', name);
-  if (end == std::string::npos) return;
-  const std::string hint = absent_hint(std::string_view(error.message).substr(name, end - name));
-  if (!hint.empty()) error.message += "; " + hint;
-}
-
 Status Quantizer::Impl::call(std::string_view function,
                              const std::function<int(lua_State*)>& arguments,
                              const std::function<void(const Returned&)>& take) {
@@ -127,7 +114,7 @@ Status Quantizer::Impl::call(std::string_view function,
     take(returned);
   });
   if (!heap.keep_alive) heap.release_since(mark);
-  if (!status) add_hints(status.error());
+  if (!status) add_absent_hint(status.error().message);
   return status;
 }
 
@@ -144,7 +131,7 @@ Result<std::unique_ptr<Quantizer>> Quantizer::load(std::string_view source,
   Status status =
       impl->guest.run(limits.load_seconds, [&](lua_State* L) { impl->load(L, source); });
   if (!status) {
-    impl->add_hints(status.error());
+    add_absent_hint(status.error().message);
     return std::unexpected(status.error());
   }
   if (impl->format.name.empty()) {

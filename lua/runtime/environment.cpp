@@ -151,4 +151,15 @@ std::string absent_hint(std::string_view name) {
   return "";
 }
 
+void add_absent_hint(std::string& message) {
+  constexpr std::string_view kGlobal = "(global '";
+  const size_t start = message.find(kGlobal);
+  if (start == std::string::npos) return;
+  const size_t name = start + kGlobal.size();
+  const size_t end = message.find('\'', name);
+  if (end == std::string::npos) return;
+  const std::string hint = absent_hint(std::string_view(message).substr(name, end - name));
+  if (!hint.empty()) message += "; " + hint;
+}
+
 }  // namespace bitloop::lua

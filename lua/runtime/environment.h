@@ -26,5 +26,7 @@ std::string display(lua_State* L, int index);
 
 // Why a name of standard Lua is absent, or what to use instead; "" for other names.
 std::string absent_hint(std::string_view name);
+// Adds that to Lua's "attempt to call a nil value (global 'print')".
+void add_absent_hint(std::string& message);
 
 }  // namespace bitloop::lua

@@ -102,6 +102,7 @@ void Guest::check(lua_State* L) {
   if (Clock::now() > deadline_) {
     trip(L, Trip::kTimeout, timeout_message());
   }
+  if (interrupted != nullptr && interrupted()) trip(L, Trip::kInterrupted, "interrupted");
 }
 
 std::string Guest::timeout_message() const {
@@ -139,8 +140,9 @@ int Guest::add_position(lua_State* L) {
   } else {
     message = fmt::format("error() was called with {}; give it a string", describe(L, 1));
   }
-  if (!message.starts_with(guest.file_name_ + ":")) {
-    const std::string position = where(L);
+  const std::string position = where(L);
+  const bool positioned = !position.empty() && message.starts_with(position);
+  if (!positioned && !message.starts_with(guest.file_name_ + ":")) {
     message = (position.empty() ? guest.file_name_ + ": " : position) + message;
   }
   lua_pushlstring(L, message.data(), message.size());
@@ -155,6 +157,8 @@ Error Guest::take_error(int status) {
   if (trip_ == Trip::kTimeout) {
     code = "timeout";
     if (status == LUA_ERRMEM) message = timeout_message();
+  } else if (trip_ == Trip::kInterrupted) {
+    code = "interrupted";
   } else if (trip_ == Trip::kMemory || status == LUA_ERRMEM) {
     code = "out_of_memory";
     if (status == LUA_ERRMEM) {

@@ -23,7 +23,7 @@ namespace bitloop::lua {
 class TensorHeap;
 struct Registry;
 
-enum class Trip { kNone, kTimeout, kMemory };
+enum class Trip { kNone, kTimeout, kMemory, kInterrupted };
 
 class Guest {
  public:
@@ -37,8 +37,8 @@ class Guest {
   static Guest& of(lua_State* L) { return **static_cast<Guest**>(lua_getextraspace(L)); }
 
   // Runs `body` under the limits, with an empty stack of its own. Lua errors and C++ exceptions
-  // become an Error with code "script_error", "timeout" or "out_of_memory", whose message begins
-  // with the file's name.
+  // become an Error with code "script_error", "timeout", "out_of_memory" or "interrupted", whose
+  // message begins with the file's name.
   Status run(double seconds, const std::function<void(lua_State*)>& body);
 
   // Raises when a limit has fired or the time is over; C functions of ours call it before they
@@ -52,6 +52,10 @@ class Guest {
   const Limits& limits() const { return limits_; }
   const std::string& file_name() const { return file_name_; }
   size_t bytes() const { return bytes_; }  // Lua holds now
+
+  // Set by the shell: whether its user wants what is running to end. Asked by every state of the
+  // process, since chunks of the shell call quantizers in states of their own.
+  static inline bool (*interrupted)() = nullptr;
 
   TensorHeap* tensors = nullptr;  // set by TensorHeap
   // pairs walked over a read-only table, so whatever ctx holds may have been read; cleared by who

@@ -14,6 +14,7 @@
 #include "trainer/job.h"
 #include "trainer/loop/modes.h"
 #include "trainer/records.h"
+#include "trainer/shell/serve.h"
 
 namespace {
 
@@ -45,6 +46,22 @@ void send_failure(const Records& records, const std::string& status, const std::
                           {"findings", nlohmann::json::array()}});
 }
 
+// A shell has no result: what a chunk does wrong is an answer, and what goes wrong outside of one
+// ends the process, which the host sees.
+int run_shell(const nlohmann::json& job, int event_fd) {
+  try {
+    const Records records(event_fd, job.at("nonce").get<std::string>());
+    if (const Status served = shell::serve(job, records); !served) {
+      fmt::print(stderr, "bitloop-trainer: {}\n", served.error().message);
+      return kMachine;
+    }
+    return kDone;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "bitloop-trainer: {}\n", error.what());
+    return kMachine;
+  }
+}
+
 int run(int job_fd, int event_fd) {
   auto text = read_all(job_fd, size_t{64} << 20);
   ::close(job_fd);
@@ -52,6 +69,9 @@ int run(int job_fd, int event_fd) {
     fmt::print(stderr, "bitloop-trainer: the job can't be read: {}\n", text.error().message);
     return kMachine;
   }
+  if (const auto shell = nlohmann::json::parse(*text, nullptr, false);
+      shell.is_object() && shell.value("kind", nlohmann::json()) == "shell")
+    return run_shell(shell, event_fd);
   auto job = parse_job(*text);
   if (!job) {
     fmt::print(stderr, "bitloop-trainer: {}\n", job.error().message);

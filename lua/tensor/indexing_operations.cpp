@@ -70,15 +70,17 @@ int one_hot(Call& c) {
   return c.push(at::one_hot(indices(c, 0), classes).to(at::kFloat));
 }
 
+// How many matrices a tensor holds. Batch dimensions broadcast, so a product of two has at most as
+// many as both numbers multiplied.
+double batches(const at::Tensor& x) {
+  return std::max(1.0, static_cast<double>(x.numel()) /
+                           std::max<double>(1, static_cast<double>(x.size(-1) * x.size(-2))));
+}
+
 int matmul(Call& c) {
   const at::Tensor a = c.floats(0), b = c.floats(1);
   if (a.dim() > 1 && b.dim() > 1) {
-    // Batch dimensions broadcast; the result is at most this large.
-    const double batch_a =
-        static_cast<double>(a.numel()) / std::max<int64_t>(1, a.size(-1) * a.size(-2));
-    const double batch_b =
-        static_cast<double>(b.numel()) / std::max<int64_t>(1, b.size(-1) * b.size(-2));
-    c.reserve({a.size(-2), b.size(-1)}, batch_a * batch_b);
+    c.reserve({a.size(-2), b.size(-1)}, batches(a) * batches(b));
   }
   return c.push(at::matmul(a, b));
 }
@@ -101,9 +103,7 @@ int cdist(Call& c) {
   const at::Tensor a = c.floats(0), b = c.floats(1);
   if (a.dim() < 2 || b.dim() < 2) c.fail("needs two lists of points, (…, P, M) and (…, R, M)");
   if (!(c.number(2) >= 0)) c.fail(fmt::format("p can't be negative, got {}", c.number(2)));
-  const double batch =
-      static_cast<double>(a.numel()) / std::max<int64_t>(1, a.size(-1) * a.size(-2));
-  c.reserve({a.size(-2), b.size(-2)}, std::max(1.0, batch));
+  c.reserve({a.size(-2), b.size(-2)}, batches(a) * batches(b));
   return c.push(at::cdist(a, b, c.number(2)));
 }
 // LibTorch's own has a wrong gradient for a matrix with more rows than columns.

@@ -78,8 +78,8 @@ int round(Call& c) {
 int where(Call& c) {
   const at::Tensor condition = c.tensor(0).to(at::kBool);
   at::Tensor yes = c.operand(1), no = c.operand(2);
-  if (c.is_number(1)) yes = at::scalar_tensor(c.number(1), at::kFloat);
-  if (c.is_number(2)) no = at::scalar_tensor(c.number(2), at::kFloat);
+  // Two numbers give float32; one takes the type of the tensor beside it.
+  if (c.is_number(1) && c.is_number(2)) yes = at::scalar_tensor(c.number(1), at::kFloat);
   return c.push(at::where(condition, yes, no));
 }
 

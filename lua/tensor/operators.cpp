@@ -113,7 +113,15 @@ int arithmetic(lua_State* L) {
   }
   const at::Tensor& first = a.tensor ? *a.tensor : *b.tensor;
   reserve_result(L, first, b.tensor ? *b.tensor : first);
-  return push_result(L, kFunctionNames[static_cast<int>(kOp)], a, &b, apply(kOp, a, b));
+  at::Tensor result;
+  std::string message;
+  try {
+    result = apply(kOp, a, b);
+  } catch (const std::exception& error) {
+    message = fmt::format("x {} y: {}", kOpNames[static_cast<int>(kOp)], explain(error));
+  }
+  if (!message.empty()) raise(L, message);
+  return push_result(L, kFunctionNames[static_cast<int>(kOp)], a, &b, std::move(result));
 }
 
 int negate(lua_State* L) {

@@ -16,7 +16,7 @@ int sum(Call& c) {
 }
 int nansum(Call& c) {
   const std::vector<int64_t> dims = c.integers(1);
-  return c.push(at::nansum(c.floats(0), c.has(1) ? Dims(dims) : std::nullopt, c.boolean(2)));
+  return c.push(at::nansum(c.numeric(0), c.has(1) ? Dims(dims) : std::nullopt, c.boolean(2)));
 }
 int nanmean(Call& c) {
   const std::vector<int64_t> dims = c.integers(1);
@@ -160,9 +160,9 @@ constexpr Operation kReductions[] = {
     {"mean(x, dim: Dims=nil, keepdim=false)", "mean of all elements, or along dim", mean},
     {"amax(x, dim: Dims=nil, keepdim=false)", "largest element, or along dim", amax},
     {"amin(x, dim: Dims=nil, keepdim=false)", "smallest element, or along dim", amin},
-    {"max(x, dim: Operand=nil, keepdim=false) -> values, places: Tensor?",
+    {"max(x, dim: Operand=nil, keepdim=false) -> values, places",
      "largest element; along dim: values, places; of two tensors: maximum", extreme<true>},
-    {"min(x, dim: Operand=nil, keepdim=false) -> values, places: Tensor?",
+    {"min(x, dim: Operand=nil, keepdim=false) -> values, places",
      "smallest element; along dim: values, places; of two tensors: minimum", extreme<false>},
     {"aminmax(x, dim: integer=nil, keepdim=false) -> min, max", "smallest and largest element",
      aminmax},
@@ -180,7 +180,7 @@ constexpr Operation kReductions[] = {
     {"prod(x, dim: integer=nil, keepdim=false)", "product", prod},
     {"all(x, dim: Dims=nil, keepdim=false)", "every element holds (is not 0)", quantified<true>},
     {"any(x, dim: Dims=nil, keepdim=false)", "at least one holds", quantified<false>},
-    {"median(x, dim: integer=nil, keepdim=false) -> values, places: Tensor?",
+    {"median(x, dim: integer=nil, keepdim=false) -> values, places",
      "the lower median; along dim: values, places", median<false>},
     {"quantile(x, q: Operand, dim: integer=nil, keepdim=false, interpolation: string=\"linear\")",
      "the q-quantile; q a number or a 1-d tensor; interpolation linear, lower, higher, midpoint or "
@@ -189,7 +189,7 @@ constexpr Operation kReductions[] = {
     {"nanquantile(x, q: Operand, dim: integer=nil, keepdim=false, interpolation: "
      "string=\"linear\")",
      "the q-quantile of what is not NaN", quantile<true>},
-    {"nanmedian(x, dim: integer=nil, keepdim=false) -> values, places: Tensor?",
+    {"nanmedian(x, dim: integer=nil, keepdim=false) -> values, places",
      "the lower median of what is not NaN; along dim: values, places", median<true>},
     {"nansum(x, dim: Dims=nil, keepdim=false)", "sum of what is not NaN", nansum},
     {"nanmean(x, dim: Dims=nil, keepdim=false)", "mean of what is not NaN", nanmean},

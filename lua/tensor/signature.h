@@ -52,8 +52,7 @@ inline constexpr TypeWord kTypeWords[] = {
     {"Forward", "fun(...: any): Tensor"},
     {"Backward", "fun(gradient: Tensor, ...: any): Tensor?, Tensor?, Tensor?"},
     {"list", "number|table"},
-    {"Tensor?", "Tensor?"},  // results: not always there
-    {"Tensor...", "Tensor ..."},
+    {"Tensor...", "Tensor ..."},  // results: as many as there are
 };
 // The annotation of a type word.
 std::string_view annotation_of(std::string_view word);

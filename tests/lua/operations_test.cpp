@@ -1,5 +1,5 @@
-// Small examples of operations, readable numbers and errors; oracle_test.cpp compares all of them with
-// LibTorch. w is (2, 3): -2.5 -1.5 -0.5 / 0.5 1.5 2.5.
+// Small examples of operations, readable numbers and errors; oracle_test.cpp compares all of them
+// with LibTorch. w is (2, 3): -2.5 -1.5 -0.5 / 0.5 1.5 2.5.
 #include "lua/tensor/operation.h"
 
 #include <functional>

@@ -34,6 +34,7 @@ struct Case {
   Function expected;
   double low = -2.03, high = 1.97;    // where x is when gradients are compared
   double tolerance = 0;               // of numbers, relative to the largest; 0: bit by bit
+  bool whole = true;                  // x may be int64
   std::string without_gradient = {};  // why the gradient is not that of the numbers
 
   Case in(double from, double to) const {
@@ -45,6 +46,11 @@ struct Case {
   Case within(double relative) const {
     Case changed = *this;
     changed.tolerance = relative;
+    return changed;
+  }
+  Case floats_only() const {
+    Case changed = *this;
+    changed.whole = false;
     return changed;
   }
   Case no_gradient(std::string reason) const {

@@ -56,7 +56,7 @@ std::vector<Case> arithmetic_cases() {
       ORACLE("maximum", "x:maximum(y)", at::maximum(x, y)),
       ORACLE("maximum", "x:maximum(0)", at::maximum(x, number(0, x))),
       ORACLE("minimum", "x:minimum(y)", at::minimum(x, y)),
-      ORACLE("minimum", "torch.minimum(0.5, x)", at::minimum(number(0.5, x), x)),
+      ORACLE("minimum", "torch.minimum(0.5, x)", at::minimum(number(0.5, x), x)).floats_only(),
       ORACLE("fmax", "x:fmax(y)", at::fmax(x, y)),
       ORACLE("fmax", "x:fmax(0)", at::fmax(x, number(0, x))),
       ORACLE("fmin", "x:fmin(y)", at::fmin(x, y)),
@@ -71,7 +71,8 @@ std::vector<Case> arithmetic_cases() {
       ORACLE("clamp_max", "x:clamp_max(y)", at::clamp_max(x, y)),
       ORACLE("where", "torch.where(x:gt(0), x, y)", at::where(x.gt(0), x, y)),
       ORACLE("where", "torch.where(x:gt(0), 1, -1)",
-             at::where(x.gt(0), at::ones_like(x), -at::ones_like(x))),
+             at::where(x.gt(0), at::ones_like(x), -at::ones_like(x)))
+          .floats_only(),
       ORACLE("where", "torch.where(k, x, 0)", at::where(k.to(at::kBool), x, at::zeros_like(x))),
       ORACLE("where", "torch.where(x:abs():amax{dim = -1, keepdim = true}:gt(1), x, y * 2)",
              at::where(at::amax(x.abs(), -1, true).gt(1), x, y * 2)),
@@ -83,11 +84,12 @@ std::vector<Case> arithmetic_cases() {
       ORACLE("copysign", "y:copysign(x)", at::copysign(y, x)),
       ORACLE("copysign", "x:copysign(-1)", at::copysign(x, -1)),
       ORACLE("heaviside", "x:heaviside(0.5)", at::heaviside(x, number(0.5, x)))
+          .floats_only()
           .no_gradient("LibTorch has none"),
       ORACLE("xlogy", "x:xlogy(y)", at::xlogy(x, y)),
       ORACLE("logaddexp", "x:logaddexp(y)", at::logaddexp(x, y)),
       ORACLE("logaddexp", "x:logaddexp(0)", at::logaddexp(x, number(0, x))),
-      ORACLE("ldexp", "x:ldexp(k)", at::ldexp(x, k)),
+      ORACLE("ldexp", "x:ldexp(k)", at::ldexp(x, k)).floats_only(),
       ORACLE("ldexp", "x:ldexp(-3)", x / 8),
       ORACLE("ldexp", "x:ldexp(-k)", at::ldexp(x, -k)),
       ORACLE("ldexp", "x:ldexp(y)", at::ldexp(x, y)).within(3e-7),

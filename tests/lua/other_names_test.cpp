@@ -96,7 +96,8 @@ TEST(MistakeTest, WrongArguments) {
        {"w:add('1')", "add: other must be a Tensor or a number, got the string '1'"},
        {"w + '1'", "can't compute a tensor + the string '1'"},
        {"w:matmul(w)", "matmul: mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)"},
-       {"w + torch.ones(2)", "The size of tensor a (3) must match the size of tensor b (2)"},
+       {"w:argmax() // 0", "x // y: "},
+       {"w + torch.ones(2)", "x + y: The size of tensor a (3) must match the size of tensor b (2)"},
        {"w:view(4)", "view: shape '[4]' is invalid for input of size 6"},
        {"torch.cat(w)", "cat: tensors must be a list of Tensors, got a Tensor (2, 3)"},
        {"torch.cat({})", "cat: the list of Tensors is empty"},
@@ -121,6 +122,7 @@ TEST(MistakeTest, LargeResultsAreRefused) {
   for (const char* code :
        {"torch.tensor({1e12}):bincount()", "torch.tensor({1}):bincount{minlength = 1 << 40}",
         "w:histc(1 << 40)", "torch.zeros(1 << 13, 1):cdist(torch.zeros(1 << 13, 1))",
+        "torch.zeros(1 << 7, 1, 1 << 5, 1):cdist(torch.zeros(1 << 7, 1 << 5, 1))",
         "torch.addmm(w[0][0], torch.zeros(1 << 13, 1), torch.zeros(1, 1 << 13))"}) {
     const Error error = body_error(std::string("return ") + code + ", 1");
     EXPECT_EQ(error.code, "out_of_memory") << code << ": " << error.message;

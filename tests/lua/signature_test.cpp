@@ -13,7 +13,7 @@ namespace {
 
 TEST(SignatureTest, IsTakenApart) {
   const Signature signature = parse_signature(
-      "f(x, other: Operand, dim: Dims=nil, keepdim=false) -> values, places: Tensor?");
+      "f(x, other: Operand, dim: Dims=nil, keepdim=false) -> values, count: integer");
   EXPECT_EQ(signature.name, "f");
   EXPECT_EQ(signature.text, "f(x, other, dim=nil, keepdim=false)");
   ASSERT_EQ(signature.parameters.size(), 4u);
@@ -25,7 +25,7 @@ TEST(SignatureTest, IsTakenApart) {
   ASSERT_EQ(signature.results.size(), 2u);
   EXPECT_EQ(signature.results[0].name, "values");
   EXPECT_EQ(signature.results[0].type, "Tensor");
-  EXPECT_EQ(signature.results[1].type, "Tensor?");
+  EXPECT_EQ(signature.results[1].type, "integer");
 }
 
 TEST(SignatureTest, VariadicAndEmptyOnes) {

@@ -44,9 +44,9 @@ function Tensor:amin(dim, keepdim) end
 ---@param dim? Operand
 ---@param keepdim? boolean default false
 ---@return Tensor values
----@return Tensor? places
----@overload fun(self: Tensor, named: {dim?: Operand, keepdim?: boolean}): Tensor, Tensor?
----@overload fun(self: Tensor, dim?: Operand, named: {keepdim?: boolean}): Tensor, Tensor?
+---@return Tensor places
+---@overload fun(self: Tensor, named: {dim?: Operand, keepdim?: boolean}): Tensor, Tensor
+---@overload fun(self: Tensor, dim?: Operand, named: {keepdim?: boolean}): Tensor, Tensor
 ---@nodiscard
 function Tensor:max(dim, keepdim) end
 
@@ -54,9 +54,9 @@ function Tensor:max(dim, keepdim) end
 ---@param dim? Operand
 ---@param keepdim? boolean default false
 ---@return Tensor values
----@return Tensor? places
----@overload fun(self: Tensor, named: {dim?: Operand, keepdim?: boolean}): Tensor, Tensor?
----@overload fun(self: Tensor, dim?: Operand, named: {keepdim?: boolean}): Tensor, Tensor?
+---@return Tensor places
+---@overload fun(self: Tensor, named: {dim?: Operand, keepdim?: boolean}): Tensor, Tensor
+---@overload fun(self: Tensor, dim?: Operand, named: {keepdim?: boolean}): Tensor, Tensor
 ---@nodiscard
 function Tensor:min(dim, keepdim) end
 
@@ -176,9 +176,9 @@ function Tensor:any(dim, keepdim) end
 ---@param dim? integer
 ---@param keepdim? boolean default false
 ---@return Tensor values
----@return Tensor? places
----@overload fun(self: Tensor, named: {dim?: integer, keepdim?: boolean}): Tensor, Tensor?
----@overload fun(self: Tensor, dim?: integer, named: {keepdim?: boolean}): Tensor, Tensor?
+---@return Tensor places
+---@overload fun(self: Tensor, named: {dim?: integer, keepdim?: boolean}): Tensor, Tensor
+---@overload fun(self: Tensor, dim?: integer, named: {keepdim?: boolean}): Tensor, Tensor
 ---@nodiscard
 function Tensor:median(dim, keepdim) end
 
@@ -212,9 +212,9 @@ function Tensor:nanquantile(q, dim, keepdim, interpolation) end
 ---@param dim? integer
 ---@param keepdim? boolean default false
 ---@return Tensor values
----@return Tensor? places
----@overload fun(self: Tensor, named: {dim?: integer, keepdim?: boolean}): Tensor, Tensor?
----@overload fun(self: Tensor, dim?: integer, named: {keepdim?: boolean}): Tensor, Tensor?
+---@return Tensor places
+---@overload fun(self: Tensor, named: {dim?: integer, keepdim?: boolean}): Tensor, Tensor
+---@overload fun(self: Tensor, dim?: integer, named: {keepdim?: boolean}): Tensor, Tensor
 ---@nodiscard
 function Tensor:nanmedian(dim, keepdim) end
 

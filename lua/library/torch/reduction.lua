@@ -50,10 +50,10 @@ function torch.amin(x, dim, keepdim) end
 ---@param dim? Operand
 ---@param keepdim? boolean default false
 ---@return Tensor values
----@return Tensor? places
----@overload fun(named: {x: Tensor, dim?: Operand, keepdim?: boolean}): Tensor, Tensor?
----@overload fun(x: Tensor, named: {dim?: Operand, keepdim?: boolean}): Tensor, Tensor?
----@overload fun(x: Tensor, dim?: Operand, named: {keepdim?: boolean}): Tensor, Tensor?
+---@return Tensor places
+---@overload fun(named: {x: Tensor, dim?: Operand, keepdim?: boolean}): Tensor, Tensor
+---@overload fun(x: Tensor, named: {dim?: Operand, keepdim?: boolean}): Tensor, Tensor
+---@overload fun(x: Tensor, dim?: Operand, named: {keepdim?: boolean}): Tensor, Tensor
 ---@nodiscard
 function torch.max(x, dim, keepdim) end
 
@@ -62,10 +62,10 @@ function torch.max(x, dim, keepdim) end
 ---@param dim? Operand
 ---@param keepdim? boolean default false
 ---@return Tensor values
----@return Tensor? places
----@overload fun(named: {x: Tensor, dim?: Operand, keepdim?: boolean}): Tensor, Tensor?
----@overload fun(x: Tensor, named: {dim?: Operand, keepdim?: boolean}): Tensor, Tensor?
----@overload fun(x: Tensor, dim?: Operand, named: {keepdim?: boolean}): Tensor, Tensor?
+---@return Tensor places
+---@overload fun(named: {x: Tensor, dim?: Operand, keepdim?: boolean}): Tensor, Tensor
+---@overload fun(x: Tensor, named: {dim?: Operand, keepdim?: boolean}): Tensor, Tensor
+---@overload fun(x: Tensor, dim?: Operand, named: {keepdim?: boolean}): Tensor, Tensor
 ---@nodiscard
 function torch.min(x, dim, keepdim) end
 
@@ -208,10 +208,10 @@ function torch.any(x, dim, keepdim) end
 ---@param dim? integer
 ---@param keepdim? boolean default false
 ---@return Tensor values
----@return Tensor? places
----@overload fun(named: {x: Tensor, dim?: integer, keepdim?: boolean}): Tensor, Tensor?
----@overload fun(x: Tensor, named: {dim?: integer, keepdim?: boolean}): Tensor, Tensor?
----@overload fun(x: Tensor, dim?: integer, named: {keepdim?: boolean}): Tensor, Tensor?
+---@return Tensor places
+---@overload fun(named: {x: Tensor, dim?: integer, keepdim?: boolean}): Tensor, Tensor
+---@overload fun(x: Tensor, named: {dim?: integer, keepdim?: boolean}): Tensor, Tensor
+---@overload fun(x: Tensor, dim?: integer, named: {keepdim?: boolean}): Tensor, Tensor
 ---@nodiscard
 function torch.median(x, dim, keepdim) end
 
@@ -250,10 +250,10 @@ function torch.nanquantile(x, q, dim, keepdim, interpolation) end
 ---@param dim? integer
 ---@param keepdim? boolean default false
 ---@return Tensor values
----@return Tensor? places
----@overload fun(named: {x: Tensor, dim?: integer, keepdim?: boolean}): Tensor, Tensor?
----@overload fun(x: Tensor, named: {dim?: integer, keepdim?: boolean}): Tensor, Tensor?
----@overload fun(x: Tensor, dim?: integer, named: {keepdim?: boolean}): Tensor, Tensor?
+---@return Tensor places
+---@overload fun(named: {x: Tensor, dim?: integer, keepdim?: boolean}): Tensor, Tensor
+---@overload fun(x: Tensor, named: {dim?: integer, keepdim?: boolean}): Tensor, Tensor
+---@overload fun(x: Tensor, dim?: integer, named: {keepdim?: boolean}): Tensor, Tensor
 ---@nodiscard
 function torch.nanmedian(x, dim, keepdim) end
 

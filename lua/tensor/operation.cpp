@@ -15,6 +15,8 @@ namespace bitloop::lua {
 
 namespace {
 
+constexpr double kLargestSize = 1e15;
+
 // Whether the value is a table with at least one string key: named arguments, not a list.
 bool is_named_arguments(lua_State* L, int index) {
   if (lua_type(L, index) != LUA_TTABLE) return false;
@@ -213,7 +215,7 @@ int64_t Call::integer(int i) {
     wrong_type(i, "a whole number");
   }
   const double value = number(i);
-  if (value != std::floor(value) || std::abs(value) > 1e15) wrong_type(i, "a whole number");
+  if (value != std::floor(value) || std::abs(value) > kLargestSize) wrong_type(i, "a whole number");
   return static_cast<int64_t>(value);
 }
 
@@ -255,6 +257,8 @@ std::vector<int64_t> Call::integers(int i) {
                        bound_.parameters[static_cast<size_t>(i)].name, describe(L_, index)));
     }
     if (values.size() == 64) fail("more than 64 sizes or dimensions");
+    // LibTorch has no words for these; sizes too large run out of memory.
+    if (static_cast<double>(value) < -kLargestSize) fail(fmt::format("{} is out of range", value));
     values.push_back(value);
   };
   if (lua_type(L_, slot(i)) == LUA_TTABLE) {
@@ -357,6 +361,17 @@ int traced_call(lua_State* L, const BoundOperation& bound, Call& call, Tracer& t
   return count;
 }
 
+// LibTorch's message, in this language's words where its own would not help.
+std::string for_people(const std::string& message) {
+  if (message.find("Dimension out of range") != std::string::npos)
+    return message + "; dimensions count from 0";  // Torch7's count from 1
+  if (message.find("not implemented for 'Long'") != std::string::npos)
+    return "works on float32 tensors, this one is int64: use x:float()";
+  if (message.find("not implemented for 'Bool'") != std::string::npos)
+    return "works on float32 tensors, this one is bool: use x:float()";
+  return message;
+}
+
 }  // namespace
 
 int invoke(lua_State* L) {
@@ -368,10 +383,7 @@ int invoke(lua_State* L) {
     if (Tracer* tracer = TensorHeap::of(L).tracer) return traced_call(L, bound, call, *tracer);
     return bound.operation->function(call);
   } catch (const std::exception& error) {
-    message = fmt::format("{}: {}", bound.name, explain(error));
-    // Torch7's dimensions count from 1.
-    if (message.find("Dimension out of range") != std::string::npos)
-      message += "; dimensions count from 0";
+    message = fmt::format("{}: {}", bound.name, for_people(explain(error)));
   }
   raise(L, message);
 }

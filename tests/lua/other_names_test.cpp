@@ -114,6 +114,8 @@ TEST(MistakeTest, WrongArguments) {
        {"w:scatter(1, torch.tensor({{3}}), 1)", "scatter: index 3 is out of bounds"},
        {"w:index_add(0, torch.tensor({5}), w:narrow(0, 0, 1))", "index_add: "},
        {"w:take(torch.tensor({6}))", "take: "},
+       {"w:int():frac()", "frac: works on float32 tensors, this one is int64: use x:float()"},
+       {"w:sum(-(1 << 62))", "sum: -4611686018427387904 is out of range"},
        {"w:one_hot(2)", "one_hot: "}});
 }
 

@@ -161,6 +161,10 @@ BITLOOP_SIMD void layer_norm_backward(const float* dy, const float* x, const flo
   }
 }
 
+BITLOOP_SIMD void mix(const float* from, float share, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = from[i] + share * (y[i] - from[i]);
+}
+
 BITLOOP_SIMD void multiply_rows(float* values, int64_t rows, int64_t n, int64_t stride,
                                 const float* factor) {
   for (int64_t r = 0; r < rows; ++r)

@@ -39,6 +39,8 @@ void layer_norm_backward(const float* dy, const float* x, const float* mean, con
                          const float* weight, int64_t rows, int64_t D, float* dx, float* dweight,
                          float* dbias);
 
+// y[i] = from[i] + share (y[i] - from[i]).
+void mix(const float* from, float share, int64_t n, float* y);
 // values[r, c] *= factor[r] for (rows, n), rows `stride` apart.
 void multiply_rows(float* values, int64_t rows, int64_t n, int64_t stride, const float* factor);
 // dots[r] = a[r] · b[r] for rows of n, `stride` apart.

@@ -58,11 +58,8 @@ Status init_layers(Run& run) {
   return {};
 }
 
-// What the fused step does not know: functions and transforms between its kernels.
-bool fused_takes(const lua::Quantizer& quantizer) {
-  const lua::Format& format = quantizer.format();
-  return !format.blend_output && format.hadamard_block == 0 && !quantizer.has("input");
-}
+// What the fused step does not know: a function between its kernels.
+bool fused_takes(const lua::Quantizer& quantizer) { return !quantizer.has("input"); }
 
 }  // namespace
 

@@ -50,14 +50,19 @@ bool streams(const Capture& capture, int64_t rows, int64_t K, bool want_integer,
              const ForwardContext& context) {
   return capture.state == Capture::kCaptured && capture.shape == std::vector<int64_t>{rows, K} &&
          want_integer && context.quantizer->format().activation_bits <= 8 &&
-         capture.function->streams() && !capture.function->has_surrogate();
+         capture.function->streams();
 }
 
 // Runs the program on the rows as they are produced. False where a code or a scale is not allowed:
 // the function itself then says which.
 Result<bool> stream_codes(BitLinear& layer, const RowProducer& produce, int64_t rows,
-                          const ForwardContext& context, PackedActivation& packed) {
+                          const ForwardContext& context, PackedActivation& packed,
+                          ActivationGradient& gradient) {
   const int64_t K = layer.layer.in_features;
+  // Only a surrogate's gradient wants the activation itself later.
+  const bool keeps = layer.activation_capture.function->has_surrogate();
+  const at::Tensor x_RK = keeps ? at::empty({rows, K}, at::kFloat) : at::Tensor();
+  float* kept = keeps ? x_RK.data_ptr<float>() : nullptr;
   const lua::Format& format = context.quantizer->format();
   const int high = (1 << (format.activation_bits - 1)) - 1;
   if (!packed.int8.defined() || packed.int8.numel() != rows * K)
@@ -68,6 +73,7 @@ Result<bool> stream_codes(BitLinear& layer, const RowProducer& produce, int64_t 
       rows, K,
       [&](int64_t first, int64_t count, float* out) {
         for (int64_t r = 0; r < count; ++r) produce(first + r, out + r * K);
+        if (kept != nullptr) std::copy_n(out, count * K, kept + first * K);
       },
       [&](int64_t first, int64_t count, const float* from) {
         if (!kernels::pack_int8_run(from, count * K, 1.0f, -high - 1, high, codes + first * K))
@@ -79,6 +85,7 @@ Result<bool> stream_codes(BitLinear& layer, const RowProducer& produce, int64_t 
   if (!stored) return false;
   packed.scale = *stored;
   packed.integer = true;
+  if (keeps) gradient = {x_RK, {}, &layer};
   return true;
 }
 
@@ -129,7 +136,7 @@ Status quantize_activation_rows(BitLinear& layer, const RowProducer& produce, in
   const bool want_integer = layer.weight_operand.codes_int8.defined();
   const bool may_use_program = context.captured && context.lambda == 1.0;
   if (may_use_program && streams(capture, rows, K, want_integer, context)) {
-    BITLOOP_ASSIGN(done, stream_codes(layer, produce, rows, context, packed));
+    BITLOOP_ASSIGN(done, stream_codes(layer, produce, rows, context, packed, gradient));
     if (done) return {};
   }
   const at::Tensor x_RK = at::empty({rows, K}, at::kFloat);

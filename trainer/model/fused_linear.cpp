@@ -4,12 +4,17 @@
 
 #include <algorithm>
 
+#include "trainer/kernels/hadamard.h"
 #include "trainer/kernels/team.h"
 
 namespace bitloop::trainer {
 namespace {
 
 constexpr int64_t kGrain = 16;
+
+uint16_t* mutable_bits(const at::Tensor& bfloat16) {
+  return reinterpret_cast<uint16_t*>(bfloat16.data_ptr<at::BFloat16>());
+}
 
 const uint16_t* bits(const at::Tensor& bfloat16) {
   return reinterpret_cast<const uint16_t*>(bfloat16.const_data_ptr<at::BFloat16>());
@@ -25,7 +30,8 @@ LinearScratch::LinearScratch(int64_t widest_N, int64_t widest_K)
       dy_transposed(widest_N * kChunk / 2),
       x_pairs(kChunk / 2 * widest_K),
       shifted(kForwardRows * widest_K),
-      acc(kForwardRows * widest_N) {}
+      acc(kForwardRows * widest_N),
+      float_acc(kForwardRows * widest_N) {}
 
 float* Gradient::attach(const at::Tensor& parameter, bool* fresh) {
   if (fresh != nullptr) *fresh = false;
@@ -57,10 +63,27 @@ FusedLinear::FusedLinear(BitLinear& layer, int64_t rows, int64_t grain, int64_t 
   for (int64_t t = 1; t < threads; ++t) dw_parts_.emplace_back(N_ * K_);
 }
 
-Status FusedLinear::take_input(const RowProducer& produce, const ForwardContext& context) {
+Status FusedLinear::take_input(const RowProducer& given, const ForwardContext& context) {
+  const lua::Format* format =
+      layer_->quantized && context.quantizer != nullptr ? &context.quantizer->format() : nullptr;
+  hadamard_block_ = format != nullptr ? format->hadamard_block : 0;
+  blends_ = format != nullptr && format->blend_output;
+  lambda_ = context.lambda;
+  if (blends_ && !float_x_.defined()) float_x_ = at::empty({rows_, K_}, at::kBFloat16);
+  const auto produce = [&](int64_t r, float* out) {
+    given(r, out);
+    if (hadamard_block_ > 0) kernels::block_hadamard(out, K_, hadamard_block_, out);
+    if (blends_) kernels::round_to_bfloat16(out, K_, mutable_bits(float_x_) + r * K_);
+  };
+  ForwardContext whole = context;  // outputs are blended, not their inputs
+  if (blends_) whole.lambda = 1.0;
   BITLOOP_TRY(
-      quantize_activation_rows(*layer_, produce, rows_, context, packed_, activation_gradient_));
+      quantize_activation_rows(*layer_, produce, rows_, whole, packed_, activation_gradient_));
   pack_weights(packed_.integer);
+  if (blends_) {
+    activation_gradient_ = {};
+    pack_float_side();
+  }
   std::fill_n(bias_.get(), N_, 0.0f);
   for (const at::Tensor& bias : {layer_->bias, layer_->row_bias})
     if (bias.defined()) kernels::add_rows(bias.const_data_ptr<float>(), 1, N_, bias_.get());
@@ -69,6 +92,8 @@ Status FusedLinear::take_input(const RowProducer& produce, const ForwardContext&
 
 void FusedLinear::take_zeros(bool integer) {
   packed_.integer = integer;
+  hadamard_block_ = 0;
+  blends_ = false;
   if (integer) {
     packed_.int8 = at::zeros({rows_, K_}, at::kChar);
     packed_.scale = at::ones({rows_}, at::kFloat);
@@ -104,19 +129,51 @@ void FusedLinear::pack_weights(bool integer) {
   for (int64_t n = 0; n < N_; ++n) w_scale_.get()[n] = scale[n * stride];
 }
 
+// Once a step: the float weights of both directions.
+void FusedLinear::pack_float_side() {
+  if (float_packed_) return;
+  float_packed_ = true;
+  if (no_bias_.get() == nullptr) {
+    w_float_forward_ = Buffer<uint32_t>(K_ / 2 * N_);
+    no_bias_ = Buffer<float>(N_);
+    std::fill_n(no_bias_.get(), N_, 0.0f);
+  }
+  kernels::round_to_bfloat16(layer_->latent.detach().contiguous().const_data_ptr<float>(), N_ * K_,
+                             w_rounded_.get());
+  kernels::transpose_words(w_rounded_.get(), N_, K_ / 2, K_ / 2, w_float_forward_.get(), N_);
+  kernels::interleave_bfloat16(w_rounded_.get(), N_, K_, K_, w_backward_.get());
+}
+
+void FusedLinear::multiply_quantised(int64_t begin, int64_t rows, void* acc,
+                                     LinearScratch& scratch) const {
+  if (packed_.integer) {
+    kernels::shift_codes(packed_.int8.const_data_ptr<int8_t>() + begin * K_, rows * K_,
+                         scratch.shifted.get());
+    multiply_int8(rows, N_, K_, scratch.shifted.get(), K_, w_forward_.get(),
+                  static_cast<int32_t*>(acc), N_);
+  } else {
+    multiply_bfloat16(rows, N_, K_, bits(packed_.bfloat16) + begin * K_, K_, w_forward_.get(), N_,
+                      static_cast<float*>(acc), N_, false);
+  }
+}
+
+void FusedLinear::blend(int64_t begin, int64_t rows, void* acc, LinearScratch& scratch) const {
+  auto* y = static_cast<float*>(acc);
+  kernels::Product quantised = quantised_product(acc, begin);
+  quantised.bias = no_bias_.get();
+  kernels::finish_product(quantised, rows, nullptr, y);
+  if (lambda_ == 1.0) return;
+  multiply_bfloat16(rows, N_, K_, bits(float_x_) + begin * K_, K_, w_float_forward_.get(), N_,
+                    scratch.float_acc.get(), N_, false);
+  kernels::mix(scratch.float_acc.get(), static_cast<float>(lambda_), rows * N_, y);
+}
+
 void FusedLinear::multiply(int64_t begin, int64_t end, void* acc, LinearScratch& scratch) const {
   for (int64_t r = begin; r < end; r += kForwardRows) {
     const int64_t rows = std::min(kForwardRows, end - r);
     void* to = static_cast<char*>(acc) + (r - begin) * N_ * 4;
-    if (packed_.integer) {
-      kernels::shift_codes(packed_.int8.const_data_ptr<int8_t>() + r * K_, rows * K_,
-                           scratch.shifted.get());
-      multiply_int8(rows, N_, K_, scratch.shifted.get(), K_, w_forward_.get(),
-                    static_cast<int32_t*>(to), N_);
-    } else {
-      multiply_bfloat16(rows, N_, K_, bits(packed_.bfloat16) + r * K_, K_, w_forward_.get(), N_,
-                        static_cast<float*>(to), N_, false);
-    }
+    multiply_quantised(r, rows, to, scratch);
+    if (blends_) blend(r, rows, to, scratch);
   }
 }
 
@@ -130,6 +187,11 @@ kernels::Product FusedLinear::row(int64_t r, LinearScratch& scratch) const {
 }
 
 kernels::Product FusedLinear::product(const void* acc, int64_t first) const {
+  if (blends_) return {.acc = acc, .N = N_, .bias = bias_.get()};
+  return quantised_product(acc, first);
+}
+
+kernels::Product FusedLinear::quantised_product(const void* acc, int64_t first) const {
   kernels::Product product{.acc = acc, .integer = packed_.integer, .N = N_, .bias = bias_.get()};
   if (packed_.integer) {
     product.shift = shift_.get();
@@ -149,7 +211,7 @@ void FusedLinear::pack_rows(const float* dy, int64_t begin, int64_t end, int64_t
                             LinearScratch& s) {
   const int64_t rows = end - begin, at = begin - chunk;
   kernels::GradientScales scales;
-  if (packed_.integer) {
+  if (integer_backward()) {
     const int64_t stride = packed_.scale.numel() > 1 ? 1 : 0;
     scales = {w_scale_.get(), packed_.scale.const_data_ptr<float>() + begin * stride, stride};
   }
@@ -162,12 +224,12 @@ void FusedLinear::pack_rows(const float* dy, int64_t begin, int64_t end, int64_t
 void FusedLinear::multiply_chunk(int64_t begin, int64_t end, int64_t t, LinearScratch& s,
                                  float* dx) {
   const int64_t rows = end - begin, even = (rows + 1) / 2 * 2;
-  if (packed_.integer) {
+  if (integer_backward()) {
     kernels::interleave_codes(packed_.int8.const_data_ptr<int8_t>() + begin * K_, rows, K_,
                               s.x_pairs.get());
   } else {
-    kernels::interleave_bfloat16(bits(packed_.bfloat16) + begin * K_, rows, K_, K_,
-                                 s.x_pairs.get());
+    kernels::interleave_bfloat16(bits(blends_ ? float_x_ : packed_.bfloat16) + begin * K_, rows, K_,
+                                 K_, s.x_pairs.get());
   }
   multiply_bfloat16(rows, K_, N_, s.dy_columns.get(), N_, w_backward_.get(), K_, dx, K_, false);
   const bool first = begin == part_of_rows(t).begin;
@@ -193,6 +255,9 @@ void FusedLinear::add_parts(int64_t t) {
 
 void FusedLinear::pass_surrogate(const at::Tensor& dx_RK) const {
   if (!activation_gradient_.identity()) dx_RK.copy_(activation_gradient_.pass(dx_RK));
+  if (hadamard_block_ == 0) return;
+  float* dx = dx_RK.data_ptr<float>();
+  kernels::block_hadamard(dx, dx_RK.numel(), hadamard_block_, dx);
 }
 
 }  // namespace bitloop::trainer

@@ -33,6 +33,7 @@ struct LinearScratch {
   Buffer<uint32_t> x_pairs;        // (kChunk / 2, K) words: right factor of dL/dw
   Buffer<uint8_t> shifted;         // (kForwardRows, K)
   Buffer<int32_t> acc;             // (kForwardRows, N), or float of the same size
+  Buffer<float> float_acc;         // (kForwardRows, N): the float side of blended outputs
   int64_t block = -1;              // whose accumulators stand in acc; FusedLinear::row
 };
 
@@ -57,7 +58,10 @@ class FusedLinear {
   int64_t K() const { return K_; }
 
   // The weights changed: packs them again when they are needed.
-  void begin_step() { packed_as_ = Form::kNone; }
+  void begin_step() {
+    packed_as_ = Form::kNone;
+    float_packed_ = false;
+  }
 
   // Quantises the input and packs the weights in the form that fits.
   Status take_input(const RowProducer& produce, const ForwardContext& context);
@@ -107,8 +111,8 @@ class FusedLinear {
   void add_parts(int64_t t);
 
   // Whether dL/dx is dL/dx̂: no surrogate of the activation stands between.
-  bool passes_gradient() const { return activation_gradient_.identity(); }
-  // Applies what the activation's surrogate does to dL/dx̂, in place.
+  bool passes_gradient() const { return activation_gradient_.identity() && hadamard_block_ == 0; }
+  // Applies what the activation's surrogate and the transform do to dL/dx̂, in place.
   void pass_surrogate(const at::Tensor& dx_RK) const;
 
   BitLinear& layer() const { return *layer_; }
@@ -120,12 +124,21 @@ class FusedLinear {
     return kernels::part_of(rows_, grain_, t, threads_);
   }
   void pack_weights(bool integer);
+  void pack_float_side();
+  // One block of rows: the quantised product's accumulators.
+  void multiply_quantised(int64_t begin, int64_t rows, void* acc, LinearScratch& scratch) const;
+  // acc = y_float + lambda (y_quantised - y_float) of the quantised product's accumulators, floats.
+  void blend(int64_t begin, int64_t rows, void* acc, LinearScratch& scratch) const;
+  // Whether backward reads codes, with scales beside them.
+  bool integer_backward() const { return packed_.integer && !blends_; }
+  kernels::Product quantised_product(const void* acc, int64_t first) const;
   void pack_rows(const float* dy, int64_t begin, int64_t end, int64_t chunk, int64_t t,
                  LinearScratch& s);
   void multiply_chunk(int64_t begin, int64_t end, int64_t t, LinearScratch& s, float* dx);
 
   BitLinear* layer_;
   int64_t rows_, grain_, threads_, N_, K_;
+  int64_t hadamard_block_ = 0;  // of the transform of this layer's inputs; 0: none
   PackedActivation packed_;
   ActivationGradient activation_gradient_;
 
@@ -135,6 +148,14 @@ class FusedLinear {
   Buffer<uint16_t> w_rounded_;   // (N, K), between value and packing
   Buffer<int32_t> shift_;        // (N)
   Buffer<float> w_scale_, bias_;  // (N)
+
+  // blend = "output": the layer's float side, whose gradient backward takes.
+  bool blends_ = false;
+  double lambda_ = 1.0;
+  bool float_packed_ = false;
+  at::Tensor float_x_;                  // (R, K) bfloat16
+  Buffer<uint32_t> w_float_forward_;    // as w_forward_, of the latent weight
+  Buffer<float> no_bias_;               // (N) zeros
 
   Gradient weight_gradient_, bias_gradient_, row_bias_gradient_;
   float* dw_ = nullptr;  // the parameter's gradient during backward: thread 0 adds to it

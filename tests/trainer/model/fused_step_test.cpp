@@ -60,6 +60,52 @@ function Q.row_bias(w, codes, ctx) return w:mean{dim = -1} end
 return Q
 )";
 
+// Rotated weights and activations, with trust masks.
+constexpr const char* kRotatedLua = R"(
+local Q = {name = "r", levels = {-1, 0, 1}, transform = {kind = "hadamard", block = 16}}
+local function trusting(t, s, low, high)
+  local codes = (t / s):round():clamp{min = low, max = high}
+  return {codes = codes, scale = s, surrogate = t * (codes - t / s):abs():le(0.5):float()}
+end
+function Q.weight_quant(w, ctx)
+  return trusting(w, w:abs():mean{dim = -1, keepdim = true}, -1, 1)
+end
+function Q.activation_quant(x, ctx)
+  return trusting(x, x:abs():amax{dim = -1, keepdim = true} / 100, -128, 127)
+end
+return Q
+)";
+
+// Blended outputs: the float side carries the gradient.
+constexpr const char* kBlendedLua = R"(
+local Q = {name = "o", levels = {-1, 0, 1}, blend = "output"}
+function Q.weight_quant(w, ctx)
+  local s = w:abs():mean{dim = -1, keepdim = true}
+  return (w / s):round():clamp{min = -1, max = 1}, s
+end
+function Q.activation_quant(x, ctx)
+  local s = x:abs():amax{dim = -1, keepdim = true}:clamp{min = 1e-5} / 127
+  return (x / s):round():clamp{min = -128, max = 127}, s
+end
+function Q.row_bias(w, codes, ctx) return w:mean{dim = -1} end
+return Q
+)";
+
+// The same on rotated tensors, and with activations of 16 bits, which have no integer form.
+constexpr const char* kBlendedRotatedLua = R"(
+local Q = {name = "o", levels = {-1, 0, 1}, blend = "output", activation_bits = 16,
+           scale_dtype = "float32", transform = {kind = "hadamard", block = 32}}
+function Q.weight_quant(w, ctx)
+  local s = w:abs():mean{dim = -1, keepdim = true}
+  return (w / s):round():clamp{min = -1, max = 1}, s
+end
+function Q.activation_quant(x, ctx)
+  local s = x:abs():amax{dim = -1, keepdim = true}:clamp{min = 1e-5} / 32767
+  return (x / s):round():clamp{min = -32768, max = 32767}, s
+end
+return Q
+)";
+
 std::unique_ptr<lua::Quantizer> load(const std::string& what) {
   return what.find("local Q") == std::string::npos ? shipped_quantizer(what) : quantizer_from(what);
 }
@@ -270,6 +316,11 @@ INSTANTIATE_TEST_SUITE_P(
         Case{.name = "learned_half_lambda", .quantizer = kLearnedLua, .lambda = 0.5},
         Case{.name = "learned_head", .quantizer = kLearnedLua, .quantize_head = true},
         Case{.name = "row_bias", .quantizer = kRowBiasLua},
+        Case{.name = "rotated", .quantizer = kRotatedLua},
+        Case{.name = "rotated_half_lambda", .quantizer = kRotatedLua, .lambda = 0.5},
+        Case{.name = "blended", .quantizer = kBlendedLua},
+        Case{.name = "blended_half_lambda", .quantizer = kBlendedLua, .lambda = 0.5},
+        Case{.name = "blended_rotated", .quantizer = kBlendedRotatedLua, .lambda = 0.25},
         Case{.name = "micro_batches", .quantizer = "ternary", .batch = 4, .micro_batches = 2},
         Case{.name = "micro_batches_float", .quantizer = "float", .batch = 4, .micro_batches = 2},
         Case{.name = "micro_batches_learned",

@@ -177,8 +177,12 @@ Status Evaluator::load(const Source& source) {
   const at::NoGradGuard no_graph;
   const Status done =
       guest_->run(setup_.limits.call_seconds, [&](lua_State* L) { load_within(L, source); });
-  if (!done) return std::unexpected(tidy(done.error()));
-  return {};
+  if (done) return {};
+  Error error = tidy(done.error());
+  // The file's own message, whether it names a line or not.
+  if (error.message.starts_with(setup_.chunk_name + ": " + source.name + ":"))
+    error.message.erase(0, setup_.chunk_name.size() + 2);
+  return std::unexpected(std::move(error));
 }
 
 lua::Quantizer* Evaluator::loaded(lua_State* L, int index) {

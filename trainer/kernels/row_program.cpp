@@ -10,7 +10,7 @@
 namespace bitloop::kernels {
 namespace {
 
-constexpr int64_t kTileFloats = 2048;  // 8 KiB a register: a handful of them fit into L1
+constexpr int64_t kTileFloats = 8192;  // all registers together, 32 KiB: they fit into L1
 constexpr int64_t kColumnPieces = 16;  // column sums are made in so many pieces, added in order
 
 // An operand of one row: n numbers, or one that stands for all.
@@ -19,23 +19,49 @@ struct Side {
   bool one;
 };
 
-// out[i] = f(a, b): three loops, so that each vectorises without gathers.
+// out[i] = f(a, b): three loops, so that each vectorises without gathers. `out` may be an operand: no
+// number depends on an earlier one, which the pragma says; without it such a step would run one
+// number at a time.
 template <typename F>
 [[gnu::always_inline]] inline void each(Side a, Side b, float* out, int64_t n, F f) {
   if (b.one) {
     const float y = *b.data;
+#pragma omp simd
     for (int64_t i = 0; i < n; ++i) out[i] = f(a.data[i], y);
   } else if (a.one) {
     const float x = *a.data;
+#pragma omp simd
     for (int64_t i = 0; i < n; ++i) out[i] = f(x, b.data[i]);
   } else {
+#pragma omp simd
     for (int64_t i = 0; i < n; ++i) out[i] = f(a.data[i], b.data[i]);
   }
 }
 
 template <typename F>
 [[gnu::always_inline]] inline void each(Side a, float* out, int64_t n, F f) {
+#pragma omp simd
   for (int64_t i = 0; i < n; ++i) out[i] = f(a.data[i]);
+}
+
+// out[i] = a != 0 ? b : c.
+[[gnu::always_inline]] inline void choose(Side a, Side b, Side c, float* out, int64_t n) {
+  if (a.one) {
+    const Side chosen = *a.data != 0.0f ? b : c;
+    for (int64_t i = 0; i < n; ++i) out[i] = chosen.data[chosen.one ? 0 : i];
+    return;
+  }
+  const float y = *b.data, z = *c.data;
+  if (b.one && c.one) {
+    each(a, out, n, [=](float x) { return x != 0.0f ? y : z; });
+  } else if (b.one) {
+    each(a, c, out, n, [=](float x, float other) { return x != 0.0f ? y : other; });
+  } else if (c.one) {
+    each(a, b, out, n, [=](float x, float one) { return x != 0.0f ? one : z; });
+  } else {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) out[i] = a.data[i] != 0.0f ? b.data[i] : c.data[i];
+  }
 }
 
 // Elementwise steps on n numbers; a, b and c stand for single numbers only as `each` allows, or all
@@ -114,13 +140,7 @@ BITLOOP_SIMD void elementwise(const Instruction& step, Side a, Side b, Side c, f
       });
     }
     case RowOp::kWhere:
-      // Rare beside arithmetic: the copies of single numbers cost less than eight more loops.
-      for (int64_t i = 0; i < n; ++i) {
-        const float x = a.data[a.one ? 0 : i], y = b.data[b.one ? 0 : i],
-                    z = c.data[c.one ? 0 : i];
-        out[i] = x != 0.0f ? y : z;
-      }
-      return;
+      return choose(a, b, c, out, n);
     default:
       return;
   }
@@ -354,7 +374,8 @@ void run(const RowProgram& program, const RowInputs& inputs, const TileSink& sin
          std::span<float> columns) {
   const int64_t R = inputs.rows, K = inputs.columns;
   if (R == 0 || K == 0) return;
-  const int64_t T = std::clamp<int64_t>(kTileFloats / K, 1, R), tiles = (R + T - 1) / T;
+  const int64_t T = std::clamp<int64_t>(kTileFloats / ((program.tiles + 1) * K), 1, R),
+                tiles = (R + T - 1) / T;
   std::vector<float> globals(static_cast<size_t>(program.globals));
   std::copy(inputs.scalars.begin(), inputs.scalars.end(), globals.begin());
   std::fill(columns.begin(), columns.end(), 0.0f);

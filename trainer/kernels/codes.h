@@ -22,6 +22,9 @@ int64_t snap_to_levels(const float* codes, int64_t n, std::span<const double> le
 // 127.
 int64_t pack_int8(const float* codes, int64_t n, float factor, int low, int high, int8_t* out);
 
+// out[i] = codes[i], whole numbers that fit or NaN, in the calling thread: whether none was NaN.
+bool convert_int8_run(const float* codes, int64_t n, int8_t* out);
+
 // pack_int8 in the calling thread: whether every code is one. For callers that are threads of their
 // own.
 bool pack_int8_run(const float* codes, int64_t n, float factor, int low, int high, int8_t* out);

@@ -68,6 +68,8 @@ Result<bool> stream_codes(BitLinear& layer, const RowProducer& produce, int64_t 
   if (!packed.int8.defined() || packed.int8.numel() != rows * K)
     packed.int8 = at::empty({rows, K}, at::kChar);
   int8_t* codes = packed.int8.data_ptr<int8_t>();
+  const bool whole = layer.activation_capture.function->makes_whole_codes(
+      static_cast<float>(-high - 1), static_cast<float>(high));
   std::atomic<bool> good = true;
   const at::Tensor scale = layer.activation_capture.function->stream(
       rows, K,
@@ -76,7 +78,9 @@ Result<bool> stream_codes(BitLinear& layer, const RowProducer& produce, int64_t 
         if (kept != nullptr) std::copy_n(out, count * K, kept + first * K);
       },
       [&](int64_t first, int64_t count, const float* from) {
-        if (!kernels::pack_int8_run(from, count * K, 1.0f, -high - 1, high, codes + first * K))
+        int8_t* to = codes + first * K;
+        if (whole ? !kernels::convert_int8_run(from, count * K, to)
+                  : !kernels::pack_int8_run(from, count * K, 1.0f, -high - 1, high, to))
           good = false;
       },
       layer.params, layer.state);

@@ -90,9 +90,9 @@ std::vector<Gathered> gather_places(const kernels::RowProgram& program, int64_t 
   std::vector<Gathered> places;
   for (const kernels::Output& output : program.outputs) {
     const bool full = output.shape == kernels::Output::kFullShape;
-    const int64_t count = full                                            ? rows * columns
+    const int64_t count = full                                         ? rows * columns
                           : output.shape == kernels::Output::kRowShape ? rows
-                                                                          : 1;
+                                                                       : 1;
     places.push_back({at::empty({count}, at::kFloat), output.shape, columns});
   }
   return places;
@@ -146,8 +146,8 @@ Result<CapturedFunction> CapturedFunction::make(std::shared_ptr<const Graph> gra
 lua::Quantized CapturedFunction::operator()(const at::Tensor& x_RK, const NamedTensorMap& params,
                                             const NamedTensorMap& state) const {
   const Bound bound = bind(*graph_, forward_, x_RK, {}, params, state);
-  const auto made = run_gathering(forward_.program,
-                                  inputs_of(bound, graph_->rows, graph_->columns), {});
+  const auto made =
+      run_gathering(forward_.program, inputs_of(bound, graph_->rows, graph_->columns), {});
   lua::Quantized result;
   result.codes = made[0].tensor.view(x_RK.sizes());
   result.scale = made[1].tensor.view(graph_->scale_shape);
@@ -160,6 +160,18 @@ bool CapturedFunction::streams() const {
   return forward_.program.phases.size() == 1 && outputs.size() == 2 &&
          graph_->scale_shape.size() == (outputs[1].shape == kernels::Output::kRowShape ? 2 : 0) &&
          (graph_->scale_shape.empty() || graph_->scale_shape[1] == 1) && forward_.full.size() == 1;
+}
+
+bool CapturedFunction::makes_whole_codes(float low, float high) const {
+  const kernels::Operand& codes = forward_.program.outputs[0].from;
+  if (codes.place != kernels::Place::kTile) return false;
+  const auto& steps = forward_.program.phases.back().steps;
+  const auto last = std::find_if(steps.rbegin(), steps.rend(), [&](const auto& step) {
+    return step.out.place == kernels::Place::kTile && step.out.index == codes.index;
+  });
+  return last != steps.rend() && last->op == kernels::RowOp::kScaleRound && last->low >= low &&
+         last->high <= high && std::rint(last->low) == last->low &&
+         std::rint(last->high) == last->high;
 }
 
 at::Tensor CapturedFunction::stream(int64_t rows, int64_t columns, const Source& source,
@@ -188,11 +200,9 @@ SurrogateGradient CapturedFunction::backward(const at::Tensor& x_RK, const at::T
   const Gradient& g = *gradient_;
   const Bound bound = bind(g.graph, g.program, x_RK, gradient_RK, params, state);
   const int64_t columns = g.graph.columns;
-  const at::Tensor sums =
-      at::zeros({static_cast<int64_t>(g.columns.size()), columns}, at::kFloat);
-  const auto made =
-      run_gathering(g.program.program, inputs_of(bound, g.graph.rows, columns),
-                    {sums.data_ptr<float>(), static_cast<size_t>(sums.numel())});
+  const at::Tensor sums = at::zeros({static_cast<int64_t>(g.columns.size()), columns}, at::kFloat);
+  const auto made = run_gathering(g.program.program, inputs_of(bound, g.graph.rows, columns),
+                                  {sums.data_ptr<float>(), static_cast<size_t>(sums.numel())});
   SurrogateGradient result;
   for (size_t i = 0; i < g.params.size(); ++i) {
     if (g.params[i].empty())
@@ -216,8 +226,7 @@ bool agree(const lua::Quantized& eager, const lua::Quantized& captured) {
   if (off > 2.0 + 1e-4 * static_cast<double>(gap.numel())) return false;
   const auto close = [](const at::Tensor& a, const at::Tensor& b) {
     if (a.defined() != b.defined()) return false;
-    return !a.defined() ||
-           at::allclose(a.detach(), b, 1e-5, 1e-8, /*equal_nan=*/true);
+    return !a.defined() || at::allclose(a.detach(), b, 1e-5, 1e-8, /*equal_nan=*/true);
   };
   return close(eager.scale, captured.scale) && close(eager.offset, captured.offset);
 }

@@ -47,6 +47,9 @@ class CapturedFunction {
   // a row or one for all.
   bool streams() const;
 
+  // Whether all codes are whole numbers in [low, high] by their last step, or NaN.
+  bool makes_whole_codes(float low, float high) const;
+
   bool has_surrogate() const { return gradient_.has_value(); }
   // dL/dargument and dL/dparams from dL/dvalue. Requires: has_surrogate().
   SurrogateGradient backward(const at::Tensor& x_RK, const at::Tensor& gradient_RK,

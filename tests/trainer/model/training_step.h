@@ -1,0 +1,159 @@
+// One optimiser step of a small model, by autograd or fused: the loss and every gradient, and how
+// near one must be to the other.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <map>
+
+#include "tests/trainer/fixture.h"
+#include "trainer/data/dataset.h"
+#include "trainer/model/fused_step.h"
+
+namespace bitloop::trainer {
+
+using Gradients = std::map<std::string, at::Tensor>;
+
+struct Outcome {
+  double loss = 0.0;
+  Gradients gradients;
+};
+
+struct Case {
+  std::string name;
+  std::string quantizer;  // file in quantizers/, or Lua text
+  ModelConfig model = small_model();
+  bool quantize_head = false;
+  double lambda = 1.0;
+  int64_t batch = 3, micro_batches = 1;
+};
+
+inline void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+inline std::unique_ptr<lua::Quantizer> load(const std::string& what) {
+  return what.find("local Q") == std::string::npos ? shipped_quantizer(what) : quantizer_from(what);
+}
+
+inline void init_params(Gpt2& model, lua::Quantizer& quantizer) {
+  if (!quantizer.has("init")) return;
+  for (BitLinear* layer : model.bitlinears()) {
+    auto made = quantizer.init(layer->layer, layer->weight.detach());
+    ASSERT_TRUE(made) << made.error().message;
+    for (auto& [name, param] : made->params) layer->params[name] = param.value.requires_grad_(true);
+    layer->state = made->state;
+  }
+}
+
+inline Batch random_batch(const Case& c) {
+  const at::Tensor ids = at::randint(c.model.vocab_size, {c.batch, c.model.context + 1}, at::kLong);
+  return {ids.narrow(1, 0, c.model.context).contiguous(),
+          ids.narrow(1, 1, c.model.context).contiguous()};
+}
+
+// One optimiser step's loss and gradients, as train_step makes them.
+class Trainer {
+ public:
+  explicit Trainer(const Case& c)
+      : case_(c), quantizer_(load(c.quantizer)), model_(c.model, c.quantize_head, 5) {
+    init_params(model_, *quantizer_);
+    // Larger weights than at the start, and biases that are not zero, so that every term counts.
+    at::manual_seed(3);
+    for (const auto& [name, tensor] : model_.named_parameters()) {
+      const at::Tensor value = tensor.detach();
+      if (value.dim() == 2) value.mul_(4.0);
+      if (value.dim() == 1) value.add_(at::randn(value.sizes()), 0.1);
+    }
+    for (BitLinear* layer : model_.bitlinears()) {
+      if (layer->params.contains("s")) layer->params["s"].detach().mul_(4.0);
+    }
+  }
+
+  Outcome step(const Batch& batch, Products products, bool fused, bool captured = false) {
+    ForwardContext context{.quantizer = quantizer_.get(),
+                           .training = true,
+                           .lambda = case_.lambda,
+                           .products = products,
+                           .captured = captured};
+    for (auto& [name, tensor] : learnable()) tensor.mutable_grad() = at::Tensor();
+    const Status quantized = model_.quantize_weights(context);
+    EXPECT_TRUE(quantized) << (quantized ? "" : quantized.error().message);
+    const int64_t rows = case_.batch / case_.micro_batches;
+    if (fused && !fused_) fused_ = std::make_unique<FusedTraining>(model_, rows);
+    if (fused) fused_->begin_step();
+    Outcome outcome;
+    const double share = 1.0 / static_cast<double>(case_.micro_batches);
+    for (int64_t i = 0; i < case_.micro_batches; ++i) {
+      const at::Tensor ids = batch.inputs_BT.narrow(0, i * rows, rows),
+                       targets = batch.targets_BT.narrow(0, i * rows, rows);
+      if (fused) {
+        const auto loss = fused_->accumulate(ids, targets, context, share);
+        EXPECT_TRUE(loss) << (loss ? "" : loss.error().message);
+        outcome.loss += *loss * share;
+      } else {
+        const auto logits = model_.forward(ids, context);
+        EXPECT_TRUE(logits) << (logits ? "" : logits.error().message);
+        const at::Tensor loss = at::cross_entropy_loss(*logits, targets.reshape({-1})) * share;
+        torch::autograd::backward({loss}, {});
+        outcome.loss += loss.item<float>();
+      }
+    }
+    model_.finish_weight_gradients(context);
+    for (auto& [name, tensor] : learnable())
+      if (tensor.grad().defined()) outcome.gradients[name] = tensor.grad().clone();
+    return outcome;
+  }
+
+  FusedTraining* fused() { return fused_.get(); }
+  Gpt2& model() { return model_; }
+
+ private:
+  std::vector<std::pair<std::string, at::Tensor>> learnable() {
+    auto all = model_.named_parameters();
+    for (BitLinear* layer : model_.bitlinears())
+      for (auto& [name, tensor] : layer->params)
+        all.emplace_back(layer->layer.name + "." + name, tensor);
+    return all;
+  }
+
+  Case case_;
+  std::unique_ptr<lua::Quantizer> quantizer_;
+  Gpt2 model_;
+  std::unique_ptr<FusedTraining> fused_;
+};
+
+inline double relative(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).norm().item<double>() / (b.norm().item<double>() + 1e-12);
+}
+
+// A learned step size has one number, the difference of large sums: those of all layers are
+// compared as one vector, since nothing bounds the error of a single one relatively.
+inline Gradients by_tensor(const Gradients& gradients) {
+  Gradients all;
+  for (const auto& [name, gradient] : gradients) {
+    const std::string key = gradient.numel() > 1 ? name : name.substr(name.rfind('.'));
+    all[key] = all.contains(key) ? at::cat({all[key], gradient.view({-1})}) : gradient;
+  }
+  return all;
+}
+
+// The exact gradients are autograd's with float32 products. bfloat16 keeps 8 bits, so each product
+// of a chain moves a gradient by up to 2^-9, relatively; what it may be off in all is measured on
+// autograd's own bfloat16 path, which rounds at as many places: the fused one must be as near, up
+// to as much again and 2^-9. Attention in bfloat16 moves some activations across a boundary between
+// two codes, 1/127 of the row's largest: a row's loss moves by less than that, the mean of 12 rows or
+// more by less than a third of it.
+inline void compare(const Outcome& fused, const Outcome& exact, const Outcome& rounded) {
+  EXPECT_NEAR(fused.loss, exact.loss, 2.5e-3);
+  const Gradients got = by_tensor(fused.gradients), want = by_tensor(exact.gradients),
+                  oracle = by_tensor(rounded.gradients);
+  ASSERT_EQ(fused.gradients.size(), exact.gradients.size());
+  for (const auto& [name, gradient] : want) {
+    ASSERT_TRUE(got.contains(name)) << name;
+    const double allowed = 2.0 * relative(oracle.at(name), gradient) + 2e-3;
+    EXPECT_LT(relative(got.at(name), gradient), allowed) << name;
+  }
+}
+
+}  // namespace bitloop::trainer

@@ -23,26 +23,60 @@ class Differentiator {
     for (int n = output; n >= 0; --n)
       if (const int adjoint = adjoint_[static_cast<size_t>(n)]; adjoint >= 0)
         BITLOOP_TRY(backward(n, adjoint));
+    const std::vector<bool> reached = ways_from(output);
     for (int n = 0; n < forward_count; ++n) {
       const GraphNode& node = g.nodes[static_cast<size_t>(n)];
       if (node.op != NodeOp::kInput) continue;
       const GraphInput& input = g.inputs[static_cast<size_t>(node.input)];
       const int adjoint = adjoint_[static_cast<size_t>(n)];
-      if (input.source == GraphInput::kArgument)
+      const bool zero = adjoint < 0 && reached[static_cast<size_t>(n)];
+      if (input.source == GraphInput::kArgument) {
         made_.argument = adjoint < 0 ? -1 : widened(adjoint, Kind::kFull);
-      else if (input.source == GraphInput::kParameter)
-        made_.parameters.push_back({input.name, adjoint});
+        made_.argument_zero = zero;
+      } else if (input.source == GraphInput::kParameter) {
+        made_.parameters.push_back({input.name, adjoint, zero});
+      }
     }
     return std::move(made_);
   }
 
  private:
+  // The nodes that autograd's graph would hold.
+  std::vector<bool> ways_from(int output) const {
+    std::vector<bool> reached(adjoint_.size(), false);
+    reached[static_cast<size_t>(output)] = true;
+    for (int n = output; n >= 0; --n) {
+      if (!reached[static_cast<size_t>(n)]) continue;
+      const GraphNode& node = made_.graph.nodes[static_cast<size_t>(n)];
+      switch (node.op) {
+        case NodeOp::kDetach:
+        case NodeOp::kNot:
+        case NodeOp::kLess:
+        case NodeOp::kLessEqual:
+        case NodeOp::kEqual:
+        case NodeOp::kNotEqual:
+          continue;
+        default:
+          break;
+      }
+      for (const int m : {node.op == NodeOp::kWhere ? -1 : node.a, node.b, node.c})
+        if (m >= 0) reached[static_cast<size_t>(m)] = true;
+    }
+    return reached;
+  }
   Kind kind(int n) const { return made_.graph.nodes[static_cast<size_t>(n)].kind; }
   int unary(NodeOp op, int a) {
     return made_.graph.add({.op = op, .kind = kind(a), .a = a});
   }
   int binary(NodeOp op, int a, int b) {
     return made_.graph.add({.op = op, .kind = std::max(kind(a), kind(b)), .a = a, .b = b});
+  }
+  int where(int condition, int yes, int no) {
+    return made_.graph.add({.op = NodeOp::kWhere,
+                            .kind = std::max({kind(condition), kind(yes), kind(no)}),
+                            .a = condition,
+                            .b = yes,
+                            .c = no});
   }
   int number(double value) { return made_.graph.constant(static_cast<float>(value)); }
   int times(int a, int b) { return binary(NodeOp::kMultiply, a, b); }
@@ -109,6 +143,12 @@ class Differentiator {
       case NodeOp::kSqrt:
         pass(a, binary(NodeOp::kDivide, g, times(number(2), n)), k);
         return {};
+      case NodeOp::kRoot:
+        pass(a,
+             where(binary(NodeOp::kEqual, n, number(0)), number(0),
+                   binary(NodeOp::kDivide, g, times(number(2), n))),
+             k);
+        return {};
       case NodeOp::kRsqrt:
         pass(a, times(g, times(number(-0.5), times(n, times(n, n)))), k);
         return {};
@@ -128,10 +168,10 @@ class Differentiator {
         pass(a, times(g, times(n, one_minus(n))), k);
         return {};
       case NodeOp::kClampMin:
-        pass(a, times(g, binary(NodeOp::kLessEqual, number(node.number), a)), k);
+        pass(a, where(binary(NodeOp::kLessEqual, number(node.number), a), g, number(0)), k);
         return {};
       case NodeOp::kClampMax:
-        pass(a, times(g, binary(NodeOp::kLessEqual, a, number(node.number))), k);
+        pass(a, where(binary(NodeOp::kLessEqual, a, number(node.number)), g, number(0)), k);
         return {};
       case NodeOp::kAdd:
         pass(a, g, k);
@@ -152,11 +192,11 @@ class Differentiator {
       case NodeOp::kMaximum:
       case NodeOp::kMinimum: {
         const bool maximum = node.op == NodeOp::kMaximum;
-        const int tie = times(number(0.5), binary(NodeOp::kEqual, a, b));
-        const int first = binary(NodeOp::kLess, maximum ? b : a, maximum ? a : b);
-        const int second = binary(NodeOp::kLess, maximum ? a : b, maximum ? b : a);
-        pass(a, times(g, binary(NodeOp::kAdd, first, tie)), k);
-        pass(b, times(g, binary(NodeOp::kAdd, second, tie)), k);
+        // Chosen, not multiplied by 0 or 1: an infinite gradient stays away from the smaller.
+        const int shared = where(binary(NodeOp::kEqual, a, b), times(number(0.5), g), g);
+        const int a_below = binary(NodeOp::kLess, a, b), b_below = binary(NodeOp::kLess, b, a);
+        pass(a, where(maximum ? a_below : b_below, number(0), shared), k);
+        pass(b, where(maximum ? b_below : a_below, number(0), shared), k);
         return {};
       }
       case NodeOp::kPower: {
@@ -166,18 +206,10 @@ class Differentiator {
         pass(a, times(g, times(number(p), binary(NodeOp::kPower, a, number(p - 1)))), k);
         return {};
       }
-      case NodeOp::kWhere: {
-        const auto chosen = [&](int yes, int no) {
-          return made_.graph.add({.op = NodeOp::kWhere,
-                                  .kind = std::max({kind(a), kind(yes), kind(no)}),
-                                  .a = a,
-                                  .b = yes,
-                                  .c = no});
-        };
-        pass(b, chosen(g, number(0)), k);
-        pass(node.c, chosen(number(0), g), k);
+      case NodeOp::kWhere:
+        pass(b, where(a, g, number(0)), k);
+        pass(node.c, where(a, number(0), g), k);
         return {};
-      }
       case NodeOp::kRowSum:
       case NodeOp::kAllSum:
         pass(a, widened(g, kind(a)), kind(a));

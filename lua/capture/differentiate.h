@@ -12,11 +12,14 @@ namespace bitloop::lua {
 struct GradientGraph {
   Graph graph;  // the forward nodes, then the gradient's; one input more, of source kGradient
   // The gradient of the argument (graph.inputs[0]) and of each parameter, as nodes; -1 where none
-  // arrives.
+  // arrives. Autograd tells two cases apart: no way leads there, or one does on which the gradient is
+  // 0 everywhere (round, sign); `zero` is the second.
   int argument = -1;
+  bool argument_zero = false;
   struct Parameter {
     std::string name;
     int node = -1;
+    bool zero = false;
   };
   std::vector<Parameter> parameters;
 };

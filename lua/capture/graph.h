@@ -28,6 +28,7 @@ enum class NodeOp : uint8_t {
   kTruncate,
   kSquare,
   kSqrt,
+  kRoot,      // forward as kSqrt; no gradient at 0, as norm and std have it
   kRsqrt,
   kReciprocal,
   kExp,

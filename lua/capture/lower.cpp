@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <map>
 #include <optional>
@@ -33,7 +34,8 @@ RowOp row_op(NodeOp op) {
     case NodeOp::kCeil: return RowOp::kCeil;
     case NodeOp::kTruncate: return RowOp::kTruncate;
     case NodeOp::kSquare: return RowOp::kSquare;
-    case NodeOp::kSqrt: return RowOp::kSqrt;
+    case NodeOp::kSqrt:
+    case NodeOp::kRoot: return RowOp::kSqrt;
     case NodeOp::kRsqrt: return RowOp::kRsqrt;
     case NodeOp::kReciprocal: return RowOp::kReciprocal;
     case NodeOp::kExp: return RowOp::kExp;
@@ -73,7 +75,7 @@ RowOp row_op(NodeOp op) {
 // The same graph with equal nodes merged and copies followed through; `place[n]` is where node n
 // went.
 Graph merged(const Graph& graph, std::vector<int>& place) {
-  using Key = std::tuple<NodeOp, Kind, int, int, int, float, int>;
+  using Key = std::tuple<NodeOp, Kind, int, int, int, uint32_t, int>;  // the number's bits
   Graph made = graph;
   made.nodes.clear();
   std::map<Key, int> seen;
@@ -88,7 +90,9 @@ Graph merged(const Graph& graph, std::vector<int>& place) {
       continue;
     }
     if (node.op == NodeOp::kSteRound) node.op = NodeOp::kRound;
-    const Key key{node.op, node.kind, node.a, node.b, node.c, node.number, node.input};
+    if (node.op == NodeOp::kRoot) node.op = NodeOp::kSqrt;
+    const Key key{node.op, node.kind, node.a, node.b, node.c,
+                  std::bit_cast<uint32_t>(node.number), node.input};
     const auto [entry, fresh] = seen.try_emplace(key, static_cast<int>(made.nodes.size()));
     if (fresh) made.nodes.push_back(node);
     place[n] = entry->second;
@@ -107,10 +111,17 @@ class Lowering {
   LoweredProgram run() {
     bind_inputs();
     place_globals();
-    const int last = last_phase();
-    for (int p = 0; p <= last; ++p) emit_phase(p, p == last);
+    const int count = walk_count();
+    for (const int n : outputs_) {
+      if (node(n).op == NodeOp::kColumnSum)
+        column_outputs_.push_back(n);
+      else
+        made_.program.outputs.push_back(output(n));
+    }
+    for (int p = 0; p < count; ++p) emit_phase(p);
+    emit_scalars(count, made_.program.finally);
     made_.program.globals = globals_;
-    made_.program.column_outputs = column_outputs_;
+    made_.program.column_outputs = static_cast<int>(column_outputs_.size());
     return std::move(made_);
   }
 
@@ -168,11 +179,26 @@ class Lowering {
     }
   }
 
-  int last_phase() const {
-    int last = 0;
-    for (const int n : outputs_)
-      last = std::max(last, phase_[static_cast<size_t>(n)] + (is_all_reduction(node(n).op) ? 1 : 0));
-    return last;
+  // How many times the rows are walked over. A result leaves with the walk that can make it; a
+  // number that is made of the last walk's sums needs no further one.
+  int walk_count() const {
+    int count = 1;
+    for (const int n : outputs_) {
+      const int phase = phase_[static_cast<size_t>(n)];
+      count = std::max(count, walks(n) ? phase + 1 : phase);
+    }
+    return count;
+  }
+
+  // Where it is, is filled in by the phase that makes it.
+  kernels::Output output(int n) const {
+    using Shape = kernels::Output::Shape;
+    const Shape shape = node(n).kind == Kind::kFull  ? Shape::kFullShape
+                        : node(n).kind == Kind::kRow ? Shape::kRowShape
+                                                     : Shape::kScalarShape;
+    return {.from = shape == Shape::kScalarShape ? operand(n) : Operand{},
+            .shape = shape,
+            .phase = phase_[static_cast<size_t>(n)]};
   }
 
   Operand operand(int n) const {
@@ -253,21 +279,31 @@ class Lowering {
     return at.kind != Kind::kScalar || is_all_reduction(at.op);
   }
 
-  void emit_phase(int p, bool last) {
-    kernels::Phase phase;
+  // Scalars that are computable once the walks before p are done.
+  void emit_scalars(int p, std::vector<Instruction>& steps) {
     const std::vector<bool> needed = needed_anywhere();
-    // Scalars that became computable with the last walk.
     for (size_t n = 0; n < graph_.nodes.size(); ++n) {
       if (!needed[n] || global_[n] < 0 || phase_[n] != p) continue;
       if (is_all_reduction(graph_.nodes[n].op)) continue;
-      emit(static_cast<int>(n), {.place = Place::kGlobal, .index = global_[n]}, phase.scalars);
+      emit(static_cast<int>(n), {.place = Place::kGlobal, .index = global_[n]}, steps);
     }
+  }
+
+  // A matrix, row or column output of this phase.
+  bool leaves_with(int n, int p) const {
+    return node(n).kind != Kind::kScalar && phase_[static_cast<size_t>(n)] == p;
+  }
+
+  void emit_phase(int p) {
+    kernels::Phase phase;
+    const std::vector<bool> needed = needed_anywhere();
+    emit_scalars(p, phase.scalars);
     // What this walk must give, and all it needs for that.
     std::vector<bool> wanted(graph_.nodes.size(), false);
     for (size_t n = 0; n < graph_.nodes.size(); ++n)
       wanted[n] = needed[n] && is_all_reduction(graph_.nodes[n].op) && phase_[n] == p;
-    if (last)
-      for (const int n : outputs_) wanted[static_cast<size_t>(n)] = walks(n) && !done(n);
+    for (const int n : outputs_)
+      if (leaves_with(n, p) && walks(n)) wanted[static_cast<size_t>(n)] = true;
     std::vector<int> uses(graph_.nodes.size(), 0);
     for (size_t n = graph_.nodes.size(); n-- > 0;) {
       if (!wanted[n]) continue;
@@ -276,8 +312,8 @@ class Lowering {
         if (walks(m) && !is_all_reduction(node(m).op)) wanted[static_cast<size_t>(m)] = true;
       }
     }
-    if (last)
-      for (const int n : outputs_) ++uses[static_cast<size_t>(n)];  // kept to the end
+    for (const int n : outputs_)
+      if (leaves_with(n, p)) ++uses[static_cast<size_t>(n)];  // kept to the end
 
     register_.assign(graph_.nodes.size(), -1);
     std::vector<int> free_tiles, free_rows;
@@ -287,9 +323,7 @@ class Lowering {
       Operand out;
       if (is_all_reduction(node(at).op)) {
         out = {.place = Place::kGlobal, .index = global_[n]};
-      } else if (node(at).op == NodeOp::kColumnSum) {
-        out = {.place = Place::kColumn, .index = column_outputs_++};
-      } else {
+      } else if (node(at).op != NodeOp::kColumnSum) {
         const bool row = node(at).kind == Kind::kRow;
         std::vector<int>& free = row ? free_rows : free_tiles;
         int& count = row ? made_.program.rows : made_.program.tiles;
@@ -298,27 +332,27 @@ class Lowering {
         free.pop_back();
         out = operand(at);
       }
-      emit(at, out, phase.steps);
+      if (node(at).op == NodeOp::kColumnSum) {
+        for (size_t c = 0; c < column_outputs_.size(); ++c)
+          if (column_outputs_[c] == at)
+            emit(at, {.place = Place::kColumn, .index = static_cast<int>(c)}, phase.steps);
+      } else {
+        emit(at, out, phase.steps);
+      }
       for (const int m : reads(at)) {
         if (--uses[static_cast<size_t>(m)] > 0 || register_[static_cast<size_t>(m)] < 0) continue;
         (node(m).kind == Kind::kRow ? free_rows : free_tiles)
             .push_back(register_[static_cast<size_t>(m)]);
       }
     }
-    if (last) {
-      for (const int n : outputs_) {
-        if (node(n).op == NodeOp::kColumnSum) continue;
-        using Shape = kernels::Output::Shape;
-        const Shape shape = node(n).kind == Kind::kFull  ? Shape::kFullShape
-                            : node(n).kind == Kind::kRow ? Shape::kRowShape
-                                                         : Shape::kScalarShape;
-        made_.program.outputs.push_back({operand(n), shape});
-      }
+    size_t place = 0;
+    for (const int n : outputs_) {
+      if (node(n).op == NodeOp::kColumnSum) continue;
+      if (leaves_with(n, p)) made_.program.outputs[place].from = operand(n);
+      ++place;
     }
     made_.program.phases.push_back(std::move(phase));
   }
-
-  bool done(int n) const { return is_all_reduction(node(n).op); }
 
   void emit(int n, Operand out, std::vector<Instruction>& steps) {
     const GraphNode& at = node(n);
@@ -328,7 +362,8 @@ class Lowering {
       steps.push_back({.op = RowOp::kScaleRound,
                        .a = operand(found->a),
                        .b = factor,
-                       .c = {},
+                       .c = factor.place == Place::kRow && found->divides ? operand(found->b)
+                                                                          : Operand{},
                        .out = out,
                        .low = found->low,
                        .high = found->high});
@@ -363,8 +398,8 @@ class Lowering {
   std::vector<int> outputs_;
   LoweredProgram made_;
   std::vector<Operand> input_places_;
-  std::vector<int> phase_, global_, register_;
-  int globals_ = 0, column_outputs_ = 0;
+  std::vector<int> phase_, global_, register_, column_outputs_;
+  int globals_ = 0;
 };
 
 const char* op_name(RowOp op) {
@@ -400,13 +435,18 @@ LoweredProgram lower(const Graph& graph, std::span<const int> outputs) {
 
 std::string describe(const kernels::RowProgram& program) {
   std::string text;
+  const auto add = [&](const std::vector<Instruction>& steps) {
+    for (const Instruction& step : steps)
+      text += fmt::format(" {} = {}{}{}{}\n", operand_text(step.out), op_name(step.op),
+                          operand_text(step.a), operand_text(step.b), operand_text(step.c));
+  };
   for (size_t p = 0; p < program.phases.size(); ++p) {
     text += fmt::format("phase {}\n", p);
-    for (const auto* steps : {&program.phases[p].scalars, &program.phases[p].steps})
-      for (const Instruction& step : *steps)
-        text += fmt::format(" {} = {}{}{}{}\n", operand_text(step.out), op_name(step.op),
-                            operand_text(step.a), operand_text(step.b), operand_text(step.c));
+    add(program.phases[p].scalars);
+    add(program.phases[p].steps);
   }
+  if (!program.finally.empty()) text += "finally\n";
+  add(program.finally);
   return text;
 }
 

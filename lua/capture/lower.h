@@ -19,7 +19,7 @@ struct LoweredProgram {
 };
 
 // The program that computes the nodes `outputs`, in this order; a kColumnSum node becomes a column
-// output in the order of appearance instead, and has no entry among the program's outputs.
+// output instead, in the order of `outputs` too, and has no entry among the program's outputs.
 LoweredProgram lower(const Graph& graph, std::span<const int> outputs);
 
 // One line a step, for reports and tests.

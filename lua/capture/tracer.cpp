@@ -62,6 +62,11 @@ bool is_one_row(at::IntArrayRef shape, at::IntArrayRef result) {
   return count_of(shape) == shape.back();
 }
 
+bool given(const TracedArgument& argument) { return argument.type != TracedArgument::kNone; }
+bool is_number(const TracedArgument& argument, double number) {
+  return argument.type == TracedArgument::kNumber && argument.number == number;
+}
+
 }  // namespace
 
 Tracer::Tracer(const at::Tensor& argument)
@@ -80,15 +85,19 @@ void Tracer::bind(const at::Tensor& tensor, GraphInput input) {
 }
 
 void Tracer::bind_parameters(const std::map<std::string, at::Tensor>& params) {
-  for (const auto& [name, tensor] : params)
-    if (const auto kind = outside_kind(tensor))
-      bind(tensor, {.source = GraphInput::kParameter, .name = name, .constant = {}, .kind = *kind});
+  for (const auto& [name, tensor] : params) bind_named(tensor, GraphInput::kParameter, name);
 }
 
 void Tracer::bind_state(const std::map<std::string, at::Tensor>& state) {
-  for (const auto& [name, tensor] : state)
-    if (const auto kind = outside_kind(tensor))
-      bind(tensor, {.source = GraphInput::kState, .name = name, .constant = {}, .kind = *kind});
+  for (const auto& [name, tensor] : state) bind_named(tensor, GraphInput::kState, name);
+}
+
+void Tracer::bind_named(const at::Tensor& tensor, GraphInput::Source source,
+                        const std::string& name) {
+  if (const auto kind = outside_kind(tensor))
+    bind(tensor, {.source = source, .name = name, .constant = {}, .kind = *kind});
+  else
+    note(tensor, -1);
 }
 
 void Tracer::give_up(std::string reason) {
@@ -120,7 +129,7 @@ bool Tracer::set_length(int64_t length) {
 
 std::optional<int> Tracer::node_of(const at::Tensor& tensor) {
   if (const auto found = traced_.find(key(tensor)); found != traced_.end())
-    return found->second.node;
+    return found->second.node < 0 ? std::nullopt : std::optional(found->second.node);
   if (tensor.numel() == 1) return graph_.constant(tensor.item<float>());
   const auto kind = outside_kind(tensor);
   if (!kind || *kind == Kind::kScalar) return std::nullopt;
@@ -166,7 +175,9 @@ bool Tracer::record_view(std::string_view name, const TracedArgument& argument,
   if (std::find(std::begin(kViews), std::end(kViews), name) == std::end(kViews)) return false;
   const auto found = traced_.find(key(argument.tensor));
   // The same numbers in the same order, nothing padded, nothing cut.
-  if (found == traced_.end() || result.numel() != argument.tensor.numel()) return false;
+  if (found == traced_.end() || found->second.node < 0 ||
+      result.numel() != argument.tensor.numel())
+    return false;
   if (name == "blocks" && !set_length(result.size(-1))) return false;
   if (kind_of(found->second.node) == Kind::kColumn) return false;
   const int node = found->second.node;
@@ -192,10 +203,12 @@ bool Tracer::record_reduction(std::string_view name, std::span<const TracedArgum
   const bool is_norm = name == "norm", is_spread = name == "std" || name == "var";
   const size_t dim_place = is_norm ? 2 : 1;
   if ((name == "max" || name == "min") && arguments[1].type != TracedArgument::kNone) return false;
-  if (is_norm && arguments[1].type == TracedArgument::kNumber && arguments[1].number != 2)
-    return false;
+  if (is_norm && given(arguments[1]) && !is_number(arguments[1], 2)) return false;
   double correction = 1.0;
-  if (is_spread && arguments[2].type == TracedArgument::kNumber) correction = arguments[2].number;
+  if (is_spread && given(arguments[2])) {
+    if (arguments[2].type != TracedArgument::kNumber) return false;
+    correction = arguments[2].number;
+  }
   const at::Tensor& x = arguments[0].tensor;
   const std::optional<int> node = node_of(x);
   if (!node) return false;
@@ -228,12 +241,12 @@ bool Tracer::record_reduction(std::string_view name, std::span<const TracedArgum
   };
   int made;
   if (is_norm) {
-    made = unary(NodeOp::kSqrt, reduce(unary(NodeOp::kSquare, from)));
+    made = unary(NodeOp::kRoot, reduce(unary(NodeOp::kSquare, from)));
   } else if (is_spread) {
     const int mean = by(NodeOp::kDivide, reduce(from), count);
     const int centred = binary(NodeOp::kSubtract, {from, kind}, {mean, reduced});
     made = by(NodeOp::kDivide, reduce(unary(NodeOp::kSquare, centred)), count - correction);
-    if (name == "std") made = unary(NodeOp::kSqrt, made);
+    if (name == "std") made = unary(NodeOp::kRoot, made);
   } else {
     made = reduce(from);
     if (name == "mean") made = by(NodeOp::kDivide, made, count);
@@ -245,9 +258,7 @@ bool Tracer::record_reduction(std::string_view name, std::span<const TracedArgum
 bool Tracer::record_elementwise(std::string_view name, std::span<const TracedArgument> arguments,
                                 const at::Tensor& result) {
   const at::IntArrayRef shape = result.sizes();
-  const auto given = [&](size_t i) {
-    return i < arguments.size() && arguments[i].type != TracedArgument::kNone;
-  };
+  const auto has = [&](size_t i) { return i < arguments.size() && given(arguments[i]); };
   const auto at_place = [&](size_t i) { return side(arguments[i], shape); };
   const auto finish = [&](int node) {
     note(result, node);
@@ -257,9 +268,15 @@ bool Tracer::record_elementwise(std::string_view name, std::span<const TracedArg
   if (x.node < 0) return false;
 
   if (const auto op = look_up(kUnary, name)) return finish(unary(*op, x.node));
-  if (name == "round" && !(given(1) && arguments[1].number != 0))
+  if (name == "round" && (!has(1) || is_number(arguments[1], 0)))
     return finish(unary(NodeOp::kRound, x.node));
-  if (name == "relu") return finish(unary(NodeOp::kClampMin, x.node, 0.0f));
+  if (name == "relu") {
+    // Not a clamp: at 0 relu has no gradient.
+    const int zero = graph_.constant(0.0f);
+    const int off = binary(NodeOp::kLessEqual, x, {zero, Kind::kScalar});
+    return finish(graph_.add(
+        {.op = NodeOp::kWhere, .kind = x.kind, .a = off, .b = zero, .c = x.node}));
+  }
   if (name == "silu")
     return finish(binary(NodeOp::kMultiply, x, {unary(NodeOp::kSigmoid, x.node), x.kind}));
   if (name == "bool") {
@@ -268,11 +285,16 @@ bool Tracer::record_elementwise(std::string_view name, std::span<const TracedArg
   }
   if (name == "clamp" || name == "clamp_min" || name == "clamp_max") {
     const size_t low = name == "clamp_max" ? 9 : 1, high = name == "clamp" ? 2 : low == 9 ? 1 : 9;
+    // Beside a tensor a number is a bound like it: the gradient at a tie is shared with it.
+    const auto is_tensor = [&](size_t i) {
+      return has(i) && arguments[i].type != TracedArgument::kNumber;
+    };
+    const bool by_tensors = is_tensor(low) || is_tensor(high);
     Side made = x;
     for (const size_t i : {low, high}) {
-      if (!given(i)) continue;
+      if (!has(i)) continue;
       const bool is_low = i == low;
-      if (arguments[i].type == TracedArgument::kNumber) {
+      if (!by_tensors) {
         made.node = unary(is_low ? NodeOp::kClampMin : NodeOp::kClampMax, made.node,
                           static_cast<float>(arguments[i].number));
       } else {
@@ -285,7 +307,7 @@ bool Tracer::record_elementwise(std::string_view name, std::span<const TracedArg
     return finish(made.node);
   }
 
-  if (!given(1)) return false;
+  if (!has(1)) return false;
   const Side y = at_place(1);
   if (y.node < 0) return false;
   if (const auto op = look_up(kBinary, name)) return finish(binary(*op, x, y));
@@ -295,13 +317,14 @@ bool Tracer::record_elementwise(std::string_view name, std::span<const TracedArg
     return finish(binary(name == "max" ? NodeOp::kMaximum : NodeOp::kMinimum, x, y));
   if (name == "add" || name == "sub") {
     Side scaled = y;
-    if (given(2) && arguments[2].number != 1) {
+    if (has(2) && !is_number(arguments[2], 1)) {
+      if (arguments[2].type != TracedArgument::kNumber) return false;
       const int alpha = graph_.constant(static_cast<float>(arguments[2].number));
       scaled = {binary(NodeOp::kMultiply, y, {alpha, Kind::kScalar}), y.kind};
     }
     return finish(binary(name == "add" ? NodeOp::kAdd : NodeOp::kSubtract, x, scaled));
   }
-  if (name == "div" && !given(2)) return finish(binary(NodeOp::kDivide, x, y));
+  if (name == "div" && !has(2)) return finish(binary(NodeOp::kDivide, x, y));
   if (name == "pow" && arguments[1].type == TracedArgument::kNumber) {
     if (arguments[1].number == 2) return finish(unary(NodeOp::kSquare, x.node));
     if (arguments[1].number == 0.5) return finish(unary(NodeOp::kSqrt, x.node));
@@ -339,7 +362,7 @@ void Tracer::record(std::string_view name, std::span<const TracedArgument> argum
       });
   if (!concerned) return;
   if (results.empty()) {
-    constexpr std::string_view kStatic[] = {"size", "dim", "numel", "dtype", "shape", "requires_grad"};
+    constexpr std::string_view kStatic[] = {"size", "dim", "numel", "dtype", "shape"};
     if (std::find(std::begin(kStatic), std::end(kStatic), name) == std::end(kStatic))
       give_up(fmt::format("{} turns a tensor into a Lua value", name));
     return;
@@ -369,6 +392,17 @@ void Tracer::record(std::string_view name, std::span<const TracedArgument> argum
 void Tracer::finish() {
   graph_.columns = length_ == 0 ? argument_columns_ : length_;
   graph_.rows = graph_.columns == 0 ? 0 : total_ / graph_.columns;
+  // A number for each row of the argument is none for each of its groups.
+  for (const auto& [tensor, traced] : traced_)
+    if (traced.node >= 0 && kind_of(traced.node) == Kind::kRow &&
+        traced.keep.numel() != graph_.rows && used(traced.node))
+      give_up("numbers for rows of two lengths");
+}
+
+bool Tracer::used(int node) const {
+  return std::any_of(graph_.nodes.begin(), graph_.nodes.end(), [&](const GraphNode& other) {
+    return other.a == node || other.b == node || other.c == node;
+  });
 }
 
 }  // namespace bitloop::lua

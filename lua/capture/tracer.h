@@ -57,7 +57,7 @@ class Tracer {
 
  private:
   struct Traced {
-    int node;
+    int node;  // -1: changes from call to call, but the graph has no form for it
     at::Tensor keep;  // so that no other tensor takes its address
   };
   // A tensor as an operand of a node whose result has the shape `result`.
@@ -68,7 +68,11 @@ class Tracer {
 
   static const void* key(const at::Tensor& tensor) { return tensor.unsafeGetTensorImpl(); }
   void bind(const at::Tensor& tensor, GraphInput input);
+  // A parameter or state; one whose shape the graph can't express ends the recording where it is
+  // used.
+  void bind_named(const at::Tensor& tensor, GraphInput::Source source, const std::string& name);
   void note(const at::Tensor& result, int node) { traced_[key(result)] = {node, result}; }
+  bool used(int node) const;
   Kind kind_of(int node) const { return graph_.nodes[static_cast<size_t>(node)].kind; }
   // Which kind a tensor that comes from outside is; nullopt when none fits.
   std::optional<Kind> outside_kind(const at::Tensor& tensor) const;

@@ -156,7 +156,8 @@ bool Quantizer::has(std::string_view function) const {
 namespace {
 
 // Which nodes the results are; gives up where one is not what the graph computes.
-void take_graph(Tracer& tracer, const Quantized& result, Recording& recording) {
+void take_graph(Tracer& tracer, const at::Tensor& argument, const Quantized& result,
+                Recording& recording) {
   Graph* graph = tracer.graph();
   const auto place = [&](const at::Tensor& tensor, const char* name, int& node, Kind least) {
     if (!tensor.defined() || !tracer.graph()) return;
@@ -175,6 +176,10 @@ void take_graph(Tracer& tracer, const Quantized& result, Recording& recording) {
     place(result.scale, "scale", graph->scale, Kind::kScalar);
     place(result.offset, "offset", graph->offset, Kind::kScalar);
     place(result.surrogate, "surrogate", graph->surrogate, Kind::kFull);
+    // The function is refused for these, the program would see numbers in the right order.
+    for (const at::Tensor* whole : {&result.codes, &result.surrogate})
+      if (whole->defined() && whole->sizes() != argument.sizes())
+        tracer.give_up("codes or surrogate have another shape than the tensor");
     if (result.codebook.defined()) tracer.give_up("a codebook is not captured");
     tracer.finish();
     if (result.scale.defined()) graph->scale_shape = result.scale.sizes().vec();
@@ -214,7 +219,7 @@ Result<Quantized> Quantizer::Impl::quantize(const char* function, const at::Tens
   heap.tracer = nullptr;
   if (tracer && guest.listed_read_only) tracer->step_read();
   if (!called) return std::unexpected(called.error());
-  if (tracer) take_graph(*tracer, result, *recording);
+  if (tracer) take_graph(*tracer, tensor, result, *recording);
   return result;
 }
 

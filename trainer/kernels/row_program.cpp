@@ -1,6 +1,7 @@
 #include "trainer/kernels/row_program.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -44,6 +45,26 @@ template <typename F>
   for (int64_t i = 0; i < n; ++i) out[i] = f(a.data[i]);
 }
 
+// Of two numbers; NaN where either is, so that a broken weight is not clamped into a good code.
+[[gnu::always_inline]] inline float larger(float x, float y) {
+  return (x > y) | (x != x) ? x : y;
+}
+[[gnu::always_inline]] inline float smaller(float x, float y) {
+  return (x < y) | (x != x) ? x : y;
+}
+
+// tanh with a relative error below 4e-7: scales are made of it, too. Cephes' polynomial near 0.
+[[gnu::always_inline]] inline float tanh_near_zero(float x) {
+  const float z = x * x;
+  float p = -5.70498872745e-3f;
+  p = p * z + 2.06390887954e-2f;
+  p = p * z - 5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z - 3.33332819422e-1f;
+  const float near = p * z * x + x, far = tanh_inline(x);
+  return z < 0.390625f ? near : far;
+}
+
 // out[i] = a != 0 ? b : c.
 [[gnu::always_inline]] inline void choose(Side a, Side b, Side c, float* out, int64_t n) {
   if (a.one) {
@@ -62,6 +83,12 @@ template <typename F>
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) out[i] = a.data[i] != 0.0f ? b.data[i] : c.data[i];
   }
+}
+
+// Whether float32 holds 1 / x with all its digits.
+bool has_reciprocal(float x) {
+  const float size = __builtin_fabsf(x);
+  return size >= 0x1p-126f && size <= 0x1p126f;
 }
 
 // Elementwise steps on n numbers; a, b and c stand for single numbers only as `each` allows, or all
@@ -100,13 +127,13 @@ BITLOOP_SIMD void elementwise(const Instruction& step, Side a, Side b, Side c, f
     case RowOp::kReciprocal:
       return each(a, out, n, [](float x) { return 1.0f / x; });
     case RowOp::kExp:
-      return each(a, out, n, [](float x) { return exp_inline(x); });
+      return each(a, out, n, [](float x) { return exp_everywhere(x); });
     case RowOp::kLog:
       return each(a, out, n, [](float x) { return std::log(x); });
     case RowOp::kTanh:
-      return each(a, out, n, [](float x) { return tanh_inline(x); });
+      return each(a, out, n, [](float x) { return tanh_near_zero(x); });
     case RowOp::kSigmoid:
-      return each(a, out, n, [](float x) { return 1.0f / (1.0f + exp_inline(-x)); });
+      return each(a, out, n, [](float x) { return 1.0f / (1.0f + exp_everywhere(-x)); });
     case RowOp::kNot:
       return each(a, out, n, [](float x) { return static_cast<float>(x == 0.0f); });
     case RowOp::kAdd:
@@ -118,9 +145,9 @@ BITLOOP_SIMD void elementwise(const Instruction& step, Side a, Side b, Side c, f
     case RowOp::kDivide:
       return each(a, b, out, n, [](float x, float y) { return x / y; });
     case RowOp::kMaximum:
-      return each(a, b, out, n, [](float x, float y) { return x > y ? x : y; });
+      return each(a, b, out, n, [](float x, float y) { return larger(x, y); });
     case RowOp::kMinimum:
-      return each(a, b, out, n, [](float x, float y) { return x < y ? x : y; });
+      return each(a, b, out, n, [](float x, float y) { return smaller(x, y); });
     case RowOp::kLess:
       return each(a, b, out, n, [](float x, float y) { return static_cast<float>(x < y); });
     case RowOp::kLessEqual:
@@ -133,6 +160,13 @@ BITLOOP_SIMD void elementwise(const Instruction& step, Side a, Side b, Side c, f
       return each(a, b, out, n, [](float x, float y) { return std::pow(x, y); });
     case RowOp::kScaleRound: {
       const float low = step.low, high = step.high;
+      if (step.c.place != Place::kNone && !has_reciprocal(*c.data)) {
+        return each(a, c, out, n, [=](float x, float y) {
+          const float nearest = __builtin_rintf(x / y);
+          const float above = nearest < low ? low : nearest;
+          return above > high ? high : above;
+        });
+      }
       return each(a, b, out, n, [=](float x, float y) {
         const float nearest = __builtin_rintf(x * y);
         const float above = nearest < low ? low : nearest;
@@ -167,23 +201,28 @@ BITLOOP_SIMD float sum_of(const float* x, int64_t n, bool absolute) {
   return sum;
 }
 
-// Maximum of sign * x or of |x|: the same in any order, so the vectoriser may choose one.
+// Maximum of sign * x or of |x|, NaN where there is one: the same in any order, so the vectoriser may
+// choose one.
 BITLOOP_SIMD float largest(const float* x, int64_t n, float sign, bool absolute) {
-  float best = -__builtin_inff();
   if (absolute) {
+    // Bits of numbers without a sign stand in the order of the numbers, NaN above all.
+    int32_t best = 0;
 #pragma omp simd reduction(max : best)
     for (int64_t i = 0; i < n; ++i) {
-      const float v = __builtin_fabsf(x[i]);
+      const int32_t v = std::bit_cast<int32_t>(x[i]) & 0x7fffffff;
       best = v > best ? v : best;
     }
-  } else {
-#pragma omp simd reduction(max : best)
-    for (int64_t i = 0; i < n; ++i) {
-      const float v = sign * x[i];
-      best = v > best ? v : best;
-    }
+    return std::bit_cast<float>(best);
   }
-  return best;
+  float best = -__builtin_inff();
+  int32_t odd = 0;
+#pragma omp simd reduction(max : best) reduction(| : odd)
+  for (int64_t i = 0; i < n; ++i) {
+    const float v = sign * x[i];
+    best = v > best ? v : best;
+    odd |= v != v ? 1 : 0;
+  }
+  return odd != 0 ? __builtin_nanf("") : best;
 }
 
 float reduce_row(RowOp op, const float* x, int64_t n) {
@@ -247,19 +286,12 @@ class TileMachine {
     }
   }
 
-  // The numbers of an output for the present tile.
-  const float* output(const Output& out, float& scratch) {
-    switch (out.shape) {
-      case Output::kFullShape:
-        return side(out.from, 0).data;
-      case Output::kRowShape:
-        return out.from.place == Place::kRow ? row(out.from.index)
-                                             : inputs_.row[static_cast<size_t>(out.from.index)] + first_;
-      case Output::kScalarShape:
-        scratch = *side(out.from, 0).data;
-        return &scratch;
-    }
-    return nullptr;
+  // The numbers of a full or row output for the present tile.
+  const float* output(const Output& out) {
+    if (out.shape == Output::kFullShape) return side(out.from, 0).data;
+    return out.from.place == Place::kRow
+               ? row(out.from.index)
+               : inputs_.row[static_cast<size_t>(out.from.index)] + first_;
   }
 
  private:
@@ -343,8 +375,8 @@ class TileMachine {
       if (op == RowOp::kAllSum)
         sum += sum_of(x, K_, step.low != 0.0f);
       else
-        best = std::max(best, largest(x, K_, op == RowOp::kAllMaximum ? 1.0f : -1.0f,
-                                      step.low != 0.0f));
+        best = larger(best, largest(x, K_, op == RowOp::kAllMaximum ? 1.0f : -1.0f,
+                                    step.low != 0.0f));
     }
     if (op == RowOp::kAllSum) return sum;
     return op == RowOp::kAllMaximum ? best : -best;
@@ -365,7 +397,23 @@ Side scalar(const Operand& operand, const std::vector<float>& globals) {
 }
 
 double combine(RowOp op, double a, double b) {
-  return op == RowOp::kAllSum ? a + b : op == RowOp::kAllMaximum ? std::max(a, b) : std::min(a, b);
+  if (op == RowOp::kAllSum) return a + b;
+  const bool first = op == RowOp::kAllMaximum ? a > b : a < b;
+  return first || std::isnan(a) ? a : b;
+}
+
+}  // namespace
+
+namespace {
+
+void run_scalars(const std::vector<Instruction>& steps, std::vector<float>& globals) {
+  for (const Instruction& step : steps)
+    elementwise(step, scalar(step.a, globals), scalar(step.b, globals), scalar(step.c, globals),
+                globals.data() + step.out.index, 1);
+}
+
+bool is_of_phase(const Output& output, size_t phase) {
+  return output.shape != Output::kScalarShape && output.phase == static_cast<int>(phase);
 }
 
 }  // namespace
@@ -381,10 +429,10 @@ void run(const RowProgram& program, const RowInputs& inputs, const TileSink& sin
   std::fill(columns.begin(), columns.end(), 0.0f);
   for (size_t p = 0; p < program.phases.size(); ++p) {
     const std::vector<Instruction>& steps = program.phases[p].steps;
-    for (const Instruction& step : program.phases[p].scalars)
-      elementwise(step, scalar(step.a, globals), scalar(step.b, globals), scalar(step.c, globals),
-                  globals.data() + step.out.index, 1);
-    const bool last = p + 1 == program.phases.size();
+    run_scalars(program.phases[p].scalars, globals);
+    const bool hands_over =
+        sink && std::any_of(program.outputs.begin(), program.outputs.end(),
+                            [&](const Output& output) { return is_of_phase(output, p); });
     std::vector<size_t> reductions;
     bool column_sums = false;
     for (size_t i = 0; i < steps.size(); ++i) {
@@ -401,8 +449,7 @@ void run(const RowProgram& program, const RowInputs& inputs, const TileSink& sin
       TileMachine machine(program, inputs, T, globals);
       const int64_t from = column_sums ? begin * per_piece : begin,
                     to = std::min(tiles, column_sums ? end * per_piece : end);
-      std::vector<const float*> results(program.outputs.size());
-      std::vector<float> scratch(program.outputs.size());
+      std::vector<const float*> results(program.outputs.size(), nullptr);
       for (int64_t t = from; t < to; ++t) {
         const int64_t first = t * T, count = std::min(T, R - first);
         float* sums = column_sums ? piece_columns.data() + t / per_piece * program.column_outputs * K
@@ -415,11 +462,10 @@ void run(const RowProgram& program, const RowInputs& inputs, const TileSink& sin
               shares[place * static_cast<size_t>(tiles) + static_cast<size_t>(t)] = value;
             },
             sums);
-        if (last && sink) {
-          for (size_t o = 0; o < results.size(); ++o)
-            results[o] = machine.output(program.outputs[o], scratch[o]);
-          sink(first, count, results);
-        }
+        if (!hands_over) continue;
+        for (size_t o = 0; o < results.size(); ++o)
+          if (is_of_phase(program.outputs[o], p)) results[o] = machine.output(program.outputs[o]);
+        sink(first, count, results);
       }
     });
     for (size_t i = 0; i < reductions.size(); ++i) {
@@ -433,6 +479,15 @@ void run(const RowProgram& program, const RowInputs& inputs, const TileSink& sin
       for (size_t k = 0; k < columns.size(); ++k)
         columns[k] += piece_columns[static_cast<size_t>(piece) * columns.size() + k];
   }
+  run_scalars(program.finally, globals);
+  std::vector<const float*> results(program.outputs.size(), nullptr);
+  bool any = false;
+  for (size_t o = 0; o < results.size(); ++o) {
+    if (program.outputs[o].shape != Output::kScalarShape) continue;
+    results[o] = scalar(program.outputs[o].from, globals).data;
+    any = true;
+  }
+  if (any && sink) sink(0, 0, results);
 }
 
 }  // namespace bitloop::kernels

@@ -50,7 +50,8 @@ enum class RowOp : uint8_t {
   kNotEqual,
   kPower,
   kWhere,         // a != 0 ? b : c
-  kScaleRound,    // clamp(round(a * b), low, high); b a row, a global or a constant
+  kScaleRound,    // clamp(round(a * b), low, high); b a row, a global or a constant; where c is given,
+                  // b is its reciprocal, and c divides where float32 has none
   kRowSum,        // tile -> row
   kRowMaximum,    // tile -> row
   kRowMinimum,    // tile -> row
@@ -77,10 +78,12 @@ struct Instruction {
   float low = 0.0f, high = 0.0f;  // kScaleRound
 };
 
-// Where a result goes at the end of the last phase.
+// A result. Matrices and rows leave with the tiles of the phase that makes them, single numbers when
+// all is done.
 struct Output {
   Operand from;  // a tile, row, global, input or constant
   enum Shape : uint8_t { kFullShape, kRowShape, kScalarShape } shape = kFullShape;
+  int phase = 0;  // of a full or row output
 };
 
 struct Phase {
@@ -89,7 +92,8 @@ struct Phase {
 };
 
 struct RowProgram {
-  std::vector<Phase> phases;  // at least one
+  std::vector<Phase> phases;         // at least one
+  std::vector<Instruction> finally;  // on globals and constants, once after the last walk
   std::vector<Output> outputs;
   int tiles = 0, rows = 0, globals = 0;  // register counts
   int column_outputs = 0;
@@ -104,9 +108,10 @@ struct RowInputs {
   std::function<void(int64_t first, int64_t count, float* out)> source;
 };
 
-// What the last phase hands over for each tile, in any order, from several threads: the outputs'
-// numbers for rows [first, first + count): a full output is count x K, a row output count, a scalar
-// 1.
+// What a phase with outputs hands over for each tile, in any order, from several threads: the
+// outputs' numbers for rows [first, first + count): a full output is count x K, a row output count.
+// Null for outputs of other phases and single numbers; these come last, in one call with count 0
+// (where there are any).
 using TileSink = std::function<void(int64_t first, int64_t count, std::span<const float* const> outputs)>;
 
 // Runs the program on all threads; the same bits for any number of them. `columns` (column_outputs

@@ -15,11 +15,9 @@
 
 namespace bitloop::kernels {
 
-// e^x for |x| <= 87, clamped outside; relative error below 2e-7. Cephes' range reduction and
-// polynomial: e^x = 2^n e^r with r = x - n ln 2 in two parts, |r| <= ln(2)/2.
-__attribute__((always_inline)) inline float exp_inline(float x) {
-  x = x < -87.0f ? -87.0f : x > 87.0f ? 87.0f : x;
-  const float n = __builtin_rintf(x * 1.44269504089f);
+// e^(x - n ln 2), where that is at most ln(2)/2 in size. Cephes' range reduction (ln 2 in two parts)
+// and polynomial.
+__attribute__((always_inline)) inline float exp_remainder(float x, float n) {
   const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
   float p = 1.9875691500e-4f;
   p = p * r + 1.3981999507e-3f;
@@ -27,8 +25,25 @@ __attribute__((always_inline)) inline float exp_inline(float x) {
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  return p * std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
+  return p * r * r + r + 1.0f;
+}
+
+// e^x for |x| <= 87, clamped outside; relative error below 2e-7.
+__attribute__((always_inline)) inline float exp_inline(float x) {
+  x = x < -87.0f ? -87.0f : x > 87.0f ? 87.0f : x;
+  const float n = __builtin_rintf(x * 1.44269504089f);
+  return exp_remainder(x, n) * std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
+}
+
+// e^x for any x, as exact: infinite where float32 ends, 0 where it begins, NaN for NaN. 2^n in two
+// factors, so that neither leaves the range of float32.
+__attribute__((always_inline)) inline float exp_everywhere(float x) {
+  x = x < -105.0f ? -105.0f : x > 90.0f ? 90.0f : x;
+  const float n = __builtin_rintf(x * 1.44269504089f);
+  const auto whole = static_cast<int32_t>(n);
+  const int32_t half = whole >> 1;
+  return exp_remainder(x, n) * std::bit_cast<float>((half + 127) << 23) *
+         std::bit_cast<float>((whole - half + 127) << 23);
 }
 
 // 2^x for x in [-126, 127], relative error below 4e-7, exact at 0; tiny below (at most 1e-20 in

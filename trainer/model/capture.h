@@ -24,7 +24,7 @@ using NamedTensorMap = std::map<std::string, at::Tensor>;
 // Gradients of what a surrogate was computed from.
 struct SurrogateGradient {
   at::Tensor argument;   // the argument's shape; undefined where none arrives
-  NamedTensorMap params; // the parameters' shapes
+  NamedTensorMap params; // the parameters' shapes; those that autograd would give one
 };
 
 class CapturedFunction {
@@ -64,6 +64,7 @@ class CapturedFunction {
     lua::LoweredProgram program;
     std::vector<std::string> params;  // by output, after the argument's; "" is the argument
     std::vector<std::string> columns; // by column output
+    std::vector<std::string> zeros;   // 0 everywhere; "" is the argument
   };
   std::shared_ptr<const lua::Graph> graph_;
   lua::LoweredProgram forward_;

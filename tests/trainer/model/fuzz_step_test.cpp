@@ -1,0 +1,64 @@
+// Random quantizers in a whole training step: fused with programs, fused with the functions, and by
+// autograd. BITLOOP_FUZZ_STEPS=n tries the seeds 0 … n-1, BITLOOP_FUZZ_FIRST=k starts at k.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "tests/trainer/model/random_quantizer.h"
+#include "tests/trainer/model/training_step.h"
+
+namespace bitloop::trainer {
+namespace {
+
+constexpr uint64_t kSeedsOfTheFastTier = 24;
+
+uint64_t number_of(const char* variable, uint64_t otherwise) {
+  const char* text = std::getenv(variable);
+  return text ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
+// Whether the file's numbers are allowed at all: scales that float16 holds, and so on.
+bool trains(Trainer& trainer, lua::Quantizer& quantizer, const Batch& batch) {
+  at::NoGradGuard no_grad;
+  const ForwardContext context{.quantizer = &quantizer, .training = true};
+  if (!trainer.model().quantize_weights(context)) return false;
+  const auto logits = trainer.model().forward(batch.inputs_BT, context);
+  return logits && at::isfinite(*logits).all().item<bool>();
+}
+
+TEST(FuzzStep, ProgramsChangeNothingInATrainingStep) {
+  if (!block_products_supported()) GTEST_SKIP() << "no block products on this processor";
+  const uint64_t first = number_of("BITLOOP_FUZZ_FIRST", 0),
+                 count = number_of("BITLOOP_FUZZ_STEPS", kSeedsOfTheFastTier);
+  int64_t trained = 0, programs = 0;
+  for (uint64_t seed = first;
+       seed < first + count && !(HasFailure() && count <= kSeedsOfTheFastTier); ++seed) {
+    Case c{.name = "random", .quantizer = random_quantizer(seed, true).lua, .batch = 2};
+    c.lambda = seed % 5 == 0 ? 0.5 : 1.0;
+    if (seed % 4 == 0) c.micro_batches = 2;
+    SCOPED_TRACE(fmt::format("seed {}\n{}", seed, c.quantizer));
+    at::manual_seed(17 + seed);
+    const Batch batch = random_batch(c);
+    Trainer trainer(c);
+    const auto quantizer = load(c.quantizer);
+    if (!trains(trainer, *quantizer, batch)) continue;
+    ++trained;
+    const Outcome exact = trainer.step(batch, Products::kFloat32, false);
+    const Outcome rounded = trainer.step(batch, Products::kBfloat16, false);
+    const Outcome functions = trainer.step(batch, Products::kBfloat16, true);
+    compare(functions, exact, rounded);
+    // The first captured step records, the second runs the programs.
+    compare(trainer.step(batch, Products::kBfloat16, true, true), exact, rounded);
+    compare(trainer.step(batch, Products::kBfloat16, true, true), exact, rounded);
+    for (const BitLinear* layer : trainer.model().bitlinears())
+      programs += layer->weight_capture.state == Capture::kCaptured;
+  }
+  fmt::print("{} files trained, {} weights by programs\n", trained, programs);
+  if (count < 20) return;
+  EXPECT_GT(trained * 2, static_cast<int64_t>(count));
+  EXPECT_GT(programs, trained * 4);  // of 8 layers each
+}
+
+}  // namespace
+}  // namespace bitloop::trainer

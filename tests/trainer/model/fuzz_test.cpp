@@ -116,8 +116,9 @@ at::Tensor spread(const at::Tensor& x, const at::Tensor& result, int tries, bool
     const at::Tensor noise = at::empty(x.sizes()).uniform_(-1, 1, generator(1000 + i));
     at::Tensor moved = x * (1 + noise * 0x1p-20);
     if (constant_rows) {
-      // Sums of equal numbers round differently in another order, which no factor shows.
-      const at::Tensor flat = x.amax({1}, true).eq(x.amin({1}, true));
+      // Sums of (nearly) equal numbers round differently in another order, and tiny numbers vanish
+      // beside others, which no factor shows.
+      const at::Tensor flat = (x.amax({1}, true) - x.amin({1}, true)).le(1e-6);
       moved = at::where(flat, x + noise * 0x1p-20 * x.abs().max().clamp_min(0.5), moved);
     }
     const at::Tensor other = call(moved);

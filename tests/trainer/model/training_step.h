@@ -133,7 +133,7 @@ inline Gradients by_tensor(const Gradients& gradients) {
   Gradients all;
   for (const auto& [name, gradient] : gradients) {
     const std::string key = gradient.numel() > 1 ? name : name.substr(name.rfind('.'));
-    all[key] = all.contains(key) ? at::cat({all[key], gradient.view({-1})}) : gradient;
+    all[key] = all.contains(key) ? at::cat({all[key], gradient.view({-1})}) : gradient.view({-1});
   }
   return all;
 }

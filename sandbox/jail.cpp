@@ -139,6 +139,11 @@ Result<Jail> Jail::start(const Policy& policy, std::vector<LayerState>* states) 
   return refuse("sandbox_unavailable", layers.refusal());
 }
 
+void Jail::restart_deadline(std::chrono::milliseconds limit) {
+  state_->deadline =
+      Deadline(state_->layers.has(Layer::kDeadline) ? limit : std::chrono::milliseconds(0));
+}
+
 Verdict Jail::wait(std::span<const Stream> streams, int cancel_fd) {
   State& state = *state_;
   Verdict verdict;

@@ -26,8 +26,8 @@ struct Stream {
   std::function<std::optional<KilledBy>(std::string_view data)> on_data;
 };
 
-// Makes a run's output folder this process's user's again, as the end of a jail does: for a run whose
-// supervisor was killed before it could.
+// Makes a run's output folder this process's user's again, as the end of a jail does: for a run
+// whose supervisor was killed before it could.
 void take_back_output(const std::filesystem::path& folder);
 
 class Jail {
@@ -47,6 +47,11 @@ class Jail {
   // the memory cap, when a stream says so, and when `cancel_fd` (-1: none) becomes readable. The
   // first reason is the verdict's. Call once.
   Verdict wait(std::span<const Stream> streams, int cancel_fd = -1);
+
+  // Counts wall-clock time anew: the program is killed `limit` from now, and the verdict's wall_ms
+  // begins now. For a program that was started before there was work for it. To be called from a
+  // stream's on_data.
+  void restart_deadline(std::chrono::milliseconds limit);
 
  private:
   struct State;

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BITLOOP = ROOT / "build/bin/bitloop"
@@ -103,6 +104,39 @@ class Bench:
             sys.exit(f"bench: /healthz answered {answer!r}")
         return seconds
 
+    def warm_check(self):
+        """Seconds of a check over HTTP that finds a trainer ready."""
+        workspace = self.workspace.with_name("warm")
+        server = subprocess.Popen([str(BITLOOP), "serve", "--port", "0", "--workspace", str(workspace), *self.flags],
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+        def post(path, body):
+            request = urllib.request.Request(url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request) as answer:
+                return json.load(answer)
+
+        def is_ready():
+            return any('"warm"' in events.read_text() for events in (workspace / "runs").glob("check-*/events.jsonl"))
+
+        try:
+            url = server.stdout.readline().split()[-1]
+            session = post("/v1/sessions", {"task": "quick"})["id"]
+            patience = time.monotonic() + 60
+            while not is_ready():
+                if time.monotonic() > patience:
+                    sys.exit("bench: no trainer is ready for a check")
+                time.sleep(0.05)
+            time.sleep(1)  # for its rehearsal
+            start = time.perf_counter()
+            answer = post(f"/v1/sessions/{session}/checks", {})
+            seconds = time.perf_counter() - start
+        finally:
+            server.terminate()
+            server.wait()
+        if not answer["ok"]:
+            sys.exit(f"bench: the check answered {answer}")
+        return seconds
+
     def edits(self):
         """The p99 in ms of an edit with 16 clients at once."""
         text = subprocess.run([sys.executable, ROOT / "bench/edits.py"], text=True, capture_output=True).stdout
@@ -129,6 +163,7 @@ def measure(options):
                 metrics, _ = bench.train(quantizer, "tiny", "--steps", options.steps)
                 note(f"bitloop {quantizer}", metrics["tokens_per_s"])
             note("check s", bench.check())
+            note("warm check s", bench.warm_check())
             note("healthz s", bench.healthz())
         say("bench: a whole run of quick")
         metrics, wall_s = bench.train("ternary", "quick")
@@ -154,6 +189,7 @@ def table(found):
         ("a `quick` test, wall", f"{middle['quick s']:.1f} s", "under 40 s"),
         ("a `quick` test, peak memory", f"{middle['quick MB']:.0f} MB", "under 1 GB"),
         ("`bitloop check`, wall", f"{middle['check s'] * 1000:.0f} ms", "under 500 ms"),
+        ("check over HTTP, warm", f"{middle['warm check s'] * 1000:.0f} ms", "under 200 ms"),
         ("`bitloop serve` to the first /healthz", f"{middle['healthz s'] * 1000:.0f} ms", "under 50 ms"),
         ("an edit's p99, 16 clients at 5 a second, fsync on", f"{middle['edits p99 ms']:.1f} ms", "under 10 ms"),
     ]

@@ -1,9 +1,11 @@
 #include "trainer/job.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cmath>
 
+#include "harness/base/fd.h"
 #include "harness/base/text.h"
 
 namespace bitloop::trainer {
@@ -11,9 +13,16 @@ namespace {
 
 using nlohmann::json;
 
+constexpr size_t kMaxCandidateDocument = size_t{64} << 20;
+
 template <typename T>
 void read(const json& object, const char* key, T& value) {
   if (const auto found = object.find(key); found != object.end()) value = found->get<T>();
+}
+
+void read_candidate(const json& object, Job& job) {
+  object.at("path").get_to(job.candidate_path);
+  object.at("content").get_to(job.candidate);
 }
 
 Status validate(const Job& job) {
@@ -25,6 +34,8 @@ Status validate(const Job& job) {
   };
   BITLOOP_TRY(require(job.kind == "train" || job.kind == "check" || job.kind == "verify",
                       fmt::format("kind must be train, check or verify, got '{}'", job.kind)));
+  BITLOOP_TRY(require(job.candidate_fd < 0 || job.kind == "check",
+                      "only a check may come without its candidate"));
   BITLOOP_TRY(
       require(m.architecture == "gpt2",
               fmt::format("model.architecture '{}' can't be trained by this version: use gpt2",
@@ -63,8 +74,10 @@ Result<Job> parse_job(const std::string& text) {
                   "schema_version must be 1: supervisor and trainer are of different versions");
     read(document, "kind", job.kind);
     read(document, "nonce", job.nonce);
-    document.at("candidate").at("path").get_to(job.candidate_path);
-    document.at("candidate").at("content").get_to(job.candidate);
+    if (document.at("candidate").is_null())
+      document.at("candidate_fd").get_to(job.candidate_fd);
+    else
+      read_candidate(document.at("candidate"), job);
     document.at("data_dir").get_to(job.data_dir);
 
     const json& preset = document.at("preset");
@@ -119,6 +132,20 @@ Result<Job> parse_job(const std::string& text) {
   }
   BITLOOP_TRY(validate(job));
   return job;
+}
+
+Status receive_candidate(Job& job) {
+  const auto text = read_all(job.candidate_fd, kMaxCandidateDocument);
+  ::close(job.candidate_fd);
+  job.candidate_fd = -1;
+  if (!text) return std::unexpected(text.error());
+  if (text->empty()) return fail("no_candidate", "no candidate came");
+  try {
+    read_candidate(json::parse(*text), job);
+  } catch (const json::exception& error) {
+    return fail("bad_job", fmt::format("the candidate's document can't be read: {}", error.what()));
+  }
+  return {};
 }
 
 Status apply_overrides(const nlohmann::json& overrides, const Rules& rules, TrainConfig& train) {

@@ -73,6 +73,7 @@ struct Job {
   std::string nonce;
   std::string candidate_path;  // the name in error messages
   std::string candidate;       // the Lua text
+  int candidate_fd = -1;  // where it comes from later, when the document has none; only "check"
   std::string preset_name;
   std::string data_dir;
   ModelConfig model;
@@ -86,6 +87,11 @@ struct Job {
 
 // Parses and validates; error code "bad_job" names the member.
 Result<Job> parse_job(const std::string& text);
+
+// Reads the candidate that the document did not have: a JSON object {path, content} up to the end
+// of `job.candidate_fd`, which is closed. Errors: "no_candidate" when the descriptor ends without
+// one (nobody needs this trainer any more), "bad_job".
+Status receive_candidate(Job& job);
 
 // Applies `Q.config`: each key must be in rules.allowed_config and within its bounds (both ends
 // included). Error code "rejected".

@@ -18,6 +18,7 @@ void null_non_finite(nlohmann::json& value) {
 }  // namespace
 
 void Records::send(const char* type, nlohmann::json fields) const {
+  if (fd_ < 0) return;
   null_non_finite(fields);
   fields["type"] = type;
   fields["nonce"] = nonce_;

@@ -11,7 +11,7 @@ namespace bitloop::trainer {
 
 class Records {
  public:
-  // Takes no ownership of `fd`, which stays open until the process ends.
+  // Takes no ownership of `fd`, which stays open until the process ends; -1: nobody wants them.
   Records(int fd, std::string nonce) : fd_(fd), nonce_(std::move(nonce)) {}
 
   // Writes one record; `type` and the nonce are added. Numbers that are not finite become null.

@@ -78,18 +78,31 @@ Status sync_folder(const std::filesystem::path& folder) {
   return {};
 }
 
-Status write_file_atomic(const std::filesystem::path& path, std::string_view data) {
+namespace {
+
+Status replace(const std::filesystem::path& path, std::string_view data, bool durable) {
   const std::filesystem::path temporary = path.string() + fmt::format(".tmp-{}", ::getpid());
   auto written = [&]() -> Status {
     BITLOOP_ASSIGN(fd, open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC));
     BITLOOP_TRY(write_all(fd.get(), data));
-    if (::fsync(fd.get()) != 0) return std::unexpected(errno_error(temporary.string(), errno));
+    if (durable && ::fsync(fd.get()) != 0)
+      return std::unexpected(errno_error(temporary.string(), errno));
     if (::rename(temporary.c_str(), path.c_str()) != 0)
       return std::unexpected(errno_error(path.string(), errno));
-    return sync_folder(path.parent_path());
+    return durable ? sync_folder(path.parent_path()) : Status();
   }();
   if (!written) ::unlink(temporary.c_str());
   return written;
+}
+
+}  // namespace
+
+Status write_file_atomic(const std::filesystem::path& path, std::string_view data) {
+  return replace(path, data, true);
+}
+
+Status replace_file(const std::filesystem::path& path, std::string_view data) {
+  return replace(path, data, false);
 }
 
 }  // namespace bitloop

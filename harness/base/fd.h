@@ -57,6 +57,9 @@ Result<std::string> read_file(const std::filesystem::path& path,
 // Replaces `path` by a file with content `data`: written beside it, fsynced, renamed, folder
 // fsynced. After a crash the file has either the old content or the new one.
 Status write_file_atomic(const std::filesystem::path& path, std::string_view data);
+// The same without the fsyncs: a reader finds the old content or the new one, a crash of the
+// machine may lose it.
+Status replace_file(const std::filesystem::path& path, std::string_view data);
 // fsync of a folder, so that a rename or a new name in it is on disk.
 Status sync_folder(const std::filesystem::path& folder);
 

@@ -9,7 +9,7 @@
 #include "harness/base/temporary_folder.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
-#include "harness/jobs/queue.h"
+#include "harness/jobs/run_now.h"
 #include "harness/sessions/job.h"
 #include "harness/sessions/report.h"
 

@@ -19,6 +19,7 @@ constexpr int kFinishTimeoutMs = 15'000;
 struct ServeOptions {
   int port = 0;
   int jobs = 1;
+  int ready_checks = 2;
   bool allow_degraded = false;
   std::string workspace;
 };
@@ -34,8 +35,9 @@ int serve(const ServeOptions& options) {
 
   const auto layers = probe_sandbox(options.allow_degraded);
   if (!layers) return report(layers.error());
-  auto service = sessions::Service::open(
-      {choose_workspace(options.workspace), share_dir(), options.jobs, options.allow_degraded});
+  auto service =
+      sessions::Service::open({choose_workspace(options.workspace), share_dir(), options.jobs,
+                               options.allow_degraded, options.ready_checks});
   if (!service) return report(service.error());
   api::Dispatcher dispatcher(api::make_routes(**service, {*layers}));
   api::Server server(dispatcher, {.port = options.port});
@@ -67,6 +69,10 @@ void add_serve(CLI::App& app, int& exit_code) {
   command->add_option("--workspace", options->workspace, kWorkspaceHelp);
   command->add_option("--jobs", options->jobs, "tests that run at a time (default 1)")
       ->check(CLI::Range(1, 64));
+  command
+      ->add_option("--ready-checks", options->ready_checks,
+                   "trainers kept ready for checks, one a task (default 2; 0: none)")
+      ->check(CLI::Range(0, 16));
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
   command->callback([options, &exit_code] { exit_code = serve(*options); });
 }

@@ -37,6 +37,8 @@ Result<Job> read_job(const std::filesystem::path& path) {
   if (kind != "train" && kind != "check" && kind != "verify")
     return bad("kind must be train, check or verify");
   job.kind = kind.get<std::string>();
+  job.waits = document.contains("candidate") && document["candidate"].is_null();
+  if (job.waits && kind != "check") return bad("only a check may come without its candidate");
 
   const Json preset = document.value("preset", Json());
   const Json limits = preset.is_object() ? preset.value("limits", Json()) : Json();

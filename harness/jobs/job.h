@@ -25,6 +25,7 @@ struct Job {
   std::vector<std::filesystem::path> data;  // what the trainer may read
   Limits limits;
   bool allow_degraded = false;
+  bool waits = false;  // a check without a candidate: it comes later, on the supervisor's input
 };
 
 // Reads and checks RUN_DIR/job.json. Errors: those of read_file; "bad_job" naming the member that

@@ -4,7 +4,6 @@
 #include <signal.h>
 
 #include <chrono>
-#include <optional>
 
 #include "sandbox/jail.h"
 
@@ -15,7 +14,6 @@ using namespace std::chrono_literals;
 
 // How often a living run is looked at: two system calls a look.
 constexpr auto kPollInterval = 20ms;
-constexpr auto kCheckPollInterval = 2ms;  // somebody waits for a check
 
 Verdict launch_failure(const Error& error) {
   return infrastructure_verdict("The run could not be started: " + error.message);
@@ -115,43 +113,6 @@ bool Queue::cancel(const std::filesystem::path& run_dir) {
   const std::lock_guard lock(mutex_);
   const auto child = children_.find(run_dir);
   return child != children_.end() && ::kill(child->second, SIGTERM) == 0;
-}
-
-Verdict run_now(const std::filesystem::path& run_dir, const nlohmann::json& job, int timeout_ms,
-                const std::atomic<bool>* interrupted) {
-  if (const auto written = write_job(run_dir, job); !written)
-    return launch_failure(written.error());
-  const auto launched = launch_supervisor(run_dir);
-  if (!launched) return launch_failure(launched.error());
-  const auto start = std::chrono::steady_clock::now();
-  std::optional<std::chrono::steady_clock::time_point> asked;  // when it was told to stop
-  bool cancelled = false;
-  while (run_is_alive(run_dir)) {
-    std::this_thread::sleep_for(kCheckPollInterval);
-    const auto now = std::chrono::steady_clock::now();
-    if (asked && now - *asked > 2s) {
-      ::kill(*launched, SIGKILL);
-    } else if (!asked) {
-      cancelled = interrupted != nullptr && *interrupted;
-      if (!cancelled && now - start <= std::chrono::milliseconds(timeout_ms)) continue;
-      ::kill(*launched, SIGTERM);
-      asked = now;
-    }
-  }
-  wait_for_exit(*launched);
-  if (cancelled) {
-    Verdict verdict = infrastructure_verdict("The run was interrupted.");
-    verdict.status = "cancelled";
-    return verdict;
-  }
-  if (asked) {
-    Verdict verdict =
-        infrastructure_verdict(fmt::format("The run did not end within {} s and was stopped.",
-                                           static_cast<double>(timeout_ms) / 1000));
-    verdict.status = "timeout";
-    return verdict;
-  }
-  return read_verdict(run_dir);
 }
 
 }  // namespace bitloop::jobs

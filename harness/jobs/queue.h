@@ -5,7 +5,6 @@
 // runs do not: a new queue adopts them.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <filesystem>
@@ -67,11 +66,5 @@ class Queue {
   bool stopping_ = false;
   std::vector<std::thread> workers_;
 };
-
-// Performs one run to its end in the calling thread (the free checks): launches, waits, returns the
-// verdict. After `timeout_ms` the supervisor is told to stop (SIGTERM, then SIGKILL) and the
-// verdict is "timeout"; the same when `interrupted` becomes true, with the verdict "cancelled".
-Verdict run_now(const std::filesystem::path& run_dir, const nlohmann::json& job, int timeout_ms,
-                const std::atomic<bool>* interrupted = nullptr);
 
 }  // namespace bitloop::jobs

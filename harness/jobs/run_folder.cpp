@@ -59,14 +59,15 @@ Verdict infrastructure_verdict(std::string message) {
   return Verdict{"infrastructure", std::move(message), nullptr, {}, nullptr};
 }
 
-Status write_job(const std::filesystem::path& run_dir, const json& job) {
+Status write_job(const std::filesystem::path& run_dir, const json& job, bool durable) {
   std::error_code error;
   std::filesystem::create_directories(run_dir, error);
   if (error) return std::unexpected(errno_error(run_dir.string(), error.value()));
-  return write_file_atomic(run_dir / "job.json", job.dump(1) + "\n");
+  const auto write = durable ? write_file_atomic : replace_file;
+  return write(run_dir / "job.json", job.dump(1) + "\n");
 }
 
-Result<pid_t> launch_supervisor(const std::filesystem::path& run_dir) {
+Result<pid_t> launch_supervisor(const std::filesystem::path& run_dir, int input) {
   BITLOOP_ASSIGN(lock, open_file(run_dir / "launch.lock", O_RDWR | O_CREAT));
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
     return fail("already_running",
@@ -85,7 +86,10 @@ Result<pid_t> launch_supervisor(const std::filesystem::path& run_dir) {
 
   SpawnSettings settings;
   const std::string log = folder + "/supervisor.log";
-  ::posix_spawn_file_actions_addopen(&settings.actions, 0, "/dev/null", O_RDONLY, 0);
+  if (input >= 0)
+    ::posix_spawn_file_actions_adddup2(&settings.actions, input, 0);
+  else
+    ::posix_spawn_file_actions_addopen(&settings.actions, 0, "/dev/null", O_RDONLY, 0);
   ::posix_spawn_file_actions_addopen(&settings.actions, 1, log.c_str(),
                                      O_WRONLY | O_CREAT | O_APPEND, 0644);
   ::posix_spawn_file_actions_adddup2(&settings.actions, 1, 2);

@@ -30,15 +30,18 @@ struct Verdict {
 // A verdict of the host's own, for a run that could not be started or left none.
 Verdict infrastructure_verdict(std::string message);
 
-// Makes the folder (it may exist) and writes job.json atomically.
-Status write_job(const std::filesystem::path& run_dir, const nlohmann::json& job);
+// Makes the folder (it may exist) and writes job.json atomically; `durable`: it survives a crash of
+// the machine.
+Status write_job(const std::filesystem::path& run_dir, const nlohmann::json& job,
+                 bool durable = true);
 
 // Starts a supervisor for the folder in a session (setsid) of its own, so that it outlives this
 // process, with standard streams on /dev/null and supervisor.log. The program is this one
 // (`supervise RUN_DIR`), or what the environment variable BITLOOP_SUPERVISOR names (a hook for
-// tests; called with RUN_DIR alone). Returns its process id, which the caller reaps
-// (reap_supervisor). Errors: "already_running", those of errno_error.
-Result<pid_t> launch_supervisor(const std::filesystem::path& run_dir);
+// tests; called with RUN_DIR alone). `input` is its standard input, -1: /dev/null. Returns its
+// process id, which the caller reaps (reap_supervisor). Errors: "already_running", those of
+// errno_error.
+Result<pid_t> launch_supervisor(const std::filesystem::path& run_dir, int input = -1);
 
 // Collects the exit status of an ended child without waiting; true when there is nothing left to
 // collect.

@@ -30,6 +30,8 @@ using std::chrono::milliseconds;
 
 constexpr size_t kOutputTailBytes = 64 << 10;
 constexpr const char* kWeightsFile = "weights.safetensors";
+// A trainer that waits for its candidate is ended by the host long before.
+constexpr std::chrono::hours kLongestWait{1};
 
 // What two jails of one run share.
 struct Run {
@@ -37,6 +39,9 @@ struct Run {
   Job job;
   int cancel_fd = -1;
   OutputTail output{kOutputTailBytes};
+
+  // Whoever asked for a check waits for it, and its folder goes away with the answer.
+  bool durable() const { return job.kind != "check"; }
 };
 
 using RecordSink = std::function<void(const Json&)>;
@@ -61,6 +66,7 @@ Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool ou
   Json with_nonce = document;
   const std::string nonce = random_hex(16);
   with_nonce["nonce"] = nonce;
+  if (run.job.waits) with_nonce["candidate_fd"] = kCandidateFd;
   auto job_fd = sealed_file(with_nonce.dump(-1, ' ', false, Json::error_handler_t::replace));
   auto events = make_pipe();
   auto output = make_pipe();
@@ -69,11 +75,14 @@ Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool ou
     if (error != nullptr)
       return not_run(fmt::format("the run's descriptors cannot be made: {}", error->message), {});
 
-  sandbox::Policy policy = make_policy(run, time_left, output_writable);
+  sandbox::Policy policy =
+      make_policy(run, run.job.waits ? kLongestWait : time_left, output_writable);
   policy.descriptors = {{output->write.get(), STDOUT_FILENO},
                         {output->write.get(), STDERR_FILENO},
                         {job_fd->get(), kJobFd},
                         {events->write.get(), kEventFd}};
+  // Read by the trainer itself: when the host dies, that is the end of the file and of the trainer.
+  if (run.job.waits) policy.descriptors.push_back({STDIN_FILENO, kCandidateFd});
   std::vector<sandbox::LayerState> layers;
   auto jail = sandbox::Jail::start(policy, &layers);
   if (!jail) return not_run(jail.error().message, std::move(layers));
@@ -84,8 +93,10 @@ Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool ou
   Reported reported;
   EventStream stream(nonce, [&](const Json& record) {
     const Json& type = record["type"];
-    if (type == "stage" && record.value("name", Json()) == "candidate_loaded")
+    if (type == "stage" && record.value("name", Json()) == "candidate_loaded") {
+      if (run.job.waits && !reported.candidate_loaded) jail->restart_deadline(time_left);
       reported.candidate_loaded = true;
+    }
     if (type == "result") reported.result = record;
     on_record(record);
   });
@@ -101,11 +112,16 @@ Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool ou
                                      {output->read.get(), on_output}};
   sandbox::Verdict verdict = jail->wait(streams, run.cancel_fd);
   reported.violation = stream.violation();
+  const bool never_used = run.job.waits && !reported.candidate_loaded;
   const Limits& limits = run.job.limits;
   Outcome outcome =
       judge(std::move(verdict), std::move(reported),
             {limits.deadline.count(), limits.memory_bytes >> 20, limits.output_bytes >> 20});
   outcome.degraded = sandbox::is_degraded(outcome.jail.layers);
+  if (never_used) {
+    outcome.status = "infrastructure";  // whatever ended it, no candidate is to blame
+    outcome.message = "the trainer ended before its candidate came: " + outcome.message;
+  }
   return outcome;
 }
 
@@ -126,9 +142,10 @@ class RunFiles {
     write(events_, record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
     write(log_, table_.take(record));
   }
-  Status finish() {
+  // `durable`: they survive a crash of the machine.
+  Status finish(bool durable) {
     write(log_, table_.finish());
-    if (status_ && (::fsync(events_.get()) != 0 || ::fsync(log_.get()) != 0))
+    if (durable && status_ && (::fsync(events_.get()) != 0 || ::fsync(log_.get()) != 0))
       status_ = std::unexpected(errno_error("events.jsonl", errno));
     return status_;
   }
@@ -161,7 +178,7 @@ Outcome run_job(Run& run) {
   const bool trains = run.job.kind == "train";
   Outcome outcome = run_jail(run, run.job.document, total, run.job.kind != "verify",
                              [&](const Json& record) { files->take(record); });
-  if (auto kept = files->finish(); !kept && outcome.status == "ok") {
+  if (auto kept = files->finish(run.durable()); !kept && outcome.status == "ok") {
     outcome.status = "infrastructure";
     outcome.message = "the run's records could not be kept: " + kept.error().message;
   }
@@ -216,11 +233,12 @@ int supervise(const std::filesystem::path& run_dir) {
   if (fs::exists(run.folder / "verdict.json", error)) return 0;
 
   const Outcome outcome = run_job(run);
+  const auto write = run.durable() ? write_file_atomic : replace_file;
   // Text for people; without it the verdict still stands.
-  (void)write_file_atomic(run.folder / "output.txt", run.output.text());
+  (void)write(run.folder / "output.txt", run.output.text());
   const std::string document =
       verdict_document(outcome).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-  if (auto written = write_file_atomic(run.folder / "verdict.json", document); !written)
+  if (auto written = write(run.folder / "verdict.json", document); !written)
     return complain(written.error().message, 3);
   return 0;
 }

@@ -13,10 +13,12 @@
 namespace bitloop::jobs {
 
 // Runs the job of `run_dir` to its end. For a "train" job that ended ok that includes its
-// repetition ("verify"). SIGTERM and SIGINT cancel it. Returns 0 when there is a verdict, 1 when
-// another supervisor holds the lock, 3 when the folder can't be written; says so in one sentence on
-// stderr. Changes signal handling and session of the calling process: nothing else should run in
-// it, and it should have one thread.
+// repetition ("verify"). A "check" without a candidate is prepared, and waits for the candidate on
+// standard input: a JSON object {path, content} and the end of the file; its deadline counts from
+// then, and without a candidate it ends as "infrastructure". SIGTERM and SIGINT cancel it. Returns
+// 0 when there is a verdict, 1 when another supervisor holds the lock, 3 when the folder can't be
+// written; says so in one sentence on stderr. Changes signal handling and session of the calling
+// process: nothing else should run in it, and it should have one thread.
 int supervise(const std::filesystem::path& run_dir);
 
 }  // namespace bitloop::jobs

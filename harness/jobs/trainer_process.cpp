@@ -16,12 +16,12 @@ namespace {
 
 constexpr uint64_t kTmpBytes = uint64_t{16} << 20;
 
+}  // namespace
+
 std::filesystem::path trainer_program() {
   const char* hook = std::getenv("BITLOOP_TRAINER");
   return hook && *hook ? std::filesystem::absolute(hook) : program_path("bitloop-trainer");
 }
-
-}  // namespace
 
 sandbox::Policy trainer_policy(unsigned threads, uint64_t memory_bytes, bool allow_degraded) {
   sandbox::Policy policy;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string_view>
 
 #include "harness/base/fd.h"
@@ -14,6 +15,11 @@ namespace bitloop::jobs {
 // The descriptors of job and records, inside.
 inline constexpr int kJobFd = 3;
 inline constexpr int kEventFd = 4;
+// Where a trainer that was started without a candidate reads it from.
+inline constexpr int kCandidateFd = 5;
+
+// The program that is jailed.
+std::filesystem::path trainer_program();
 
 // A policy without files, descriptors, output and time: the caller adds what its job needs.
 //

@@ -182,9 +182,11 @@ EditAnswer Service::Impl::whole_answer(const Session& session, std::string messa
 
 const std::vector<tasks::Task>& Service::tasks() const { return impl_->tasks; }
 
-Result<tasks::Task> Service::task(std::string_view name) const {
+Result<tasks::Task> Service::task(std::string_view name) const { return impl_->find_task(name); }
+
+Result<tasks::Task> Service::Impl::find_task(std::string_view name) const {
   std::vector<std::string> names;
-  for (const tasks::Task& task : impl_->tasks) {
+  for (const tasks::Task& task : tasks) {
     if (task.name == name) return task;
     names.push_back(task.name);
   }
@@ -247,6 +249,7 @@ Result<SessionView> Service::create(const NewSession& request, const Terms& term
       const std::lock_guard guard(impl_->sessions_mutex);
       impl_->sessions[state.id] = session;
     }
+    impl_->checks->want(task.name);
     const std::lock_guard guard(session->mutex);
     return impl_->describe(*session);
   }
@@ -334,6 +337,7 @@ Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request
   RequestKeys::mark(event, terms.key, terms.request);
   BITLOOP_TRY(
       impl_->commit(*session, std::move(event), std::move(state), std::move(edited.document)));
+  impl_->checks->want(session->state.task);  // an edit is followed by a check
   return EditAnswer{edited.message, session->head, session->document.editable(), edited.view};
 }
 

@@ -32,6 +32,7 @@ struct ServiceOptions {
   std::filesystem::path share_dir;
   int jobs = 1;                 // tests that run at a time
   bool allow_degraded = false;  // runs may start without every layer of the jail
+  int ready_checks = 0;         // trainers kept ready for checks, one a task, at most
 };
 
 struct FileInfo {

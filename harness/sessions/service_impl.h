@@ -16,9 +16,11 @@
 #include "harness/editor/document.h"
 #include "harness/editor/edits.h"
 #include "harness/jobs/queue.h"
+#include "harness/jobs/ready_checks.h"
 #include "harness/journal/journal.h"
 #include "harness/ledger/ledger.h"
 #include "harness/sessions/files.h"
+#include "harness/sessions/job.h"
 #include "harness/sessions/request_keys.h"
 #include "harness/sessions/service.h"
 #include "harness/sessions/state.h"
@@ -47,6 +49,9 @@ struct Service::Impl {
 
   Result<std::shared_ptr<Session>> find(std::string_view id) const;
   std::vector<std::shared_ptr<Session>> all() const;
+
+  // Error: "task_not_found".
+  Result<tasks::Task> find_task(std::string_view name) const;
 
   // Errors that keep a session from being written to: the command line's, not at the expected
   // commit, closed. Requires: session locked.
@@ -84,6 +89,13 @@ struct Service::Impl {
   // A session as it was at one of its commits.
   Result<std::unique_ptr<Session>> as_of(const std::string& commit) const;
 
+  // The check of a task, without session and candidate. Errors: "task_not_found", those of
+  // load_preset.
+  Result<JobRequest> check_request(const std::string& task) const;
+  // The same as a job, for a trainer that is kept ready. Error: "too_large" for a preset whose
+  // trainer would hold much memory while it waits.
+  Result<nlohmann::json> ready_job(const std::string& task) const;
+
   // Start-up.
   Status load_sessions();
   Status load_ledger();
@@ -111,6 +123,7 @@ struct Service::Impl {
   std::mutex creation_mutex;                 // a session is made once under a key
   std::counting_semaphore<> check_slots{2};  // checks beside a running test
   std::atomic<bool> stopping{false};
+  std::unique_ptr<jobs::ReadyChecks> checks;
   std::unique_ptr<jobs::Queue> queue;  // last: its threads use all of the above
 };
 

@@ -6,7 +6,6 @@
 #include <thread>
 
 #include "harness/base/fd.h"
-#include "harness/base/temporary_folder.h"
 #include "harness/base/text.h"
 #include "harness/base/version.h"
 #include "harness/sessions/job.h"
@@ -21,6 +20,7 @@ using namespace std::chrono_literals;
 
 constexpr size_t kMaxDescriptionBytes = 4096;
 constexpr int kCheckTimeoutMs = 60'000;
+constexpr int64_t kMaxReadyMemoryMb = 8192;
 constexpr size_t kMaxRunFileBytes = size_t{256} << 20;
 
 std::string number_text(const ledger::Number& number) {
@@ -53,35 +53,48 @@ bool Service::cancel(std::string_view id, int64_t test) {
   return impl_->queue->cancel(run_dir(id, test));
 }
 
+Result<JobRequest> Service::Impl::check_request(const std::string& name) const {
+  BITLOOP_ASSIGN(task, find_task(name));
+  BITLOOP_ASSIGN(preset, tasks::load_preset(options.share_dir, task.preset));
+  JobRequest request;
+  request.kind = "check";
+  request.task = std::move(task);
+  request.seed = default_seed(request.task, preset);
+  request.preset = std::move(preset);
+  request.share_dir = options.share_dir;
+  request.allow_degraded = options.allow_degraded;
+  return request;
+}
+
+Result<nlohmann::json> Service::Impl::ready_job(const std::string& name) const {
+  BITLOOP_ASSIGN(request, check_request(name));
+  if (request.preset.at("limits").at("memory_mb").get<int64_t>() > kMaxReadyMemoryMb)
+    return fail("too_large", "no trainer of this size is kept ready");
+  return make_job(request);
+}
+
 Result<nlohmann::ordered_json> Service::check(std::string_view id, const Terms& terms) {
   BITLOOP_ASSIGN(session, impl_->find(id));
-  JobRequest request;
+  std::string session_id, task_name, candidate;
   std::string checked_commit;
   {
     const std::lock_guard guard(session->mutex);
     BITLOOP_ASSIGN(before, impl_->done_before(*session, "check", terms));
     if (before) return impl_->check_again(*session, *before);
     BITLOOP_TRY(impl_->check_writable(*session, terms));
-    request.session = session->state.id;
-    request.candidate = session->document.text();
+    session_id = session->state.id;
+    task_name = session->state.task;
+    candidate = session->document.text();
     checked_commit = session->head;
-    BITLOOP_ASSIGN(task, this->task(session->state.task));
-    request.task = std::move(task);
   }
-  request.kind = "check";
-  BITLOOP_ASSIGN(preset, tasks::load_preset(impl_->options.share_dir, request.task.preset));
-  request.seed = default_seed(request.task, preset);
-  request.preset = std::move(preset);
-  request.share_dir = impl_->options.share_dir;
-  request.allow_degraded = impl_->options.allow_degraded;
+  BITLOOP_ASSIGN(request, impl_->check_request(task_name));
+  request.session = session_id;
+  request.candidate = std::move(candidate);
 
   const CheckSlot slot(impl_->check_slots);
   const auto start = std::chrono::steady_clock::now();
-  const jobs::Verdict verdict = [&] {
-    const auto folder = TemporaryFolder::make(impl_->options.workspace / "runs", kCheckPrefix);
-    return folder ? jobs::run_now(folder->path(), make_job(request), kCheckTimeoutMs)
-                  : jobs::infrastructure_verdict(folder.error().message);
-  }();
+  const jobs::Verdict verdict =
+      impl_->checks->run(request.task.name, make_job(request), kCheckTimeoutMs);
   const auto elapsed = std::chrono::steady_clock::now() - start;
   if (verdict.status == kInfrastructure) return fail("infrastructure", verdict.message);
   nlohmann::ordered_json document = check_document(

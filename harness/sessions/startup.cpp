@@ -44,6 +44,7 @@ void Service::stop() {
     session->changed.notify_all();
   }
   if (impl_->queue) impl_->queue->stop();
+  if (impl_->checks) impl_->checks->stop();
 }
 
 Result<std::unique_ptr<Service>> Service::open(const ServiceOptions& options) {
@@ -62,6 +63,12 @@ Result<std::unique_ptr<Service>> Service::open(const ServiceOptions& options) {
   BITLOOP_TRY(impl->load_ledger());
   // A folder of a check whose host died is of no use to anybody once its run has ended.
   TemporaryFolder::remove_abandoned(settled.workspace / "runs", kCheckPrefix, jobs::run_is_alive);
+  jobs::ReadyChecks::Options checks;
+  checks.folder = settled.workspace / "runs";
+  checks.prefix = kCheckPrefix;
+  checks.most = static_cast<size_t>(settled.ready_checks);
+  impl->checks = std::make_unique<jobs::ReadyChecks>(
+      checks, [raw = impl.get()](const std::string& task) { return raw->ready_job(task); });
   impl->queue = std::make_unique<jobs::Queue>(settled.jobs);
   impl->adopt_runs();
   return std::unique_ptr<Service>(new Service(std::move(impl)));

@@ -29,7 +29,8 @@ class Answer:
 class Host:
     """A running `bitloop serve`; restart() and kill() are for tests of faults."""
 
-    def __init__(self, workspace, fake=True, **environment):
+    def __init__(self, workspace, fake=True, ready=0, **environment):
+        self.ready = ready  # trainers kept ready for checks: processes that tests would have to tell from leftovers
         self.workspace = pathlib.Path(workspace)
         self.environment = {**os.environ, **environment}
         if fake:
@@ -39,7 +40,7 @@ class Host:
 
     def start(self):
         self.process = subprocess.Popen(
-            [BIN / "bitloop", "serve", "--workspace", self.workspace, "--allow-degraded"],
+            [BIN / "bitloop", "serve", "--workspace", self.workspace, "--allow-degraded", "--ready-checks", str(self.ready)],
             stdout=subprocess.PIPE, stderr=open(self.workspace.parent / "host.log", "a"), text=True, env=self.environment)
         line = self.process.stdout.readline()
         assert line.startswith("listening on http://127.0.0.1:"), line

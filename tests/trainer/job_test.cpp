@@ -55,6 +55,33 @@ TEST(Job, SaysWhichMemberIsWrong) {
   EXPECT_FALSE(parse_job("{"));
 }
 
+TEST(Job, ACheckMayGetItsCandidateLater) {
+  json document = quick_job();
+  document["kind"] = "check";
+  document["candidate"] = nullptr;
+  EXPECT_THAT(parse_job(document.dump()).error().message, HasSubstr("candidate_fd"));
+  // The job with `text` on its descriptor.
+  const auto receive = [&](const std::string& text) -> Result<Job> {
+    auto ends = make_pipe();
+    document["candidate_fd"] = ends->read.release();
+    EXPECT_TRUE(write_all(ends->write.get(), text));
+    ends->write.reset();
+    BITLOOP_ASSIGN(job, parse_job(document.dump()));
+    BITLOOP_TRY(receive_candidate(job));
+    return job;
+  };
+  const auto job = receive(R"({"path": "candidate.lua", "content": "return {}"})");
+  ASSERT_TRUE(job) << job.error().message;
+  EXPECT_EQ(job->candidate_path, "candidate.lua");
+  EXPECT_EQ(job->candidate, "return {}");
+  EXPECT_EQ(job->candidate_fd, -1);
+  EXPECT_EQ(receive("").error().code, "no_candidate");
+  EXPECT_EQ(receive(R"({"path": "candidate.lua", "cont)").error().code, "bad_job");
+  EXPECT_EQ(receive(R"({"path": "candidate.lua"})").error().code, "bad_job");
+  document["kind"] = "train";
+  EXPECT_EQ(receive("{}").error().message, "only a check may come without its candidate");
+}
+
 TEST(Overrides, StayWithinTheTasksBounds) {
   const Rules rules = parse_job(quick_job().dump())->rules;
   TrainConfig train;

@@ -99,6 +99,15 @@ TEST(WriteFileAtomic, ReplacesTheWholeFileAndLeavesNothingElse) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 
+TEST(ReplaceFile, ReplacesTheWholeFileAndLeavesNothingElse) {
+  const test_support::ScratchFolder folder;
+  ASSERT_TRUE(replace_file(folder / "file", "something longer than what follows"));
+  ASSERT_TRUE(replace_file(folder / "file", "new"));
+  EXPECT_EQ(*read_file(folder / "file"), "new");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
+  EXPECT_EQ(replace_file(folder / "no/file", "x").error().code, "file_not_found");
+}
+
 TEST(WriteFileAtomic, AFailureLeavesTheOldFile) {
   const test_support::ScratchFolder folder;
   EXPECT_EQ(write_file_atomic(folder / "no/file", "x").error().code, "file_not_found");

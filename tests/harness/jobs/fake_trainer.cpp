@@ -41,12 +41,12 @@ void send(Json record) {
   put(4, record.dump() + "\n");
 }
 
-std::string read_job() {
+std::string read_whole(int fd) {
   std::string text;
   char block[4096];
-  for (ssize_t count; (count = ::read(3, block, sizeof block)) > 0;)
+  for (ssize_t count; (count = ::read(fd, block, sizeof block)) > 0;)
     text.append(block, static_cast<size_t>(count));
-  ::close(3);
+  ::close(fd);
   return text;
 }
 
@@ -110,9 +110,16 @@ void play(const std::string& line, const std::string& kind) {
 }  // namespace
 
 int main() {
-  const Json job = Json::parse(read_job());
+  Json job = Json::parse(read_whole(3));
   nonce = job.at("nonce").get<std::string>();
   send({{"type", "header"}, {"schema_version", 1}, {"kind", job.at("kind")}});
+  if (job["candidate"].is_null()) {  // it comes later; "prelude" is played before
+    std::istringstream prelude(job.value("prelude", ""));
+    for (std::string line; std::getline(prelude, line);) play(line, "check");
+    const std::string late = read_whole(job.at("candidate_fd").get<int>());
+    if (late.empty()) return 3;
+    job["candidate"] = Json::parse(late);
+  }
   std::istringstream script(job.at("candidate").at("content").get<std::string>());
   for (std::string line; std::getline(script, line);) play(line, job.at("kind").get<std::string>());
   return 0;

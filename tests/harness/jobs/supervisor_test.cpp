@@ -312,5 +312,87 @@ TEST_F(SupervisorTest, WhatIsMissingIsSaid) {
   EXPECT_EQ(wait_for(start_in(root_ / "no-such-run")), 3);
 }
 
+// A check that is started before its candidate is known, and gets it on standard input.
+class WaitingCheckTest : public SupervisorTest {
+ protected:
+  // Starts it; `prelude` is what the trainer plays before it reads the candidate.
+  void prepare(const std::string& prelude = "") {
+    folder_ = root_ / ("run-" + std::to_string(++runs_));
+    fs::create_directory(folder_);
+    job_["kind"] = kind_;
+    job_["candidate"] = nullptr;
+    job_["prelude"] = prelude;
+    std::ofstream(folder_ / "job.json") << job_.dump();
+    auto ends = make_pipe();
+    ASSERT_TRUE(ends);
+    supervisor_ = ::fork();
+    if (supervisor_ == 0) {
+      ::dup2(ends->read.get(), STDIN_FILENO);
+      ends->read.reset();
+      ends->write.reset();
+      ::_exit(supervise(folder_));
+    }
+    candidate_ = std::move(ends->write);
+  }
+  Json hand_over(const std::string& script) {
+    EXPECT_TRUE(
+        write_all(candidate_.get(), Json{{"path", "candidate.lua"}, {"content", script}}.dump()));
+    return end();
+  }
+  Json end() {
+    candidate_.reset();
+    EXPECT_EQ(wait_for(supervisor_), 0);
+    return verdict();
+  }
+
+  const char* kind_ = "check";
+  pid_t supervisor_ = -1;
+  UniqueFd candidate_;
+};
+
+TEST_F(WaitingCheckTest, EndsAsAnyOther) {
+  prepare("lock");
+  const Json verdict = hand_over(std::string("loaded\nresult ") + kResult);
+  EXPECT_EQ(verdict["status"], "ok") << verdict.dump(2);
+  EXPECT_THAT(read("events.jsonl"), Not(HasSubstr("nonce")));
+  prepare();
+  EXPECT_EQ(hand_over("loaded\nraw hello")["status"], "violation");
+  prepare();
+  EXPECT_EQ(hand_over("loaded\nattempt write_zero")["status"], "violation");
+  prepare();
+  EXPECT_EQ(hand_over("loaded\nattempt memory 600")["status"], "out_of_memory");
+}
+
+TEST_F(WaitingCheckTest, ItsDeadlineBeginsWithTheCandidateAndOnlyOnce) {
+  job_["preset"]["limits"]["deadline_s"] = 1;
+  prepare("attempt sleep 1200");
+  EXPECT_EQ(hand_over(std::string("loaded\nresult ") + kResult)["status"], "ok");
+  prepare();
+  EXPECT_EQ(hand_over("loaded\nattempt sleep 20000")["status"], "timeout");
+  prepare();
+  const std::string more = "loaded\nattempt sleep 600\n";
+  EXPECT_EQ(hand_over(more + more + more + "result " + kResult)["status"], "timeout");
+}
+
+TEST_F(WaitingCheckTest, WithoutACandidateItEndsAndNobodyIsToBlame) {
+  prepare();
+  EXPECT_EQ(end()["status"], "infrastructure");
+  EXPECT_THAT(verdict()["message"], HasSubstr("before its candidate came"));
+  prepare("attempt memory 600");
+  EXPECT_EQ(hand_over("loaded")["status"], "infrastructure");
+  EXPECT_EQ(verdict()["jail"]["killed_by"], "memory");
+  prepare();
+  wait_until_in_events(folder_, "header");
+  ::kill(supervisor_, SIGTERM);
+  EXPECT_EQ(end()["status"], "infrastructure");
+}
+
+TEST_F(WaitingCheckTest, OnlyAChecksCandidateMayComeLater) {
+  kind_ = "train";
+  prepare();
+  EXPECT_EQ(end()["status"], "infrastructure");
+  EXPECT_THAT(verdict()["message"], HasSubstr("only a check"));
+}
+
 }  // namespace
 }  // namespace bitloop::jobs

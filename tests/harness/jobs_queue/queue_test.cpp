@@ -125,16 +125,5 @@ TEST_F(QueueTest, CancelAsksTheSupervisor) {
   EXPECT_FALSE(queue.cancel(run_dir("a")));
 }
 
-TEST_F(QueueTest, RunNowReturnsTheVerdict) {
-  supervisor_is(kWriteOk);
-  EXPECT_EQ(run_now(run_dir("a"), {}, 60'000).status, "ok");
-}
-
-TEST_F(QueueTest, RunNowEndsWhatTakesTooLong) {
-  supervisor_is("trap '' TERM; while :; do sleep 0.01; done");
-  EXPECT_EQ(run_now(run_dir("a"), {}, 10).status, "timeout");
-  EXPECT_FALSE(run_is_alive(run_dir("a")));
-}
-
 }  // namespace
 }  // namespace bitloop::jobs

@@ -243,7 +243,8 @@ bool Tracer::record_reduction(std::string_view name, std::span<const TracedArgum
   if (is_norm) {
     made = unary(NodeOp::kRoot, reduce(unary(NodeOp::kSquare, from)));
   } else if (is_spread) {
-    const int mean = by(NodeOp::kDivide, reduce(from), count);
+    // By the mean no gradient comes back: what it would carry sums up to 0.
+    const int mean = unary(NodeOp::kDetach, by(NodeOp::kDivide, reduce(from), count));
     const int centred = binary(NodeOp::kSubtract, {from, kind}, {mean, reduced});
     made = by(NodeOp::kDivide, reduce(unary(NodeOp::kSquare, centred)), count - correction);
     if (name == "std") made = unary(NodeOp::kRoot, made);

@@ -289,7 +289,7 @@ class Terminal:
     def __enter__(self):
         leader, follower = pty.openpty()
         settings = {**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", "NO_COLOR": "1",
-                    "XDG_STATE_HOME": str(self.state or "/nonexistent"), **self.more}
+                    "XDG_STATE_HOME": str(self.state or "/dev/null/none"), **self.more}
         self.process = subprocess.Popen([BIN / "bitloop", "lua", "--allow-degraded", *map(str, self.words)], stdin=follower,
                                         stdout=follower, stderr=follower, env=settings, start_new_session=True,
                                         preexec_fn=lambda: __import__("fcntl").ioctl(follower, 0x540E, 0))  # TIOCSCTTY

@@ -39,7 +39,8 @@ bool is_steady(const Outcome& rounded, const Outcome& exact) {
 
 // compare's bounds, wider: what a rounding does to a random file's codes and masks is many jumps of
 // any size, of which `rounded` is one sample. A wrong gradient is off by its own size.
-void roughly_compare(const Outcome& got, const Outcome& exact, const Outcome& rounded) {
+void roughly_compare(const Outcome& got, const Outcome& exact, const Outcome& rounded,
+                     double least) {
   EXPECT_NEAR(got.loss, exact.loss, 2.5e-3 + 6.0 * std::abs(rounded.loss - exact.loss));
   const Gradients made = by_tensor(got.gradients), want = by_tensor(exact.gradients),
                   oracle = by_tensor(rounded.gradients);
@@ -54,7 +55,7 @@ void roughly_compare(const Outcome& got, const Outcome& exact, const Outcome& ro
       EXPECT_LT(made.at(name).norm().item<double>(), 1e-4 * largest) << name;
       continue;
     }
-    EXPECT_LT(relative(made.at(name), gradient), 6.0 * relative(oracle.at(name), gradient) + 2e-2)
+    EXPECT_LT(relative(made.at(name), gradient), 6.0 * relative(oracle.at(name), gradient) + least)
         << name << ", of size " << made.at(name).norm().item<double>() << " and "
         << gradient.norm().item<double>();
   }
@@ -81,10 +82,11 @@ TEST(FuzzStep, ProgramsChangeNothingInATrainingStep) {
     if (!is_steady(rounded, exact)) continue;
     ++trained;
     const Outcome functions = trainer.step(batch, Products::kBfloat16, true);
-    roughly_compare(functions, exact, rounded);
-    // The first captured step records, the second runs the programs.
-    roughly_compare(trainer.step(batch, Products::kBfloat16, true, true), exact, rounded);
-    roughly_compare(trainer.step(batch, Products::kBfloat16, true, true), exact, rounded);
+    roughly_compare(functions, exact, rounded, 0.1);
+    // The first captured step records, the second runs the programs: as the functions do, but where
+    // a number lies between two codes.
+    roughly_compare(trainer.step(batch, Products::kBfloat16, true, true), functions, rounded, 0.01);
+    roughly_compare(trainer.step(batch, Products::kBfloat16, true, true), functions, rounded, 0.01);
     for (const BitLinear* layer : trainer.model().bitlinears())
       programs += layer->weight_capture.state == Capture::kCaptured;
   }

@@ -112,8 +112,18 @@ at::Tensor differ(const at::Tensor& a, const at::Tensor& b, const at::Tensor& al
 }
 
 struct Excuses {
-  int64_t compared = 0, by_noise = 0, near_boundary = 0;
+  int64_t compared = 0, by_noise = 0, near_boundary = 0, equal_rows = 0;
 };
+
+// x with rows of equal numbers moved apart by a thousandth; undefined where there are none. What is
+// made of the difference of equal numbers is roundings on either side, and a comparison of such is
+// decided by them: it must agree beside, and may differ there.
+at::Tensor with_unequal_rows(const at::Tensor& x) {
+  const at::Tensor flat = x.amax({1}, true).eq(x.amin({1}, true));
+  if (!flat.any().item<bool>()) return {};
+  const at::Tensor noise = at::empty(x.sizes()).uniform_(-1e-3, 1e-3, generator(3));
+  return at::where(flat, x + noise * x.abs().clamp_min(0.1), x);
+}
 
 // What a result moves by when each operation on the way to it errs by a few roundings: the largest
 // less the smallest of some runs. NaN where only some are, or where that is all there is.
@@ -245,9 +255,20 @@ class Fuzz {
     }
   }
 
+  // Whether a failure on x is one of equal numbers only: then `again` was tried on others.
+  template <typename Again>
+  bool only_among_equals(const at::Tensor& x, const Again& again) {
+    const at::Tensor other = with_unequal_rows(x);
+    if (!other.defined()) return false;
+    ++excuses.equal_rows;
+    again(other);
+    return true;
+  }
+
   void forward(Trial& trial, const CapturedFunction& program, const char* name,
                const at::Tensor& x) {
     at::NoGradGuard no_grad;
+    const auto again = [&](const at::Tensor& other) { forward(trial, program, name, other); };
     const auto want = trial.function()(x, nullptr);
     ASSERT_TRUE(want) << want.error().message << "\n" << trial.text();
     const lua::Quantized got = program(x, trial.params, trial.state);
@@ -271,8 +292,9 @@ class Fuzz {
       ASSERT_EQ(a.sizes(), b.sizes()) << trial.text();
       const int node =
           field == &lua::Quantized::scale ? program.graph().scale : program.graph().offset;
-      ASSERT_TRUE(close(a, b, a.abs() * 1e-5 + kUnderflow, excuses, noisy(node)))
-          << said(what, a, b);
+      if (close(a, b, a.abs() * 1e-5 + kUnderflow, excuses, noisy(node))) continue;
+      if (only_among_equals(x, again)) return;
+      FAIL() << said(what, a, b);
     }
     ASSERT_EQ(want->codes.sizes(), got.codes.sizes()) << trial.text();
     const at::Tensor off = differ(want->codes, got.codes, at::full({}, 1e-5f));
@@ -292,6 +314,7 @@ class Fuzz {
     }
     if (close(want->codes, got.codes, at::full({}, 1e-5f), excuses, noisy(program.graph().codes)))
       return;
+    if (only_among_equals(x, again)) return;
     FAIL() << said("codes", want->codes, got.codes);
   }
 
@@ -316,6 +339,7 @@ class Fuzz {
     const SurrogateGradient got = program.backward(x, g, trial.params, trial.state);
     const auto gradient = lua::differentiate(program.graph(), program.graph().surrogate);
     ASSERT_TRUE(gradient);
+    bool broken = false;
     size_t i = 0;
     const auto compare = [&](const std::string& what, const at::Tensor& made) {
       const size_t place = i++;
@@ -331,9 +355,13 @@ class Fuzz {
         const GraphNumbers numbers{x, g, &trial.params, &trial.state};
         return run_noisily(gradient->graph, {&node, 1}, numbers, run)[0];
       };
-      ASSERT_TRUE(close(a, made, a.abs() * 1e-4 + 1e-4 * size + kUnderflow, excuses, noisy))
-          << "gradient of " << what << ", " << name << ": " << first_difference(a, made) << "\n"
-          << trial.text();
+      if (broken || close(a, made, a.abs() * 1e-4 + 1e-4 * size + kUnderflow, excuses, noisy))
+        return;
+      broken = true;
+      const auto again = [&](const at::Tensor& other) { backward(trial, program, name, other); };
+      if (only_among_equals(x, again)) return;
+      FAIL() << "gradient of " << what << ", " << name << ": " << first_difference(a, made) << "\n"
+             << trial.text();
     };
     const int failures_before = failures();
     compare(kArgument, got.argument);
@@ -413,15 +441,16 @@ TEST(Fuzz, RandomQuantizersAgreeInAllModes) {
   const Excuses& excuses = fuzz.excuses;
   fmt::print(
       "{} captured, {} eager, {} refused; {} gradients, {} products; {} comparisons, {} "
-      "excused by roundings, {} near a boundary\n",
+      "excused by roundings, {} near a boundary, {} among equal numbers\n",
       fuzz.captured, fuzz.eager, fuzz.refused, fuzz.gradients, fuzz.products, excuses.compared,
-      excuses.by_noise, excuses.near_boundary);
+      excuses.by_noise, excuses.near_boundary, excuses.equal_rows);
   if (count < 100) return;
   // The fuzzer must not lose its grip: most files are captured, few comparisons need an excuse.
   EXPECT_GT(fuzz.captured, fuzz.eager);
   EXPECT_LT(fuzz.refused, fuzz.captured / 4);
   EXPECT_GT(fuzz.gradients, fuzz.captured / 2);
   EXPECT_LT(excuses.by_noise + excuses.near_boundary, excuses.compared / 20);
+  EXPECT_LE(excuses.equal_rows, 2 + excuses.compared / 1000);
 }
 
 }  // namespace

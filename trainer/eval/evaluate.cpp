@@ -41,14 +41,10 @@ ScoreGuard make_guard(const EvalOptions& options, const std::string& digest, int
 }  // namespace
 
 void warm_evaluation(Gpt2& model, const TokenStream& validation, int64_t batch) {
-  at::NoGradGuard no_grad;
-  const ForwardContext context;
-  (void)model.quantize_weights(context);
   const int64_t T = model.config().context, windows = validation_windows(validation, T);
-  (void)model.forward(validation_batch(validation, 0, 1, T).inputs_BT, context);
-  std::set<int64_t> counts;
-  for (const Piece& piece : pieces_of(windows, std::min(batch, windows), 0))
-    counts.insert(piece.count);
+  const std::vector<Piece> pieces = pieces_of(windows, std::min(batch, windows), 0);
+  // All pieces are as long but the last.
+  const std::set<int64_t> counts = {pieces.front().count, pieces.back().count};
   for (const int64_t count : counts)
     for (BitLinear* layer : model.bitlinears()) warm_integer_forward(*layer, count * T);
 }

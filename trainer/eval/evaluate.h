@@ -31,7 +31,8 @@ struct EvalScore {
 Result<EvalScore> evaluate(Gpt2& model, const TokenStream& validation, const EvalOptions& options,
                            ForwardContext context);
 
-// Meets the shapes of an evaluation with this batch, before system calls are narrowed.
+// Meets the shapes of integer products in evaluations with this batch, before system calls are
+// narrowed.
 void warm_evaluation(Gpt2& model, const TokenStream& validation, int64_t batch);
 
 // Bits a UTF-8 byte, for data whose tokens are bytes.

@@ -37,6 +37,15 @@ void warm_training(Run& run) {
     tensor.mutable_grad() = at::Tensor();
 }
 
+// What every kind of job runs: the model in float32.
+void warm_model(Run& run) {
+  at::NoGradGuard no_grad;
+  const ForwardContext context;
+  (void)run.model->quantize_weights(context);
+  const int64_t T = run.job.model.context;
+  (void)run.model->forward(validation_batch(run.data.validation, 0, 1, T).inputs_BT, context);
+}
+
 Status init_layers(Run& run) {
   lua::Quantizer& quantizer = *run.quantizer;
   if (!quantizer.has("init")) return {};
@@ -108,8 +117,11 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
   }
   run->model =
       std::make_unique<Gpt2>(run->job.model, run->job.rules.quantize_head, run->job.train.seed);
-  if (run->job.kind != "check") warm_training(*run);
-  warm_evaluation(*run->model, run->data.validation, run->job.train.micro_batch);
+  if (run->job.kind != "check") {
+    warm_training(*run);
+    warm_evaluation(*run->model, run->data.validation, run->job.train.micro_batch);
+  }
+  warm_model(*run);
   records.stage("warm");
   BITLOOP_TRY(sandbox::lock_down(sandbox::LockDownProfile::kCpu));
   return run;

@@ -221,15 +221,6 @@ BITLOOP_HEAD_VERSIONS(32)
 BITLOOP_HEAD_VERSIONS(64)
 #undef BITLOOP_HEAD_VERSIONS
 
-// Offsets of head n = b H + h.
-struct Place {
-  int64_t qkv, out, lse;
-};
-Place place_of(int64_t n, const AttentionShape& s) {
-  const int64_t b = n / s.H, h = n % s.H, D = s.H * s.S;
-  return {b * s.T * 3 * D + h * s.S, b * s.T * D + h * s.S, n * s.T};
-}
-
 // Heads [begin, end), counted over all sequences.
 void forward_heads(const float* qkv, const AttentionShape& s, int64_t begin, int64_t end,
                    float* out, float* lse) {
@@ -237,9 +228,9 @@ void forward_heads(const float* qkv, const AttentionShape& s, int64_t begin, int
   const auto run = s.S == 16 ? forward_head_16 : s.S == 32 ? forward_head_32 : forward_head_64;
   Scratch scratch(s.T, s.S, false);
   for (int64_t n = begin; n < end; ++n) {
-    const Place at = place_of(n, s);
+    const HeadPlace at = head_place(n, s);
     const float* base = qkv + at.qkv;
-    run({base, base + D, base + 2 * D, s.T, 3 * D}, scratch, out + at.out, D, lse + at.lse);
+    run({base, base + D, base + 2 * D, s.T, 3 * D}, scratch, out + at.out, D, lse + at.rows);
   }
 }
 
@@ -249,11 +240,11 @@ void backward_heads(const float* qkv, const float* out, const float* lse, const 
   const auto run = s.S == 16 ? backward_head_16 : s.S == 32 ? backward_head_32 : backward_head_64;
   Scratch scratch(s.T, s.S, true);
   for (int64_t n = begin; n < end; ++n) {
-    const Place at = place_of(n, s);
+    const HeadPlace at = head_place(n, s);
     const float* base = qkv + at.qkv;
     float* to = dqkv + at.qkv;
     run({base, base + D, base + 2 * D, s.T, 3 * D}, scratch, out + at.out, dout + at.out, D,
-        lse + at.lse, to, to + D, to + 2 * D);
+        lse + at.rows, to, to + D, to + 2 * D);
   }
 }
 

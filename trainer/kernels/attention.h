@@ -15,6 +15,15 @@ struct AttentionShape {
   int64_t B, T, H, S;
 };
 
+// Offsets of head n = b H + h in tensors (B, T, 3 D), (B, T, D) and (B, H, T).
+struct HeadPlace {
+  int64_t qkv, out, rows;
+};
+inline HeadPlace head_place(int64_t n, const AttentionShape& s) {
+  const int64_t b = n / s.H, h = n % s.H, D = s.H * s.S;
+  return {b * s.T * 3 * D + h * s.S, b * s.T * D + h * s.S, n * s.T};
+}
+
 // Whether the kernels below take this shape (S of 16, 32 or 64); others are for the caller's
 // fallback.
 bool attention_supported(const AttentionShape& shape);

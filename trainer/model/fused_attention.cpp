@@ -31,17 +31,6 @@ void pad(const T* from, int64_t rows, int64_t n, int64_t stride, int64_t padded,
 
 }  // namespace
 
-// Offsets of a head.
-struct FusedAttention::Place {
-  int64_t qkv, out, rows;
-};
-
-FusedAttention::Place FusedAttention::place_of(int64_t n) const {
-  const auto [B, T, H, S] = shape_;
-  const int64_t b = n / H, h = n % H, D = H * S;
-  return {b * T * 3 * D + h * S, b * T * D + h * S, n * T};
-}
-
 bool FusedAttention::supports(const kernels::AttentionShape& shape) { return shape.S % 16 == 0; }
 
 FusedAttention::FusedAttention(const kernels::AttentionShape& shape)
@@ -69,7 +58,7 @@ FusedAttention::FusedAttention(const kernels::AttentionShape& shape)
       padded_largest_(P_),
       padded_inverse_(P_) {}
 
-FusedAttention::Inputs FusedAttention::inputs_of(const uint16_t* qkv, const Place& at) {
+FusedAttention::Inputs FusedAttention::inputs_of(const uint16_t* qkv, const kernels::HeadPlace& at) {
   const auto [B, T, H, S] = shape_;
   const int64_t D = H * S;
   const uint16_t* q = qkv + at.qkv;
@@ -79,7 +68,7 @@ FusedAttention::Inputs FusedAttention::inputs_of(const uint16_t* qkv, const Plac
   return {to, to + S, to + 2 * S, 3 * S};
 }
 
-FusedAttention::Rows FusedAttention::rows_of(const float* rows, const Place& at,
+FusedAttention::Rows FusedAttention::rows_of(const float* rows, const kernels::HeadPlace& at,
                                              float* padded) const {
   const auto [B, T, H, S] = shape_;
   if (P_ == T) return {rows + at.out, H * S};
@@ -110,7 +99,7 @@ void FusedAttention::forward(const uint16_t* qkv, int64_t begin, int64_t end, fl
                              float* largest, float* inverse) {
   const auto [B, T, H, S] = shape_;
   for (int64_t n = begin; n < end; ++n) {
-    const Place at = place_of(n);
+    const kernels::HeadPlace at = kernels::head_place(n, shape_);
     const Inputs head = inputs_of(qkv, at);
     if (P_ == T) {
       forward_head(head, out + at.out, H * S, largest + at.rows, inverse + at.rows);
@@ -168,7 +157,7 @@ void FusedAttention::backward(const uint16_t* qkv, const float* out, const float
   const auto [B, T, H, S] = shape_;
   const int64_t D = H * S;
   for (int64_t n = begin; n < end; ++n) {
-    const Place at = place_of(n);
+    const kernels::HeadPlace at = kernels::head_place(n, shape_);
     const Inputs head = inputs_of(qkv, at);
     const Rows out_rows = rows_of(out, at, padded_out_.get()),
                dout_rows = rows_of(dout, at, padded_dout_.get());

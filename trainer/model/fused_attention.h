@@ -45,10 +45,8 @@ class FusedAttention {
     float *dq, *dk, *dv;
     int64_t stride;
   };
-  struct Place;
-  Place place_of(int64_t n) const;
-  Inputs inputs_of(const uint16_t* qkv, const Place& at);
-  Rows rows_of(const float* rows, const Place& at, float* padded) const;
+  Inputs inputs_of(const uint16_t* qkv, const kernels::HeadPlace& at);
+  Rows rows_of(const float* rows, const kernels::HeadPlace& at, float* padded) const;
   void forward_head(const Inputs& head, float* out, int64_t stride, float* largest, float* inverse);
   void backward_head(const Inputs& head, const Rows& out, const Rows& dout, const float* largest,
                      const float* inverse, const Gradients& to);

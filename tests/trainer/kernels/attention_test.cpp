@@ -2,19 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/trainer/attention_reference.h"
 #include "trainer/model/functions.h"
 
 namespace bitloop::trainer {
 namespace {
-
-// Attention composed of plain operations in double precision: the independent reference.
-at::Tensor reference(const at::Tensor& qkv, int64_t heads) {
-  const int64_t B = qkv.size(0), T = qkv.size(1), D = qkv.size(2) / 3, S = D / heads;
-  const auto parts = qkv.view({B, T, 3, heads, S}).permute({2, 0, 3, 1, 4});
-  at::Tensor scores = parts[0].matmul(parts[1].transpose(2, 3)) / std::sqrt(static_cast<double>(S));
-  scores = scores.masked_fill(at::ones({T, T}, at::kBool).triu(1), -INFINITY);
-  return scores.softmax(-1).matmul(parts[2]).transpose(1, 2).reshape({B, T, D});
-}
 
 struct Case {
   int64_t B, T, H, S;
@@ -31,7 +23,7 @@ TEST_P(AttentionTest, ForwardAndBackwardEqualTheComposedReference) {
   const at::Tensor dout = at::randn({c.B, c.T, c.H * c.S});
   const at::Tensor x = qkv.clone().requires_grad_(true);
   const at::Tensor x64 = qkv.to(at::kDouble).requires_grad_(true);
-  const at::Tensor y = causal_attention(x, c.H), y64 = reference(x64, c.H);
+  const at::Tensor y = causal_attention(x, c.H), y64 = reference_attention(x64, c.H);
   const double bound = 3.0 * static_cast<double>(c.S + c.T) * 6e-8 * 10;
   EXPECT_LT((y.to(at::kDouble) - y64).abs().max().item<double>(), bound);
   torch::autograd::backward({y}, {dout});
@@ -52,7 +44,7 @@ TEST(Attention, SurvivesScoresFarFromZero) {
 TEST(Attention, OtherHeadSizesFallBackWithTheSameMeaning) {
   EXPECT_FALSE(kernels::attention_supported({1, 5, 2, 24}));
   const at::Tensor qkv = at::randn({1, 5, 3 * 48});
-  EXPECT_TRUE(at::allclose(causal_attention(qkv, 2), reference(qkv, 2), 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(causal_attention(qkv, 2), reference_attention(qkv, 2), 1e-5, 1e-6));
 }
 
 TEST(Attention, TheSameInputGivesTheSameBits) {

@@ -6,19 +6,11 @@
 
 #include <cmath>
 
+#include "tests/trainer/attention_reference.h"
 #include "trainer/model/products.h"
 
 namespace bitloop::trainer {
 namespace {
-
-// Attention composed of plain operations in double precision.
-at::Tensor reference(const at::Tensor& qkv, int64_t heads) {
-  const int64_t B = qkv.size(0), T = qkv.size(1), D = qkv.size(2) / 3, S = D / heads;
-  const auto parts = qkv.view({B, T, 3, heads, S}).permute({2, 0, 3, 1, 4});
-  at::Tensor scores = parts[0].matmul(parts[1].transpose(2, 3)) / std::sqrt(static_cast<double>(S));
-  scores = scores.masked_fill(at::ones({T, T}, at::kBool).triu(1), -INFINITY);
-  return scores.softmax(-1).matmul(parts[2]).transpose(1, 2).reshape({B, T, D});
-}
 
 double relative(const at::Tensor& a, const at::Tensor& b) {
   return (a.to(at::kDouble) - b).norm().item<double>() / b.norm().item<double>();
@@ -65,7 +57,7 @@ TEST_P(FusedAttentionTest, ForwardAndBackwardEqualTheReferenceUpToBfloat16) {
   const at::Tensor qkv = at::randn({c.B, c.T, 3 * c.H * c.S}).mul_(1.5).to(at::kBFloat16),
                    dout = at::randn({c.B, c.T, c.H * c.S}).to(at::kBFloat16).to(at::kFloat);
   const at::Tensor x64 = qkv.to(at::kDouble).requires_grad_(true);
-  const at::Tensor y64 = reference(x64, c.H);
+  const at::Tensor y64 = reference_attention(x64, c.H);
   torch::autograd::backward({y64}, {dout.to(at::kDouble)});
   const Attention made = run(qkv.to(at::kFloat), dout, c.H);
   EXPECT_LT(relative(made.out, y64.detach()), 4e-3);

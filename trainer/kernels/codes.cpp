@@ -31,15 +31,6 @@ BITLOOP_SIMD bool pack_piece(const float* codes, int64_t begin, int64_t end, flo
   return bad == 0;
 }
 
-BITLOOP_SIMD bool convert_piece(const float* codes, int64_t n, int8_t* out) {
-  int32_t bad = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    bad |= codes[i] != codes[i];
-    out[i] = static_cast<int8_t>(static_cast<int32_t>(codes[i]));
-  }
-  return bad == 0;
-}
-
 BITLOOP_SIMD bool integers_piece(const float* codes, int64_t begin, int64_t end, float low,
                                  float high) {
   int32_t bad = 0;
@@ -157,8 +148,13 @@ int64_t pack_int8(const float* codes, int64_t n, float factor, int low, int high
   });
 }
 
-bool convert_int8_run(const float* codes, int64_t n, int8_t* out) {
-  return convert_piece(codes, n, out);
+BITLOOP_SIMD bool convert_int8_run(const float* codes, int64_t n, int8_t* out) {
+  int32_t bad = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    bad |= codes[i] != codes[i];
+    out[i] = static_cast<int8_t>(static_cast<int32_t>(codes[i]));
+  }
+  return bad == 0;
 }
 
 bool pack_int8_run(const float* codes, int64_t n, float factor, int low, int high, int8_t* out) {

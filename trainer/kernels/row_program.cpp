@@ -402,10 +402,6 @@ double combine(RowOp op, double a, double b) {
   return first || std::isnan(a) ? a : b;
 }
 
-}  // namespace
-
-namespace {
-
 void run_scalars(const std::vector<Instruction>& steps, std::vector<float>& globals) {
   for (const Instruction& step : steps)
     elementwise(step, scalar(step.a, globals), scalar(step.b, globals), scalar(step.c, globals),

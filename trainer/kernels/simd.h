@@ -46,27 +46,6 @@ __attribute__((always_inline)) inline float exp_everywhere(float x) {
          std::bit_cast<float>((whole - half + 127) << 23);
 }
 
-// 2^x for x in [-126, 127], relative error below 4e-7, exact at 0; tiny below (at most 1e-20 in
-// size) and for x up to 200 huge above. The polynomial is the minimax one of degree 5 for 2^r on
-// |r| <= 1/2. Adding 1.5 * 2^23 rounds to a whole number and leaves it in the low bits, where it is
-// also clamped: a comparison of integers is one instruction, one of floats that minds NaN is not.
-constexpr float kRounder = 12582912.0f;
-constexpr int32_t kRounderBits = 0x4b400000;
-__attribute__((always_inline)) inline float exp2_inline(float x) {
-  const float shifted = x + kRounder;
-  const float r = x - (shifted - kRounder);
-  float p = 1.3276471873e-03f;
-  p = p * r + 9.6755413335e-03f;
-  p = p * r + 5.5507132739e-02f;
-  p = p * r + 2.4022119724e-01f;
-  p = p * r + 6.9314696706e-01f;
-  p = p * r + 1.0f;
-  auto n = std::bit_cast<int32_t>(shifted);
-  n = n < kRounderBits - 126 ? kRounderBits - 126 : n;
-  n = n > kRounderBits + 127 ? kRounderBits + 127 : n;
-  return std::bit_cast<float>(std::bit_cast<uint32_t>(p) + (static_cast<uint32_t>(n) << 23));
-}
-
 // Sixteen numbers that the compiler maps to the registers of whatever instruction set a clone is
 // for; the second forms are for any place in memory.
 typedef float Lanes __attribute__((vector_size(64)));
@@ -76,8 +55,14 @@ typedef float LanesInMemory __attribute__((vector_size(64), aligned(4), may_alia
 typedef uint32_t WordLanesInMemory __attribute__((vector_size(64), aligned(4), may_alias));
 constexpr int64_t kLanes = 16;
 
-// exp2_inline of each. By reference: a vector passed by value would have another calling convention
-// in each clone.
+// 2^x of each, for x in [-126, 127] with a relative error below 4e-7, exact at 0; tiny below (at
+// most 1e-20 in size) and for x up to 200 huge above. The polynomial is the minimax one of degree 5
+// for 2^r on |r| <= 1/2. Adding 1.5 * 2^23 rounds to a whole number and leaves it in the low bits,
+// where it is also clamped: a comparison of integers is one instruction, one of floats that minds
+// NaN is not. By reference: a vector passed by value would have another calling convention in each
+// clone.
+constexpr float kRounder = 12582912.0f;
+constexpr int32_t kRounderBits = 0x4b400000;
 __attribute__((always_inline)) inline void exp2_lanes(Lanes& x) {
   const Lanes shifted = x + kRounder;
   const Lanes r = x - (shifted - kRounder);

@@ -7,13 +7,12 @@ namespace bitloop::kernels {
 namespace {
 
 #define LOAD(p) (*reinterpret_cast<const LanesInMemory*>(p))
-#define STORE(p, v) (*reinterpret_cast<LanesInMemory*>(p) = (v))
 #define STORE_WORDS(p, v) (*reinterpret_cast<WordLanesInMemory*>(p) = (v))
 
 constexpr float kUnseen = -3.0e38f;  // the score of a key that a query does not see
 
 // Row r of a block sees keys 0 .. first + r of n = first + rows: only the last `rows` columns hide
-// any. Their mask is what this adds to scores: 0 or kUnseen.
+// any.
 __attribute__((always_inline)) inline void hide(int64_t r, int64_t rows, float* last_columns) {
   for (int64_t j = r + 1; j < rows; ++j) last_columns[j] = kUnseen;
 }
@@ -31,8 +30,22 @@ __attribute__((always_inline)) inline void keep_larger(Lanes& x, const Lanes& ot
 }
 __attribute__((always_inline)) inline void add(Lanes& x, const Lanes& other) { x += other; }
 
-BITLOOP_SIMD void softmax_rows(const ScoreBlock& block, float* scores, uint16_t* weights,
-                               float* largest_out, float* inverse) {
+// p and ds of 16 keys.
+__attribute__((always_inline)) inline void pass_back(const float* scores, const float* products,
+                                                     float factor, float largest, float inverse,
+                                                     float delta, float scale, Lanes& p,
+                                                     Lanes& ds) {
+  const Lanes score = LOAD(scores);
+  p = (score - largest) * factor;
+  exp2_lanes(p);
+  p = score > kUnseen ? p * inverse : Lanes{};
+  ds = p * (LOAD(products) - delta) * scale;
+}
+
+}  // namespace
+
+BITLOOP_SIMD void causal_softmax(const ScoreBlock& block, float* scores, uint16_t* weights,
+                                 float* largest, float* inverse) {
   for (int64_t r = 0; r < block.rows; ++r) {
     float* row = scores + r * block.stride;
     uint16_t* out = weights + r * block.stride;
@@ -55,46 +68,29 @@ BITLOOP_SIMD void softmax_rows(const ScoreBlock& block, float* scores, uint16_t*
       store_low_halves(word, out + j);
     }
     ACROSS(sums, add);
-    largest_out[r] = top[0];
+    largest[r] = top[0];
     inverse[r] = 1.0f / sums[0];
   }
 }
 
-struct BackwardRows {
-  float scale;
-  float* scores;
-  const float *products, *largest, *inverse, *delta;
-  uint16_t* ds;
-  uint32_t *p_pairs, *ds_pairs;
-};
-
-// p and ds of 16 keys.
-__attribute__((always_inline)) inline void pass_back(const float* scores, const float* products,
-                                                     float factor, float largest, float inverse,
-                                                     float delta, float scale, Lanes& p,
-                                                     Lanes& ds) {
-  const Lanes score = LOAD(scores);
-  p = (score - largest) * factor;
-  exp2_lanes(p);
-  p = score > kUnseen ? p * inverse : Lanes{};
-  ds = p * (LOAD(products) - delta) * scale;
-}
-
-BITLOOP_SIMD void softmax_backward_rows(const ScoreBlock& block, const BackwardRows& all) {
+BITLOOP_SIMD void causal_softmax_backward(const ScoreBlock& block, float scale, float* scores,
+                                          const float* products, const float* largest,
+                                          const float* inverse, const float* delta, uint16_t* ds,
+                                          uint32_t* p_pairs, uint32_t* ds_pairs) {
   const int64_t stride = block.stride;
   for (int64_t r = 0; r < block.rows; r += 2) {
-    float* scores = all.scores + r * stride;
-    const float* products = all.products + r * stride;
-    hide(r, block.rows, scores + block.first);
-    hide(r + 1, block.rows, scores + stride + block.first);
-    uint32_t *p_words = all.p_pairs + r / 2 * stride, *ds_words = all.ds_pairs + r / 2 * stride;
-    uint16_t* ds_rows = all.ds + r * stride;
+    float* score_rows = scores + r * stride;
+    const float* product_rows = products + r * stride;
+    hide(r, block.rows, score_rows + block.first);
+    hide(r + 1, block.rows, score_rows + stride + block.first);
+    uint32_t *p_words = p_pairs + r / 2 * stride, *ds_words = ds_pairs + r / 2 * stride;
+    uint16_t* ds_rows = ds + r * stride;
     for (int64_t j = 0; j < block.n; j += kLanes) {
       Lanes p0, ds0, p1, ds1;
-      pass_back(scores + j, products + j, block.factor, all.largest[r], all.inverse[r],
-                all.delta[r], all.scale, p0, ds0);
-      pass_back(scores + stride + j, products + stride + j, block.factor, all.largest[r + 1],
-                all.inverse[r + 1], all.delta[r + 1], all.scale, p1, ds1);
+      pass_back(score_rows + j, product_rows + j, block.factor, largest[r], inverse[r], delta[r],
+                scale, p0, ds0);
+      pass_back(score_rows + stride + j, product_rows + stride + j, block.factor, largest[r + 1],
+                inverse[r + 1], delta[r + 1], scale, p1, ds1);
       WordLanes word;
       pair_lanes(p0, p1, word);
       STORE_WORDS(p_words + j, word);
@@ -104,21 +100,6 @@ BITLOOP_SIMD void softmax_backward_rows(const ScoreBlock& block, const BackwardR
       store_low_halves(word >> 16, ds_rows + stride + j);
     }
   }
-}
-
-}  // namespace
-
-void causal_softmax(const ScoreBlock& block, float* scores, uint16_t* weights, float* largest,
-                    float* inverse) {
-  softmax_rows(block, scores, weights, largest, inverse);
-}
-
-void causal_softmax_backward(const ScoreBlock& block, float scale, float* scores,
-                             const float* products, const float* largest, const float* inverse,
-                             const float* delta, uint16_t* ds, uint32_t* p_pairs,
-                             uint32_t* ds_pairs) {
-  softmax_backward_rows(block,
-                        {scale, scores, products, largest, inverse, delta, ds, p_pairs, ds_pairs});
 }
 
 }  // namespace bitloop::kernels

@@ -9,23 +9,21 @@ namespace bitloop::trainer {
 void FusedTraining::backward_attention(Layer& layer) {
   const float* dattended = dwide_.const_data_ptr<float>();
   const int64_t H = model_->config().heads;
-  const auto pass_back = [&](int64_t t, int64_t begin, int64_t end, float* dqkv) {
-    attention_[static_cast<size_t>(t)].backward(layer.heads.get(), layer.attended.get(),
-                                                layer.largest.get(), layer.inverse.get(), dattended,
-                                                begin, end, dqkv);
+  const auto pass_back = [&](int64_t begin, int64_t end, float* dqkv) {
+    attention_[static_cast<size_t>(kernels::team_member())].backward(
+        layer.heads.get(), layer.attended.get(), layer.largest.get(), layer.inverse.get(),
+        dattended, begin, end, dqkv);
   };
   if (!by_sequence_)
-    kernels::run_team(threads_, [&](int64_t t) {
-      const kernels::Range part = kernels::part_of(B_ * H, 1, t, threads_);
-      if (!part.empty()) pass_back(t, part.begin, part.end, dqkv_.get());
-    });
+    kernels::run_parts(B_ * H, 1,
+                       [&](int64_t begin, int64_t end) { pass_back(begin, end, dqkv_.get()); });
   // Rows are asked for in order and a sequence is a whole number of kProduceRows, so that a
   // sequence is made when its first rows are.
   const auto dqkv = [&](int64_t begin, int64_t, int64_t t, float*) -> const float* {
     if (!by_sequence_) return dqkv_ + begin * 3 * D_;
     const int64_t b = begin / T_;
     float* sequence = dqkv_ + t * T_ * 3 * D_;
-    if (begin % T_ == 0) pass_back(t, b * H, (b + 1) * H, sequence - b * T_ * 3 * D_);
+    if (begin % T_ == 0) pass_back(b * H, (b + 1) * H, sequence - b * T_ * 3 * D_);
     return sequence + begin % T_ * 3 * D_;
   };
   layer.qkv.backward(scratch_, dqkv, dnarrow_.data_ptr<float>());

@@ -5,33 +5,32 @@
 
 namespace bitloop::trainer {
 
-void FusedTraining::finish_rows(FusedLinear& linear, int64_t begin, int64_t end, int64_t t,
-                                const float* residual, float* out) {
-  const int64_t N = linear.N();
-  LinearScratch& s = scratch_[static_cast<size_t>(t)];
+template <typename Body>
+void FusedTraining::multiply_blocks(FusedLinear& linear, int64_t begin, int64_t end,
+                                    const Body& body) {
+  LinearScratch& s = scratch_[static_cast<size_t>(kernels::team_member())];
   for (int64_t r = begin; r < end; r += kForwardRows) {
     const int64_t stop = std::min(end, r + kForwardRows);
     linear.multiply(r, stop, s.acc.get(), s);
-    kernels::finish_product(linear.product(s.acc.get(), r), stop - r,
-                            residual != nullptr ? residual + r * N : nullptr, out + r * N);
+    body(linear.product(s.acc.get(), r), r, stop - r);
   }
 }
 
-void FusedTraining::finish_heads(Layer& layer, int64_t begin, int64_t end, int64_t t) {
-  const int64_t N = layer.qkv.N();
-  LinearScratch& s = scratch_[static_cast<size_t>(t)];
-  for (int64_t r = begin; r < end; r += kForwardRows) {
-    const int64_t stop = std::min(end, r + kForwardRows);
-    layer.qkv.multiply(r, stop, s.acc.get(), s);
-    kernels::finish_product_bfloat16(layer.qkv.product(s.acc.get(), r), stop - r,
-                                     layer.heads + r * N);
-  }
+void FusedTraining::finish_heads(Layer& layer, int64_t begin, int64_t end) {
+  multiply_blocks(
+      layer.qkv, begin, end, [&](const kernels::Product& product, int64_t r, int64_t rows) {
+        kernels::finish_product_bfloat16(product, rows, layer.heads + r * layer.qkv.N());
+      });
 }
 
 void FusedTraining::finish(FusedLinear& linear, const float* residual, float* out) {
-  kernels::run_team(threads_, [&](int64_t t) {
-    const kernels::Range part = kernels::part_of(R_, grain_, t, threads_);
-    if (!part.empty()) finish_rows(linear, part.begin, part.end, t, residual, out);
+  const int64_t N = linear.N();
+  kernels::run_parts(R_, grain_, [&](int64_t begin, int64_t end) {
+    multiply_blocks(
+        linear, begin, end, [&](const kernels::Product& product, int64_t r, int64_t rows) {
+          kernels::finish_product(product, rows, residual != nullptr ? residual + r * N : nullptr,
+                                  out + r * N);
+        });
   });
 }
 
@@ -39,26 +38,21 @@ void FusedTraining::finish(FusedLinear& linear, const float* residual, float* ou
 // cache.
 void FusedTraining::attention(Layer& layer) {
   const int64_t H = model_->config().heads;
-  const auto attend = [&](int64_t t, int64_t begin, int64_t end) {
-    attention_[static_cast<size_t>(t)].forward(layer.heads.get(), begin, end, layer.attended.get(),
-                                               layer.largest.get(), layer.inverse.get());
+  const auto attend = [&](int64_t begin, int64_t end) {
+    attention_[static_cast<size_t>(kernels::team_member())].forward(
+        layer.heads.get(), begin, end, layer.attended.get(), layer.largest.get(),
+        layer.inverse.get());
   };
   if (!by_sequence_) {
-    kernels::run_team(threads_, [&](int64_t t) {
-      const kernels::Range part = kernels::part_of(R_, grain_, t, threads_);
-      if (!part.empty()) finish_heads(layer, part.begin, part.end, t);
-    });
-    kernels::run_team(threads_, [&](int64_t t) {
-      const kernels::Range part = kernels::part_of(B_ * H, 1, t, threads_);
-      attend(t, part.begin, part.end);
-    });
+    kernels::run_parts(R_, grain_,
+                       [&](int64_t begin, int64_t end) { finish_heads(layer, begin, end); });
+    kernels::run_parts(B_ * H, 1, attend);
     return;
   }
-  kernels::run_team(threads_, [&](int64_t t) {
-    const kernels::Range part = kernels::part_of(R_, grain_, t, threads_);
-    for (int64_t r = part.begin; r < part.end; r += T_) {
-      finish_heads(layer, r, r + T_, t);
-      attend(t, r / T_ * H, (r / T_ + 1) * H);
+  kernels::run_parts(R_, grain_, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; r += T_) {
+      finish_heads(layer, r, r + T_);
+      attend(r / T_ * H, (r / T_ + 1) * H);
     }
   });
 }

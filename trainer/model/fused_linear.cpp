@@ -69,7 +69,12 @@ Status FusedLinear::take_input(const RowProducer& given, const ForwardContext& c
   hadamard_block_ = format != nullptr ? format->hadamard_block : 0;
   blends_ = format != nullptr && format->blend_output;
   lambda_ = context.lambda;
-  if (blends_ && !float_x_.defined()) float_x_ = at::empty({rows_, K_}, at::kBFloat16);
+  if (blends_ && !float_x_.defined()) {
+    float_x_ = at::empty({rows_, K_}, at::kBFloat16);
+    w_float_forward_ = Buffer<uint32_t>(K_ / 2 * N_);
+    no_bias_ = Buffer<float>(N_);
+    std::fill_n(no_bias_.get(), N_, 0.0f);
+  }
   const auto produce = [&](int64_t r, float* out) {
     given(r, out);
     if (hadamard_block_ > 0) kernels::block_hadamard(out, K_, hadamard_block_, out);
@@ -79,11 +84,8 @@ Status FusedLinear::take_input(const RowProducer& given, const ForwardContext& c
   if (blends_) whole.lambda = 1.0;
   BITLOOP_TRY(
       quantize_activation_rows(*layer_, produce, rows_, whole, packed_, activation_gradient_));
-  pack_weights(packed_.integer);
-  if (blends_) {
-    activation_gradient_ = {};
-    pack_float_side();
-  }
+  pack_weights();
+  if (blends_) activation_gradient_ = {};
   std::fill_n(bias_.get(), N_, 0.0f);
   for (const at::Tensor& bias : {layer_->bias, layer_->row_bias})
     if (bias.defined()) kernels::add_rows(bias.const_data_ptr<float>(), 1, N_, bias_.get());
@@ -108,40 +110,34 @@ void FusedLinear::take_zeros(bool integer) {
   std::fill_n(bias_.get(), N_, 0.0f);
 }
 
-void FusedLinear::pack_weights(bool integer) {
-  const Form form = integer ? Form::kInteger : Form::kBfloat16;
-  if (packed_as_ == form) return;
-  packed_as_ = form;
+void FusedLinear::pack_float(const at::Tensor& w_NK, uint32_t* forward, uint32_t* backward) {
+  kernels::round_to_bfloat16(w_NK.contiguous().const_data_ptr<float>(), N_ * K_, w_rounded_.get());
+  kernels::transpose_words(w_rounded_.get(), N_, K_ / 2, K_ / 2, forward, N_);
+  if (backward != nullptr) kernels::interleave_bfloat16(w_rounded_.get(), N_, K_, K_, backward);
+}
+
+void FusedLinear::pack_codes(uint32_t* backward) {
   const Operand& operand = layer_->weight_operand;
-  if (!integer) {
-    kernels::round_to_bfloat16(operand.value.contiguous().const_data_ptr<float>(), N_ * K_,
-                               w_rounded_.get());
-    kernels::transpose_words(w_rounded_.get(), N_, K_ / 2, K_ / 2, w_forward_.get(), N_);
-    kernels::interleave_bfloat16(w_rounded_.get(), N_, K_, K_, w_backward_.get());
-    return;
-  }
   const int8_t* codes = operand.codes_int8.const_data_ptr<int8_t>();
   kernels::transpose_words(codes, N_, K_ / 4, K_ / 4, w_forward_.get(), N_);
   kernels::shifted_sums(codes, N_, K_, shift_.get());
-  kernels::interleave_codes(codes, N_, K_, w_backward_.get());
+  if (backward != nullptr) kernels::interleave_codes(codes, N_, K_, backward);
   const float* scale = operand.int8_scale.const_data_ptr<float>();
   const int64_t stride = operand.int8_scale.numel() > 1 ? 1 : 0;
   for (int64_t n = 0; n < N_; ++n) w_scale_.get()[n] = scale[n * stride];
 }
 
-// Once a step: the float weights of both directions.
-void FusedLinear::pack_float_side() {
-  if (float_packed_) return;
-  float_packed_ = true;
-  if (no_bias_.get() == nullptr) {
-    w_float_forward_ = Buffer<uint32_t>(K_ / 2 * N_);
-    no_bias_ = Buffer<float>(N_);
-    std::fill_n(no_bias_.get(), N_, 0.0f);
+void FusedLinear::pack_weights() {
+  const Form form = packed_.integer ? Form::kInteger : Form::kBfloat16;
+  if (packed_as_ == form) return;
+  packed_as_ = form;
+  uint32_t* backward = blends_ ? nullptr : w_backward_.get();  // else the float side's
+  if (packed_.integer) {
+    pack_codes(backward);
+  } else {
+    pack_float(layer_->weight_operand.value, w_forward_.get(), backward);
   }
-  kernels::round_to_bfloat16(layer_->latent.detach().contiguous().const_data_ptr<float>(), N_ * K_,
-                             w_rounded_.get());
-  kernels::transpose_words(w_rounded_.get(), N_, K_ / 2, K_ / 2, w_float_forward_.get(), N_);
-  kernels::interleave_bfloat16(w_rounded_.get(), N_, K_, K_, w_backward_.get());
+  if (blends_) pack_float(layer_->latent.detach(), w_float_forward_.get(), w_backward_.get());
 }
 
 void FusedLinear::multiply_quantised(int64_t begin, int64_t rows, void* acc,

@@ -58,10 +58,7 @@ class FusedLinear {
   int64_t K() const { return K_; }
 
   // The weights changed: packs them again when they are needed.
-  void begin_step() {
-    packed_as_ = Form::kNone;
-    float_packed_ = false;
-  }
+  void begin_step() { packed_as_ = Form::kNone; }
 
   // Quantises the input and packs the weights in the form that fits.
   Status take_input(const RowProducer& produce, const ForwardContext& context);
@@ -123,8 +120,11 @@ class FusedLinear {
   kernels::Range part_of_rows(int64_t t) const {
     return kernels::part_of(rows_, grain_, t, threads_);
   }
-  void pack_weights(bool integer);
-  void pack_float_side();
+  // Once a step, in the form that the input has: what forward and backward read of the weights.
+  void pack_weights();
+  // The right factors of both directions; `backward` may be null.
+  void pack_codes(uint32_t* backward);
+  void pack_float(const at::Tensor& w_NK, uint32_t* forward, uint32_t* backward);
   // One block of rows: the quantised product's accumulators.
   void multiply_quantised(int64_t begin, int64_t rows, void* acc, LinearScratch& scratch) const;
   // acc = y_float + lambda (y_quantised - y_float) of the quantised product's accumulators, floats.
@@ -152,7 +152,6 @@ class FusedLinear {
   // blend = "output": the layer's float side, whose gradient backward takes.
   bool blends_ = false;
   double lambda_ = 1.0;
-  bool float_packed_ = false;
   at::Tensor float_x_;                  // (R, K) bfloat16
   Buffer<uint32_t> w_float_forward_;    // as w_forward_, of the latent weight
   Buffer<float> no_bias_;               // (N) zeros

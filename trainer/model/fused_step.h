@@ -45,13 +45,13 @@ class FusedTraining {
   // x_next (R, D): the residual after the layer.
   Status forward_layer(Layer& layer, const ForwardContext& context, float* x_next);
   Status take(FusedLinear& linear, const RowProducer& produce, const ForwardContext& context);
+  // body(product, r, rows) for each block of the rows [begin, end), in the calling thread.
+  template <typename Body>
+  void multiply_blocks(FusedLinear& linear, int64_t begin, int64_t end, const Body& body);
   // out (R, N) = the linear's product (+ residual).
   void finish(FusedLinear& linear, const float* residual, float* out);
-  // The same for rows [begin, end) in thread t.
-  void finish_rows(FusedLinear& linear, int64_t begin, int64_t end, int64_t t,
-                   const float* residual, float* out);
-  // Queries, keys and values of rows [begin, end) in thread t.
-  void finish_heads(Layer& layer, int64_t begin, int64_t end, int64_t t);
+  // Queries, keys and values of rows [begin, end), in the calling thread.
+  void finish_heads(Layer& layer, int64_t begin, int64_t end);
   // acc (R, N) = the linear's accumulators.
   void multiply(FusedLinear& linear, int32_t* acc);
   void backward_head();

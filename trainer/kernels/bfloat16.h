@@ -13,13 +13,6 @@ __attribute__((always_inline)) inline uint16_t to_bfloat16(float value) {
   return static_cast<uint16_t>(value != value ? 0x7fc0u : rounded);
 }
 
-// Two of them in a word, `low` in the lower half. For numbers that arithmetic made: of all NaNs only
-// the usual quiet one is sure to stay NaN.
-__attribute__((always_inline)) inline uint32_t bfloat16_pair(float low, float high) {
-  const auto a = std::bit_cast<uint32_t>(low), b = std::bit_cast<uint32_t>(high);
-  return (a + 0x7fff + ((a >> 16) & 1)) >> 16 | ((b + 0x7fff + ((b >> 16) & 1)) & 0xffff0000u);
-}
-
 __attribute__((always_inline)) inline float from_bfloat16(uint16_t value) {
   return std::bit_cast<float>(static_cast<uint32_t>(value) << 16);
 }

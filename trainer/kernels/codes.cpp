@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cfloat>
 #include <cmath>
 
 #include "trainer/kernels/bfloat16.h"
@@ -146,6 +147,15 @@ int64_t pack_int8(const float* codes, int64_t n, float factor, int low, int high
     const float product = code * factor;
     return std::abs(product - std::clamp(std::rint(product), lo, hi)) <= kSnap * factor;
   });
+}
+
+BITLOOP_SIMD bool round_stored(const float* from, int64_t n, bool float16, float* out) {
+  bool good = true;
+  for (int64_t i = 0; i < n; ++i) {
+    out[i] = float16 ? static_cast<float>(static_cast<_Float16>(from[i])) : from[i];
+    good &= __builtin_fabsf(out[i]) <= FLT_MAX;  // false for NaN
+  }
+  return good;
 }
 
 BITLOOP_SIMD bool convert_int8_run(const float* codes, int64_t n, int8_t* out) {

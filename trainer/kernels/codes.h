@@ -33,6 +33,10 @@ bool pack_int8_run(const float* codes, int64_t n, float factor, int low, int hig
 // [low, high], or -1.
 int64_t find_non_integer(const float* codes, int64_t n, float low, float high);
 
+// out[i] = from[i] as it is stored, rounded to float16 or unchanged: whether all are finite. In the
+// calling thread. out may be `from`.
+bool round_stored(const float* from, int64_t n, bool float16, float* out);
+
 // The forward product's epilogue: y[r, c] = float(acc[r, c]) * x_scale[r] * w_scale[c] + bias[c].
 // acc (R, N) int32; x_scale (R) or one number (x_stride 0), w_scale (N) or one number (w_stride 0);
 // bias (N) or null.

@@ -14,7 +14,5 @@ void gelu_backward(const float* dy, const float* x, float* dx, int64_t n);
 // In the calling thread, for a few rows at a time: y = gelu(x), and slope = gelu'(x) as bfloat16, for
 // backward. y may be x.
 void gelu_with_slope(const float* x, float* y, uint16_t* slope, int64_t n);
-// dx[i] = dy[i] slope[i]. dx may be dy.
-void multiply_by_slope(const float* dy, const uint16_t* slope, float* dx, int64_t n);
 
 }  // namespace bitloop::kernels

@@ -13,26 +13,47 @@ typedef uint32_t Words __attribute__((vector_size(64)));
 typedef uint32_t WordsInMemory __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint32_t Word __attribute__((may_alias));
 
-// Four rounds of pairwise exchange transpose 16 x 16 words: round k swaps the off-diagonal
+__attribute__((always_inline)) inline void exchange(Words* v, int step, const Words& low,
+                                                    const Words& high) {
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) {
+    if ((i & step) != 0) continue;
+    const Words a = v[i], b = v[i + step];
+    v[i] = __builtin_shuffle(a, b, low);
+    v[i + step] = __builtin_shuffle(a, b, high);
+  }
+}
+
+// 16 x 16 words, transposed by four rounds of pairwise exchange: round k swaps the off-diagonal
 // 2^k x 2^k blocks.
-#define BITLOOP_EXCHANGE(step, low, high)            \
-  for (int i = 0; i < 16; ++i)                       \
-    if ((i & (step)) == 0) {                         \
-      const Words a = v[i], b = v[i + (step)];       \
-      v[i] = __builtin_shuffle(a, b, low);           \
-      v[i + (step)] = __builtin_shuffle(a, b, high); \
-    }
+__attribute__((always_inline)) inline void transpose_16(Words* v) {
+  exchange(v, 1, Words{0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30},
+           Words{1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31});
+  exchange(v, 2, Words{0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29},
+           Words{2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31});
+  exchange(v, 4, Words{0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27},
+           Words{4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31});
+  exchange(v, 8, Words{0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23},
+           Words{8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31});
+}
+
+// Row r's 16 columns from c on; zeros where there is no such row.
+__attribute__((always_inline)) inline void load_gradient(const GradientRows& from, int64_t r,
+                                                         int64_t rows, int64_t n, int64_t c,
+                                                         Lanes& dy) {
+  if (r >= rows) {
+    dy = Lanes{};
+    return;
+  }
+  dy = *reinterpret_cast<const LanesInMemory*>(from.dy + r * n + c);
+  if (from.slope == nullptr) return;
+  Lanes slope;
+  load_bfloat16(from.slope + r * n + c, slope);
+  dy *= slope;
+}
 
 BITLOOP_SIMD void transpose_blocks(const uint32_t* from, int64_t rows, int64_t cols,
                                    int64_t from_stride, uint32_t* to, int64_t to_stride) {
-  const Words low1 = {0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30},
-              high1 = {1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31},
-              low2 = {0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29},
-              high2 = {2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31},
-              low4 = {0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27},
-              high4 = {4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31},
-              low8 = {0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23},
-              high8 = {8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31};
   for (int64_t r = 0; r < rows; r += kBlock)
     for (int64_t c = 0; c < cols; c += kBlock) {
       const int64_t height = rows - r < kBlock ? rows - r : kBlock,
@@ -47,38 +68,10 @@ BITLOOP_SIMD void transpose_blocks(const uint32_t* from, int64_t rows, int64_t c
       Words v[16];
       for (int i = 0; i < 16; ++i)
         v[i] = *reinterpret_cast<const WordsInMemory*>(from + (r + i) * from_stride + c);
-      BITLOOP_EXCHANGE(1, low1, high1)
-      BITLOOP_EXCHANGE(2, low2, high2)
-      BITLOOP_EXCHANGE(4, low4, high4)
-      BITLOOP_EXCHANGE(8, low8, high8)
+      transpose_16(v);
       for (int i = 0; i < 16; ++i)
         *reinterpret_cast<WordsInMemory*>(to + (c + i) * to_stride + r) = v[i];
     }
-}
-
-// Two rows at once: what pairs need anyway.
-BITLOOP_SIMD void pack_two(const float* a, const float* b, int64_t n, const float* column, float sa,
-                           float sb, uint16_t* column_a, uint16_t* column_b, uint32_t* pairs,
-                           float* sums) {
-  for (int64_t i = 0; i < n; ++i) {
-    const float x = a[i], y = b[i], scale = column[i];
-    sums[i] = sums[i] + x + y;
-    pairs[i] = bfloat16_pair(x * sa, y * sb);
-    const uint32_t both = bfloat16_pair(x * scale, y * scale);
-    column_a[i] = static_cast<uint16_t>(both);
-    column_b[i] = static_cast<uint16_t>(both >> 16);
-  }
-}
-
-BITLOOP_SIMD void pack_two_unscaled(const float* a, const float* b, int64_t n, uint16_t* column_a,
-                                    uint16_t* column_b, uint32_t* pairs, float* sums) {
-  for (int64_t i = 0; i < n; ++i) {
-    sums[i] = sums[i] + a[i] + b[i];
-    const uint32_t both = bfloat16_pair(a[i], b[i]);
-    pairs[i] = both;
-    column_a[i] = static_cast<uint16_t>(both);
-    column_b[i] = static_cast<uint16_t>(both >> 16);
-  }
 }
 
 __attribute__((always_inline)) inline uint32_t code_bits(int8_t code) {
@@ -129,29 +122,37 @@ BITLOOP_SIMD void round_to_bfloat16(const float* from, int64_t n, uint16_t* out)
   for (int64_t i = 0; i < n; ++i) out[i] = to_bfloat16(from[i]);
 }
 
-void pack_gradient_rows(const float* dy, int64_t rows, int64_t n, const GradientScales& scales,
-                        uint16_t* columns, uint32_t* pairs, float* sums) {
-  const auto row_scale = [&](int64_t r) {
-    return scales.row != nullptr ? scales.row[r * scales.row_stride] : 1.0f;
-  };
-  for (int64_t r = 0; r + 1 < rows; r += 2) {
-    const float *a = dy + r * n, *b = a + n;
-    uint16_t *column_a = columns + r * n, *column_b = column_a + n;
-    uint32_t* words = pairs + r / 2 * n;
-    if (scales.column == nullptr && scales.row == nullptr) {
-      pack_two_unscaled(a, b, n, column_a, column_b, words, sums);
-    } else {
-      pack_two(a, b, n, scales.column, row_scale(r), row_scale(r + 1), column_a, column_b, words,
-               sums);
+// Strips of 16 columns and all rows: what a strip becomes stays in registers until it is transposed.
+BITLOOP_SIMD void pack_gradient_rows(const GradientRows& from, int64_t rows, int64_t n,
+                                     const GradientScales& scales, uint16_t* columns,
+                                     uint32_t* transposed, int64_t stride, float* sums) {
+  for (int64_t c = 0; c < n; c += kLanes) {
+    const Lanes by_column = scales.column != nullptr
+                                ? *reinterpret_cast<const LanesInMemory*>(scales.column + c)
+                                : Lanes{} + 1.0f;
+    Lanes sum = *reinterpret_cast<const LanesInMemory*>(sums + c);
+    Words v[kMostGradientRows / 2];
+    for (int64_t p = 0; p < kMostGradientRows / 2; ++p) {
+      const int64_t r = 2 * p;
+      Lanes a, b;
+      load_gradient(from, r, rows, n, c, a);
+      load_gradient(from, r + 1, rows, n, c, b);
+      sum += a;
+      sum += b;
+      const float row_a = scales.row != nullptr && r < rows ? scales.row[r * scales.row_stride] : 1,
+                  row_b = scales.row != nullptr && r + 1 < rows
+                              ? scales.row[(r + 1) * scales.row_stride]
+                              : 1;
+      pair_lanes(a * row_a, b * row_b, v[p]);
+      WordLanes both;
+      pair_lanes(a * by_column, b * by_column, both);
+      if (r < rows) store_low_halves(both, columns + r * n + c);
+      if (r + 1 < rows) store_low_halves(both >> 16, columns + (r + 1) * n + c);
     }
-  }
-  if (rows % 2 == 0) return;
-  const float* last = dy + (rows - 1) * n;
-  for (int64_t i = 0; i < n; ++i) {
-    sums[i] += last[i];
-    pairs[rows / 2 * n + i] = to_bfloat16(last[i] * row_scale(rows - 1));
-    columns[(rows - 1) * n + i] =
-        to_bfloat16(last[i] * (scales.column != nullptr ? scales.column[i] : 1.0f));
+    *reinterpret_cast<LanesInMemory*>(sums + c) = sum;
+    transpose_16(v);
+    for (int64_t i = 0; i < kLanes; ++i)
+      *reinterpret_cast<WordsInMemory*>(transposed + (c + i) * stride) = v[i];
   }
 }
 

@@ -22,19 +22,29 @@ void interleave_bfloat16(const uint16_t* from, int64_t rows, int64_t n, int64_t 
 // out[i] = bfloat16(from[i]).
 void round_to_bfloat16(const float* from, int64_t n, uint16_t* out);
 
-// Rows of dL/dy (rows, n) in the layouts of both backward products, rounded to bfloat16:
-//   columns (rows, n)               dy[r, c] * column_scale[c]: left factor of dL/dx
-//   pairs (ceil(rows/2), n) words   dy[r, c] * row_scale[r * row_stride], interleaved; a missing last
-//                                   row is zero
-// and sums[c] += dy[r, c], row by row. Scales that are null are 1; columns have one
-// where rows have.
+// Rows of dL/dy (rows, n), with a factor in bfloat16 that they are still to be multiplied by, unless
+// that is null.
+struct GradientRows {
+  GradientRows(const float* rows, const uint16_t* factor = nullptr) : dy(rows), slope(factor) {}
+  const float* dy;
+  const uint16_t* slope;
+};
+
+// At most kMostGradientRows of them in the layouts of both backward products, rounded to bfloat16:
+//   columns (rows, n)            dy[r, c] * column[c]: left factor of dL/dx
+//   transposed (n, 16) words     dy[r, c] * row[r * row_stride], rows 2p and 2p + 1 in word p, zero
+//                                beyond `rows`; columns are `stride` words apart: left factor of
+//                                dL/dw
+// and sums[c] += dy[r, c], row by row. Scales that are null are 1. n is a multiple of 16.
 struct GradientScales {
   const float* column = nullptr;
   const float* row = nullptr;
   int64_t row_stride = 0;
 };
-void pack_gradient_rows(const float* dy, int64_t rows, int64_t n, const GradientScales& scales,
-                        uint16_t* columns, uint32_t* pairs, float* sums);
+inline constexpr int64_t kMostGradientRows = 32;
+void pack_gradient_rows(const GradientRows& from, int64_t rows, int64_t n,
+                        const GradientScales& scales, uint16_t* columns, uint32_t* transposed,
+                        int64_t stride, float* sums);
 
 // out[i] = code[i] + 128: the unsigned left factor of an int8 product. What the shift adds to a
 // product is 128 * (sum of the right factor's column), see sum_codes.

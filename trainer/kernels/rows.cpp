@@ -171,14 +171,23 @@ BITLOOP_SIMD void multiply_rows(float* values, int64_t rows, int64_t n, int64_t 
     for (int64_t c = 0; c < n; ++c) values[r * stride + c] *= factor[r];
 }
 
-BITLOOP_SIMD void dot_rows(const float* a, const float* b, int64_t rows, int64_t n, int64_t stride,
-                           float* dots) {
-  for (int64_t r = 0; r < rows; ++r) {
-    float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t c = 0; c < n; ++c) sum += a[r * stride + c] * b[r * stride + c];
-    dots[r] = sum;
-  }
+BITLOOP_SIMD void round_and_dot_heads(const float* dout, const float* out, int64_t rows, int64_t H,
+                                      int64_t S, uint16_t* rounded, float* deltas,
+                                      int64_t stride) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t h = 0; h < H; ++h) {
+      const int64_t at = (r * H + h) * S;
+      Lanes sums = {};
+      for (int64_t i = at; i < at + S; i += kLanes) {
+        const Lanes gradient = *reinterpret_cast<const LanesInMemory*>(dout + i);
+        sums += gradient * *reinterpret_cast<const LanesInMemory*>(out + i);
+        WordLanes words;
+        pair_lanes(gradient, Lanes{}, words);
+        store_low_halves(words, rounded + i);
+      }
+      sum_across(sums);
+      deltas[h * stride + r] = sums[0];
+    }
 }
 
 double cross_entropy_row(const float* logits, int64_t V, int64_t target, float scale,

@@ -43,8 +43,10 @@ void layer_norm_backward(const float* dy, const float* x, const float* mean, con
 void mix(const float* from, float share, int64_t n, float* y);
 // values[r, c] *= factor[r] for (rows, n), rows `stride` apart.
 void multiply_rows(float* values, int64_t rows, int64_t n, int64_t stride, const float* factor);
-// dots[r] = a[r] · b[r] for rows of n, `stride` apart.
-void dot_rows(const float* a, const float* b, int64_t rows, int64_t n, int64_t stride, float* dots);
+// Of dL/d(out) and out (rows, H S) of attention, S a multiple of 16: rounded (rows, H S) = dL/d(out)
+// in bfloat16, and deltas[h * stride + r] = dL/d(out)[r, h] · out[r, h].
+void round_and_dot_heads(const float* dout, const float* out, int64_t rows, int64_t H, int64_t S,
+                         uint16_t* rounded, float* deltas, int64_t stride);
 
 // Cross-entropy of one row of logits (V) against `target`, in nats; dlogits = scale * (softmax -
 // one-hot). dlogits may be logits.

@@ -55,15 +55,15 @@ typedef float LanesInMemory __attribute__((vector_size(64), aligned(4), may_alia
 typedef uint32_t WordLanesInMemory __attribute__((vector_size(64), aligned(4), may_alias));
 constexpr int64_t kLanes = 16;
 
-// 2^x of each, for x in [-126, 127] with a relative error below 4e-7, exact at 0; tiny below (at
-// most 1e-20 in size) and for x up to 200 huge above. The polynomial is the minimax one of degree 5
-// for 2^r on |r| <= 1/2. Adding 1.5 * 2^23 rounds to a whole number and leaves it in the low bits,
-// where it is also clamped: a comparison of integers is one instruction, one of floats that minds
-// NaN is not. By reference: a vector passed by value would have another calling convention in each
-// clone.
-constexpr float kRounder = 12582912.0f;
-constexpr int32_t kRounderBits = 0x4b400000;
+// 2^x of each, for x <= 127 with a relative error below 4e-7, exact at whole numbers; tiny (at most
+// 1e-20 in size) below -126, and NaN for NaN. The polynomial is the minimax one of degree 5 for 2^r
+// on |r| <= 1/2. Adding 1.5 * 2^23 + 127 rounds x to a whole number and leaves it, as an exponent
+// with its bias, in the low bits, where it is also clamped: a comparison of integers is one
+// instruction, one of floats that minds NaN is not. By reference: a vector passed by value would
+// have another calling convention in each clone.
 __attribute__((always_inline)) inline void exp2_lanes(Lanes& x) {
+  constexpr float kRounder = 12582912.0f + 127.0f;
+  constexpr IntLanes kLeast = IntLanes{} + (0x4b400000 + 127 - 126);
   const Lanes shifted = x + kRounder;
   const Lanes r = x - (shifted - kRounder);
   Lanes p = r * 1.3276471873e-03f + 9.6755413335e-03f;
@@ -71,24 +71,48 @@ __attribute__((always_inline)) inline void exp2_lanes(Lanes& x) {
   p = p * r + 2.4022119724e-01f;
   p = p * r + 6.9314696706e-01f;
   p = p * r + 1.0f;
-  IntLanes n = (IntLanes)shifted;  // NOLINT: bits, not numbers; and so below
-  n = n < kRounderBits - 126 ? IntLanes{} + (kRounderBits - 126) : n;
-  n = n > kRounderBits + 127 ? IntLanes{} + (kRounderBits + 127) : n;
-  x = (Lanes)((WordLanes)p + ((WordLanes)n << 23));  // NOLINT
+  const IntLanes whole = (IntLanes)shifted;  // NOLINT: bits, not numbers; and below
+  const IntLanes exponent = whole > kLeast ? whole : kLeast;
+  x = p * (Lanes)((WordLanes)exponent << 23);  // NOLINT
 }
 
 typedef uint16_t HalfLanes __attribute__((vector_size(32)));
 typedef uint16_t HalfLanesInMemory __attribute__((vector_size(32), aligned(2), may_alias));
 
-// bfloat16_pair (bfloat16.h) of each lane: a in the lower half.
+// Both rounded to bfloat16 in a word, a in the lower half. To the nearest, and ties away from zero:
+// ties to even would take three more instructions of about thirty that packing has for two numbers,
+// and a tie is one of 65,536. Of all NaNs only the usual quiet one is sure to stay NaN.
 __attribute__((always_inline)) inline void pair_lanes(const Lanes& a, const Lanes& b,
                                                       WordLanes& pair) {
-  const WordLanes x = (WordLanes)a, y = (WordLanes)b;  // NOLINT: bits, not numbers
-  pair = (x + 0x7fffu + ((x >> 16) & 1u)) >> 16 | ((y + 0x7fffu + ((y >> 16) & 1u)) & 0xffff0000u);
+  const WordLanes x = (WordLanes)a + 0x8000u, y = (WordLanes)b + 0x8000u;  // NOLINT: bits
+  pair = x >> 16 | (y & 0xffff0000u);
 }
 
 __attribute__((always_inline)) inline void store_low_halves(const WordLanes& words, uint16_t* out) {
   *reinterpret_cast<HalfLanesInMemory*>(out) = __builtin_convertvector(words, HalfLanes);
+}
+
+// All lanes become their largest, or their sum, in four exchanges.
+#define BITLOOP_ACROSS(x, combine)                                                                    \
+  combine(x, __builtin_shuffle(x, WordLanes{8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7})); \
+  combine(x, __builtin_shuffle(x, WordLanes{4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11})); \
+  combine(x, __builtin_shuffle(x, WordLanes{2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13})); \
+  combine(x, __builtin_shuffle(x, WordLanes{1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14}))
+
+__attribute__((always_inline)) inline void keep_larger(Lanes& x, const Lanes& other) {
+  x = other > x ? other : x;
+}
+__attribute__((always_inline)) inline void add_lanes(Lanes& x, const Lanes& other) { x += other; }
+__attribute__((always_inline)) inline void largest_across(Lanes& x) {
+  BITLOOP_ACROSS(x, keep_larger);
+}
+__attribute__((always_inline)) inline void sum_across(Lanes& x) { BITLOOP_ACROSS(x, add_lanes); }
+#undef BITLOOP_ACROSS
+
+// Numbers of bfloat16 as floats.
+__attribute__((always_inline)) inline void load_bfloat16(const uint16_t* from, Lanes& x) {
+  const HalfLanes halves = *reinterpret_cast<const HalfLanesInMemory*>(from);
+  x = (Lanes)(__builtin_convertvector(halves, WordLanes) << 16);  // NOLINT: bits, not numbers
 }
 
 // tanh(x) = 1 - 2 / (e^2x + 1): absolute error below 2e-7.

@@ -17,17 +17,16 @@ struct ScoreBlock {
 };
 
 // weights[r, j] = 2^(factor (scores[r, j] - largest[r])), zero for keys not seen; the sum of a row
-// is 1 / inverse[r]. Overwrites scores not seen.
-void causal_softmax(const ScoreBlock& block, float* scores, uint16_t* weights, float* largest,
+// is 1 / inverse[r]. Scores not seen may be anything.
+void causal_softmax(const ScoreBlock& block, const float* scores, uint16_t* weights, float* largest,
                     float* inverse);
 
 // From scores (as they came) and products[r, j] = dout[r] · v[j], with delta[r] = dout[r] · out[r]:
 //   p[r, j] = the normalised weight, ds[r, j] = p (products - delta) scale.
 // Writes ds, and the words of p and ds (rows / 2, n): rows 2i and 2i + 1 side by side, `stride`
-// words apart. Requires: rows even. Overwrites scores not
-// seen.
-void causal_softmax_backward(const ScoreBlock& block, float scale, float* scores, const float* products,
-                             const float* largest, const float* inverse, const float* delta,
+// words apart.
+void causal_softmax_backward(const ScoreBlock& block, float scale, const float* scores,
+                             const float* products, const float* largest, const float* inverse, const float* delta,
                              uint16_t* ds, uint32_t* p_pairs, uint32_t* ds_pairs);
 
 }  // namespace bitloop::kernels

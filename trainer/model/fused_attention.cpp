@@ -36,7 +36,6 @@ bool FusedAttention::supports(const kernels::AttentionShape& shape) { return sha
 FusedAttention::FusedAttention(const kernels::AttentionShape& shape)
     : shape_(shape),
       P_((shape.T + kQueries - 1) / kQueries * kQueries),
-      dout_(P_ * shape.S),
       k_columns_(shape.S / 2 * P_),
       v_columns_(shape.S / 2 * P_),
       q_pairs_(P_ / 2 * shape.S),
@@ -50,13 +49,13 @@ FusedAttention::FusedAttention(const kernels::AttentionShape& shape)
       ds_pairs_(kQueries / 2 * P_),
       p_columns_(P_ * P_ / 2),
       ds_columns_(P_ * P_ / 2),
-      delta_(kQueries),
       padded_qkv_(P_ * 3 * shape.S),
-      padded_out_(P_ * shape.S),
       padded_dout_(P_ * shape.S),
+      padded_out_(P_ * shape.S),
       padded_dqkv_(P_ * 3 * shape.S),
       padded_largest_(P_),
-      padded_inverse_(P_) {}
+      padded_inverse_(P_),
+      padded_delta_(P_) {}
 
 FusedAttention::Inputs FusedAttention::inputs_of(const uint16_t* qkv, const kernels::HeadPlace& at) {
   const auto [B, T, H, S] = shape_;
@@ -68,12 +67,14 @@ FusedAttention::Inputs FusedAttention::inputs_of(const uint16_t* qkv, const kern
   return {to, to + S, to + 2 * S, 3 * S};
 }
 
-FusedAttention::Rows FusedAttention::rows_of(const float* rows, const kernels::HeadPlace& at,
-                                             float* padded) const {
+FusedAttention::OutputGradient FusedAttention::gradient_of(const uint16_t* dout,
+                                                           const float* delta,
+                                                           const kernels::HeadPlace& at) {
   const auto [B, T, H, S] = shape_;
-  if (P_ == T) return {rows + at.out, H * S};
-  pad(rows + at.out, T, S, H * S, P_, padded, S);
-  return {padded, S};
+  if (P_ == T) return {dout + at.out, H * S, delta + at.rows};
+  pad(dout + at.out, T, S, H * S, P_, padded_dout_.get(), S);
+  pad(delta + at.rows, T, int64_t{1}, int64_t{1}, P_, padded_delta_.get(), int64_t{1});
+  return {padded_dout_.get(), S, padded_delta_.get()};
 }
 
 void FusedAttention::forward_head(const Inputs& head, float* out, int64_t out_stride,
@@ -112,7 +113,7 @@ void FusedAttention::forward(const uint16_t* qkv, int64_t begin, int64_t end, fl
   }
 }
 
-void FusedAttention::backward_head(const Inputs& head, const Rows& out, const Rows& dout,
+void FusedAttention::backward_head(const Inputs& head, const OutputGradient& dout,
                                    const float* largest, const float* inverse,
                                    const Gradients& to) {
   const int64_t S = shape_.S, stride = head.stride;
@@ -122,19 +123,15 @@ void FusedAttention::backward_head(const Inputs& head, const Rows& out, const Ro
   kernels::transpose_words(head.k, P_, S / 2, stride / 2, k_columns_.get(), P_);
   kernels::interleave_bfloat16(head.k, P_, S, stride, k_pairs_.get());
   kernels::transpose_words(head.v, P_, S / 2, stride / 2, v_columns_.get(), P_);
-  for (int64_t t = 0; t < P_; ++t)
-    kernels::round_to_bfloat16(dout.data + t * dout.stride, S, dout_ + t * S);
-  kernels::interleave_bfloat16(dout_.get(), P_, S, S, dout_pairs_.get());
+  kernels::interleave_bfloat16(dout.rows, P_, S, dout.stride, dout_pairs_.get());
   for (int64_t i = 0; i < P_; i += kQueries) {
     const int64_t keys = i + kQueries;
     multiply_bfloat16(kQueries, keys, S, head.q + i * stride, stride, k_columns_.get(), P_,
                       scores_.get(), P_, false);
-    multiply_bfloat16(kQueries, keys, S, dout_ + i * S, S, v_columns_.get(), P_, products_.get(),
-                      P_, false);
-    kernels::dot_rows(dout.data + i * dout.stride, out.data + i * out.stride, kQueries, S,
-                      out.stride, delta_.get());
+    multiply_bfloat16(kQueries, keys, S, dout.rows + i * dout.stride, dout.stride,
+                      v_columns_.get(), P_, products_.get(), P_, false);
     kernels::causal_softmax_backward({kQueries, i, keys, P_, factor}, scale, scores_.get(),
-                                     products_.get(), largest + i, inverse + i, delta_.get(),
+                                     products_.get(), largest + i, inverse + i, dout.delta + i,
                                      weights_.get(), p_pairs_.get(), ds_pairs_.get());
     multiply_bfloat16(kQueries, S, keys, weights_.get(), P_, k_pairs_.get(), S,
                       to.dq + i * to.stride, to.stride, false);
@@ -151,26 +148,25 @@ void FusedAttention::backward_head(const Inputs& head, const Rows& out, const Ro
   }
 }
 
-void FusedAttention::backward(const uint16_t* qkv, const float* out, const float* largest,
-                              const float* inverse, const float* dout, int64_t begin, int64_t end,
+void FusedAttention::backward(const uint16_t* qkv, const float* largest, const float* inverse,
+                              const uint16_t* dout, const float* delta, int64_t begin, int64_t end,
                               float* dqkv) {
   const auto [B, T, H, S] = shape_;
   const int64_t D = H * S;
   for (int64_t n = begin; n < end; ++n) {
     const kernels::HeadPlace at = kernels::head_place(n, shape_);
     const Inputs head = inputs_of(qkv, at);
-    const Rows out_rows = rows_of(out, at, padded_out_.get()),
-               dout_rows = rows_of(dout, at, padded_dout_.get());
+    const OutputGradient gradient = gradient_of(dout, delta, at);
     float* to = dqkv + at.qkv;
     if (P_ == T) {
-      backward_head(head, out_rows, dout_rows, largest + at.rows, inverse + at.rows,
+      backward_head(head, gradient, largest + at.rows, inverse + at.rows,
                     {to, to + D, to + 2 * D, 3 * D});
       continue;
     }
     pad(largest + at.rows, T, int64_t{1}, int64_t{1}, P_, padded_largest_.get(), int64_t{1});
     pad(inverse + at.rows, T, int64_t{1}, int64_t{1}, P_, padded_inverse_.get(), int64_t{1});
     float* made = padded_dqkv_.get();
-    backward_head(head, out_rows, dout_rows, padded_largest_.get(), padded_inverse_.get(),
+    backward_head(head, gradient, padded_largest_.get(), padded_inverse_.get(),
                   {made, made + S, made + 2 * S, 3 * S});
     for (int64_t t = 0; t < T; ++t)
       for (int64_t i = 0; i < 3; ++i)

@@ -1,18 +1,28 @@
 #include <algorithm>
 
-#include "trainer/kernels/gelu.h"
 #include "trainer/model/fused_parts.h"
 
 namespace bitloop::trainer {
 
-// From dL/d(attended) in dwide_ to dL/dx̂ of qkv in dnarrow_.
+void FusedTraining::take_attended_gradient(const Layer& layer, int64_t begin, int64_t end,
+                                           const float* dattended) {
+  const int64_t H = model_->config().heads;
+  for (int64_t r = begin; r < end;) {
+    const int64_t stop = std::min(end, (r / T_ + 1) * T_);  // of this sequence
+    kernels::round_and_dot_heads(dattended + (r - begin) * D_, layer.attended + r * D_, stop - r, H,
+                                 D_ / H, dattended_ + r * D_, delta_ + r / T_ * H * T_ + r % T_,
+                                 T_);
+    r = stop;
+  }
+}
+
+// To dL/dx̂ of qkv in dnarrow_.
 void FusedTraining::backward_attention(Layer& layer) {
-  const float* dattended = dwide_.const_data_ptr<float>();
   const int64_t H = model_->config().heads;
   const auto pass_back = [&](int64_t begin, int64_t end, float* dqkv) {
     attention_[static_cast<size_t>(kernels::team_member())].backward(
-        layer.heads.get(), layer.attended.get(), layer.largest.get(), layer.inverse.get(),
-        dattended, begin, end, dqkv);
+        layer.heads.get(), layer.largest.get(), layer.inverse.get(), dattended_.get(), delta_.get(),
+        begin, end, dqkv);
   };
   if (!by_sequence_)
     kernels::run_parts(B_ * H, 1,
@@ -43,10 +53,8 @@ void FusedTraining::backward_layer(Layer& layer, Norm& next, const float* next_x
   const auto mlp_rows = residual_rows(next, next_x);
   // dL/d(fc's output) from dL/d(mlp's input), of which `from` is row `first`.
   const auto through_gelu = [&layer, this](const float* from, int64_t first) {
-    return [&layer, this, from, first](int64_t begin, int64_t end, int64_t, float* memory) {
-      kernels::multiply_by_slope(from + (begin - first) * 4 * D_, layer.slope + begin * 4 * D_,
-                                 memory, (end - begin) * 4 * D_);
-      return static_cast<const float*>(memory);
+    return [&layer, this, from, first](int64_t begin, int64_t, int64_t, float*) {
+      return kernels::GradientRows(from + (begin - first) * 4 * D_, layer.slope + begin * 4 * D_);
     };
   };
   if (layer.mlp.passes_gradient()) {
@@ -66,9 +74,21 @@ void FusedTraining::backward_layer(Layer& layer, Norm& next, const float* next_x
   next.finish_backward();
   layer.fc.pass_surrogate(dnarrow_);
 
-  layer.proj.backward(scratch_, residual_rows(layer.ln_2, layer.x_mid.get()), dwide);
+  const auto proj_rows = residual_rows(layer.ln_2, layer.x_mid.get());
+  if (layer.proj.passes_gradient()) {
+    layer.proj.begin_backward();
+    layer.proj.for_chunks(scratch_, [&](int64_t begin, int64_t end, int64_t t, LinearScratch& s) {
+      layer.proj.backward_chunk(begin, end, t, s, proj_rows, s.dx.get());
+      take_attended_gradient(layer, begin, end, s.dx.get());
+    });
+  } else {
+    layer.proj.backward(scratch_, proj_rows, dwide);
+    layer.proj.pass_surrogate(dwide_.view({-1}).narrow(0, 0, R_ * D_).view({R_, D_}));
+    kernels::run_parts(R_, grain_, [&](int64_t begin, int64_t end) {
+      take_attended_gradient(layer, begin, end, dwide + begin * D_);
+    });
+  }
   layer.ln_2.finish_backward();
-  layer.proj.pass_surrogate(dwide_.view({-1}).narrow(0, 0, R_ * D_).view({R_, D_}));
 
   backward_attention(layer);
   layer.qkv.pass_surrogate(dnarrow_);

@@ -26,7 +26,6 @@ LinearScratch::LinearScratch(int64_t widest_N, int64_t widest_K)
     : dy(kProduceRows * widest_N),
       dx(kChunk * widest_K),
       dy_columns(kChunk * widest_N),
-      dy_pairs(kProduceRows / 2 * widest_N),
       dy_transposed(widest_N * kChunk / 2),
       x_pairs(kChunk / 2 * widest_K),
       shifted(kForwardRows * widest_K),
@@ -203,18 +202,16 @@ void FusedLinear::begin_backward() {
   std::fill_n(bias_parts_.get(), threads_ * N_, 0.0f);
 }
 
-void FusedLinear::pack_rows(const float* dy, int64_t begin, int64_t end, int64_t chunk, int64_t t,
-                            LinearScratch& s) {
+void FusedLinear::pack_rows(const kernels::GradientRows& dy, int64_t begin, int64_t end,
+                            int64_t chunk, int64_t t, LinearScratch& s) {
   const int64_t rows = end - begin, at = begin - chunk;
   kernels::GradientScales scales;
   if (integer_backward()) {
     const int64_t stride = packed_.scale.numel() > 1 ? 1 : 0;
     scales = {w_scale_.get(), packed_.scale.const_data_ptr<float>() + begin * stride, stride};
   }
-  kernels::pack_gradient_rows(dy, rows, N_, scales, s.dy_columns + at * N_, s.dy_pairs.get(),
-                              bias_parts_ + t * N_);
-  kernels::transpose_words(s.dy_pairs.get(), (rows + 1) / 2, N_, N_, s.dy_transposed + at / 2,
-                           kChunk / 2);
+  kernels::pack_gradient_rows(dy, rows, N_, scales, s.dy_columns + at * N_,
+                              s.dy_transposed + at / 2, kChunk / 2, bias_parts_ + t * N_);
 }
 
 void FusedLinear::multiply_chunk(int64_t begin, int64_t end, int64_t t, LinearScratch& s,

@@ -18,7 +18,7 @@
 namespace bitloop::trainer {
 
 inline constexpr int64_t kChunk = 128;       // rows of a pair of backward products; even
-inline constexpr int64_t kProduceRows = 32;  // rows of dL/dy made at a time
+inline constexpr int64_t kProduceRows = kernels::kMostGradientRows;  // of dL/dy made at a time
 inline constexpr int64_t kForwardRows = 64;  // rows of one forward product
 
 // What one thread needs beside its rows, sized for the widest layer.
@@ -28,7 +28,6 @@ struct LinearScratch {
   Buffer<float> dy;                // (kProduceRows, N)
   Buffer<float> dx;                // (kChunk, K): between two layers that share a backward pass
   Buffer<uint16_t> dy_columns;     // (kChunk, N): left factor of dL/dx
-  Buffer<uint32_t> dy_pairs;       // (kProduceRows / 2, N) words
   Buffer<uint32_t> dy_transposed;  // (N, kChunk / 2) words: left factor of dL/dw
   Buffer<uint32_t> x_pairs;        // (kChunk / 2, K) words: right factor of dL/dw
   Buffer<uint8_t> shifted;         // (kForwardRows, K)
@@ -73,8 +72,9 @@ class FusedLinear {
   // What makes y of accumulators that start at row `first`.
   kernels::Product product(const void* acc, int64_t first) const;
 
-  // Backward of all rows. produce(begin, end, t, memory) returns rows of dL/dy (end - begin, N),
-  // in `memory` (as long) or elsewhere; it is called in thread t, once for each row, in order.
+  // Backward of all rows. produce(begin, end, t, memory) returns rows of dL/dy (end - begin, N), a
+  // pointer or GradientRows, in `memory` (as long) or elsewhere; it is called in thread t, once for
+  // each row, in order.
   // Writes dL/dx̂ to dx (R, K); the gradients of weight, bias and row bias are complete after
   // add_parts.
   template <typename Produce>
@@ -132,8 +132,8 @@ class FusedLinear {
   // Whether backward reads codes, with scales beside them.
   bool integer_backward() const { return packed_.integer && !blends_; }
   kernels::Product quantised_product(const void* acc, int64_t first) const;
-  void pack_rows(const float* dy, int64_t begin, int64_t end, int64_t chunk, int64_t t,
-                 LinearScratch& s);
+  void pack_rows(const kernels::GradientRows& dy, int64_t begin, int64_t end, int64_t chunk,
+                 int64_t t, LinearScratch& s);
   void multiply_chunk(int64_t begin, int64_t end, int64_t t, LinearScratch& s, float* dx);
 
   BitLinear* layer_;

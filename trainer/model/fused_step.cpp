@@ -37,6 +37,8 @@ FusedTraining::FusedTraining(Gpt2& model, int64_t B)
       dresidual_(R_ * D_),
       dwide_(at::empty({R_, 4 * D_}, at::kFloat)),
       dnarrow_(at::empty({R_, D_}, at::kFloat)),
+      dattended_(R_ * D_),
+      delta_(R_ * model.config().heads),
       dqkv_((by_sequence_ ? threads_ * T_ : R_) * 3 * D_) {
   const int64_t heads = model.config().heads;
   for (int64_t t = 0; t < threads_; ++t) {

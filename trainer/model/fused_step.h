@@ -57,6 +57,9 @@ class FusedTraining {
   void backward_head();
   void backward_layer(Layer& layer, Norm& next, const float* next_x);
   void attention(Layer& layer);
+  // What attention's backward pass reads of dL/d(attended) (end - begin, D).
+  void take_attended_gradient(const Layer& layer, int64_t begin, int64_t end,
+                              const float* dattended);
   void backward_attention(Layer& layer);
   void backward_embedding();
   std::vector<FusedLinear*> linears();
@@ -82,6 +85,8 @@ class FusedTraining {
   std::vector<double> losses_;  // (R)
   Buffer<float> dresidual_;     // (R, D)
   at::Tensor dwide_, dnarrow_;  // (R, 4D), (R, D): dL/dx̂ of a linear layer
+  Buffer<uint16_t> dattended_;  // (R, D) bfloat16
+  Buffer<float> delta_;         // (B, H, T) rows of dL/d(attended) · attended
   Buffer<float> dqkv_;          // (R, 3D), or a sequence a thread where threads own whole sequences
   Gradient wte_gradient_, wpe_gradient_;
 };

@@ -34,8 +34,10 @@ struct Place {
 // finite, which includes numbers too large for float16.
 Result<at::Tensor> stored(const at::Tensor& tensor, const char* what, at::ScalarType dtype,
                           const Place& place) {
-  const at::Tensor rounded = tensor.detach().to(at::kFloat).to(dtype).to(at::kFloat).contiguous();
-  if (!at::isfinite(rounded).all().item<bool>())
+  const at::Tensor given = tensor.detach().to(at::kFloat).contiguous();
+  const at::Tensor rounded = at::empty(given.sizes(), given.options());
+  if (!kernels::round_stored(given.const_data_ptr<float>(), given.numel(), dtype == at::kHalf,
+                              rounded.data_ptr<float>()))
     return place.error(
         "rejected",
         fmt::format("{} must be finite after rounding to {}; clamp it (min = 1e-5) and keep "

@@ -126,5 +126,22 @@ TEST(Int8ToBfloat16, HoldsEveryCodeExactly) {
               static_cast<float>(codes[i]));
 }
 
+TEST(RoundStored, Float16AsLibTorchRoundsItAndOnlyFinite) {
+  std::vector<float> from = {0.0f, -0.0f, 1.0f, 0.1f, -3.14159f, 65504.0f, 1e-7f, 6e-8f, 2049.0f};
+  while (from.size() < 37) from.push_back(std::sin(static_cast<float>(from.size())) * 100.0f);
+  const auto n = static_cast<int64_t>(from.size());
+  std::vector<float> out(from.size());
+  EXPECT_TRUE(round_stored(from.data(), n, true, out.data()));
+  for (size_t i = 0; i < from.size(); ++i)
+    EXPECT_EQ(out[i], static_cast<float>(c10::Half(from[i]))) << from[i];
+  EXPECT_TRUE(round_stored(from.data(), n, false, out.data()));
+  EXPECT_EQ(out, from);
+  for (const float bad : {65520.0f, -1e9f, INFINITY, NAN}) {
+    from[20] = bad;
+    EXPECT_FALSE(round_stored(from.data(), n, true, out.data())) << bad;
+    EXPECT_EQ(round_stored(from.data(), n, false, out.data()), std::isfinite(bad)) << bad;
+  }
+}
+
 }  // namespace
 }  // namespace bitloop::kernels

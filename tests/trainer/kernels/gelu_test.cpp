@@ -35,9 +35,6 @@ TEST(Gelu, WithSlopeEqualsLibTorchInDouble) {
     EXPECT_LT((y.to(at::kDouble) - y64).abs().max().item<double>(), 1e-5);  // of 50: 2e-7 relative
     // bfloat16 of a number up to 1.13: half a unit in its 8th bit.
     EXPECT_LT((slope.to(at::kDouble) - x64.grad()).abs().max().item<double>(), 4e-3);
-    at::Tensor dx = at::empty_like(x);
-    kernels::multiply_by_slope(y.const_data_ptr<float>(), bits, dx.data_ptr<float>(), x.numel());
-    EXPECT_TRUE(at::equal(dx, y * slope.to(at::kFloat)));
   }
 }
 

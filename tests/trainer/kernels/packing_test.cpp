@@ -6,6 +6,8 @@
 #include <cmath>
 #include <vector>
 
+#include "trainer/kernels/bfloat16.h"
+
 namespace bitloop::kernels {
 namespace {
 
@@ -70,34 +72,44 @@ TEST(Interleave, PairsOfRowsAndAHalfEmptyLastOne) {
 }
 
 TEST(PackGradientRows, BothLayoutsAndTheSums) {
-  for (const int64_t rows : {1, 2, 5, 8})
-    for (const int64_t n : {1, 16, 37})
-      for (const int64_t stride : {-1, 0, 1}) {  // -1: no scales
-        const std::vector<float> dy = numbers(rows * n), row = numbers(rows), column = numbers(n);
-        std::vector<uint16_t> columns(dy.size());
-        std::vector<uint32_t> pairs(static_cast<size_t>((rows + 1) / 2 * n));
-        std::vector<float> sums(static_cast<size_t>(n), 0.5f);
-        GradientScales scales;
-        if (stride >= 0) scales = {column.data(), row.data(), stride};
-        pack_gradient_rows(dy.data(), rows, n, scales, columns.data(), pairs.data(), sums.data());
-        for (int64_t c = 0; c < n; ++c) {
-          float sum = 0.5f;
-          for (int64_t r = 0; r < (rows + 1) / 2 * 2; ++r) {
-            const auto i = static_cast<size_t>(r * n + c);
-            const uint32_t word = pairs[static_cast<size_t>(r / 2 * n + c)] >> (16 * (r % 2));
-            if (r >= rows) {
-              ASSERT_EQ(word & 0xffffu, 0u);
-              continue;
+  constexpr int64_t kWords = kMostGradientRows / 2, kStride = kWords + 3;
+  for (const int64_t rows : {1, 2, 5, 31, 32})
+    for (const int64_t n : {16, 48})
+      for (const bool sloped : {false, true})
+        for (const int64_t stride : {-1, 0, 1}) {  // -1: no scales
+          std::vector<float> dy = numbers(rows * n);
+          const std::vector<float> row = numbers(rows), column = numbers(n);
+          std::vector<uint16_t> slope(dy.size()), columns(dy.size());
+          for (size_t i = 0; i < slope.size(); ++i) slope[i] = to_bfloat16(static_cast<float>(i % 5) - 1);
+          std::vector<uint32_t> transposed(static_cast<size_t>(n * kStride), 0xabcdu);
+          std::vector<float> sums(static_cast<size_t>(n), 0.5f);
+          GradientScales scales;
+          if (stride >= 0) scales = {column.data(), row.data(), stride};
+          pack_gradient_rows({dy.data(), sloped ? slope.data() : nullptr}, rows, n, scales,
+                             columns.data(), transposed.data(), kStride, sums.data());
+          if (sloped)
+            for (size_t i = 0; i < dy.size(); ++i) dy[i] *= from_bfloat16(slope[i]);
+          for (int64_t c = 0; c < n; ++c) {
+            float sum = 0.5f;
+            for (int64_t r = 0; r < kMostGradientRows; ++r) {
+              const auto i = static_cast<size_t>(r * n + c);
+              const uint32_t word =
+                  transposed[static_cast<size_t>(c * kStride + r / 2)] >> (16 * (r % 2));
+              if (r >= rows) {
+                ASSERT_EQ(word & 0xffffu, 0u);
+                continue;
+              }
+              const float by_row = stride < 0 ? 1.0f : row[static_cast<size_t>(r * stride)],
+                          by_column = stride < 0 ? 1.0f : column[static_cast<size_t>(c)];
+              ASSERT_EQ(word & 0xffffu, half(dy[i] * by_row));
+              ASSERT_EQ(columns[i], half(dy[i] * by_column));
+              sum += dy[i];
             }
-            const float by_row = stride < 0 ? 1.0f : row[static_cast<size_t>(r * stride)],
-                        by_column = stride < 0 ? 1.0f : column[static_cast<size_t>(c)];
-            ASSERT_EQ(word & 0xffffu, half(dy[i] * by_row));
-            ASSERT_EQ(columns[i], half(dy[i] * by_column));
-            sum += dy[i];
+            ASSERT_EQ(sums[static_cast<size_t>(c)], sum);
+            for (int64_t p = kWords; p < kStride; ++p)  // nothing beyond its words
+              ASSERT_EQ(transposed[static_cast<size_t>(c * kStride + p)], 0xabcdu);
           }
-          ASSERT_EQ(sums[static_cast<size_t>(c)], sum);
         }
-      }
 }
 
 TEST(ShiftCodes, UnsignedCodesAndWhatTheShiftAdds) {

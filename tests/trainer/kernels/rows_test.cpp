@@ -76,21 +76,35 @@ TEST(FinishProduct, InBfloat16IsTheRoundedResult) {
   }
 }
 
-TEST(RowProducts, ScaleAndDotWithStrides) {
+TEST(MultiplyRows, ByOneFactorEachWithAStride) {
   std::vector<float> a = numbers(3 * 20, 1);
-  const std::vector<float> before = a, b = numbers(3 * 20, 2), factor = {2.0f, -1.0f, 0.5f};
-  std::vector<float> dots(3);
-  dot_rows(a.data(), b.data(), 3, 17, 20, dots.data());
+  const std::vector<float> before = a, factor = {2.0f, -1.0f, 0.5f};
   multiply_rows(a.data(), 3, 17, 20, factor.data());
-  for (size_t r = 0; r < 3; ++r) {
-    double dot = 0;
+  for (size_t r = 0; r < 3; ++r)
     for (size_t c = 0; c < 20; ++c) {
       const size_t i = r * 20 + c;
-      if (c < 17) dot += before[i] * b[i];
       EXPECT_EQ(a[i], c < 17 ? before[i] * factor[r] : before[i]);
     }
-    EXPECT_NEAR(dots[r], dot, 1e-5);
-  }
+}
+
+TEST(RoundAndDotHeads, EqualsTheFormulaHeadByHead) {
+  constexpr int64_t kRows = 3, kStride = 5;
+  for (const int64_t H : {1, 3})
+    for (const int64_t S : {16, 48}) {
+      const std::vector<float> dout = numbers(kRows * H * S, 1), out = numbers(kRows * H * S, 2);
+      std::vector<uint16_t> rounded(dout.size());
+      std::vector<float> deltas(static_cast<size_t>(H * kStride), 7.0f);
+      round_and_dot_heads(dout.data(), out.data(), kRows, H, S, rounded.data(), deltas.data(),
+                          kStride);
+      for (size_t i = 0; i < dout.size(); ++i) ASSERT_EQ(rounded[i], c10::BFloat16(dout[i]).x);
+      for (int64_t h = 0; h < H; ++h)
+        for (int64_t r = 0; r < kStride; ++r) {
+          double dot = 0;
+          for (int64_t i = (r * H + h) * S; r < kRows && i < (r * H + h + 1) * S; ++i)
+            dot += dout[static_cast<size_t>(i)] * out[static_cast<size_t>(i)];
+          EXPECT_NEAR(deltas[static_cast<size_t>(h * kStride + r)], r < kRows ? dot : 7.0, 1e-4);
+        }
+    }
 }
 
 // The derivative is compared with the formula in double.

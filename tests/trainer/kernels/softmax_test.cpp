@@ -27,10 +27,10 @@ TEST(CausalSoftmax, EqualsTheFormulaAndHidesLaterKeys) {
   for (const int64_t first : {0, 16, 64}) {
     const int64_t n = first + kRows;
     const std::vector<float> before = numbers(1);
-    std::vector<float> scores = before, largest(kRows), inverse(kRows);
-    std::vector<uint16_t> weights(scores.size(), 0xffff);
-    causal_softmax({kRows, first, n, kStride, 0.7f}, scores.data(), weights.data(), largest.data(),
-                   inverse.data());
+    std::vector<float> largest(kRows), inverse(kRows);
+    std::vector<uint16_t> weights(before.size(), 0xffff);
+    causal_softmax({kRows, first, n, kStride, 0.7f}, before.data(), weights.data(),
+                   largest.data(), inverse.data());
     for (int64_t r = 0; r < kRows; ++r) {
       double sum = 0, top = -1e30;
       const auto at = [&](int64_t j) { return static_cast<size_t>(r * kStride + j); };
@@ -50,13 +50,12 @@ TEST(CausalSoftmax, BackwardEqualsTheFormulaInBothLayouts) {
   for (const int64_t first : {0, 16, 64}) {
     const int64_t n = first + kRows;
     const std::vector<float> before = numbers(1), products = numbers(2), delta = numbers(3);
-    std::vector<float> scores = before, largest(kRows), inverse(kRows);
-    std::vector<uint16_t> ds(scores.size());
-    std::vector<uint32_t> p_pairs(scores.size()), ds_pairs(scores.size());
+    std::vector<float> largest(kRows), inverse(kRows);
+    std::vector<uint16_t> ds(before.size());
+    std::vector<uint32_t> p_pairs(before.size()), ds_pairs(before.size());
     const ScoreBlock block{kRows, first, n, kStride, 0.7f};
-    causal_softmax(block, scores.data(), ds.data(), largest.data(), inverse.data());
-    scores = before;
-    causal_softmax_backward(block, 0.4f, scores.data(), products.data(), largest.data(),
+    causal_softmax(block, before.data(), ds.data(), largest.data(), inverse.data());
+    causal_softmax_backward(block, 0.4f, before.data(), products.data(), largest.data(),
                             inverse.data(), delta.data(), ds.data(), p_pairs.data(),
                             ds_pairs.data());
     for (int64_t r = 0; r < kRows; ++r)

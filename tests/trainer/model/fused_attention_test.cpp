@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "tests/trainer/attention_reference.h"
+#include "trainer/kernels/rows.h"
 #include "trainer/model/products.h"
 
 namespace bitloop::trainer {
@@ -25,14 +26,21 @@ Attention run(const at::Tensor& qkv, const at::Tensor& dout, int64_t H) {
   FusedAttention attention({B, T, H, S});
   Attention made{at::full(dout.sizes(), NAN), at::full(qkv.sizes(), NAN)};
   const at::Tensor rounded = qkv.to(at::kBFloat16), largest = at::empty({B, H, T}),
-                   inverse = at::empty({B, H, T});
+                   inverse = at::empty({B, H, T}), delta = at::empty({B, H, T});
+  std::vector<uint16_t> dout_rounded(static_cast<size_t>(dout.numel()));
   const auto* bits = reinterpret_cast<const uint16_t*>(rounded.const_data_ptr<at::BFloat16>());
   // In two parts, as two threads would.
   for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 1}, {1, B * H}}) {
     attention.forward(bits, begin, end, made.out.data_ptr<float>(), largest.data_ptr<float>(),
                       inverse.data_ptr<float>());
-    attention.backward(bits, made.out.const_data_ptr<float>(), largest.const_data_ptr<float>(),
-                       inverse.const_data_ptr<float>(), dout.const_data_ptr<float>(), begin, end,
+    // Heads not made yet are NaN; what is read is made again by the second part.
+    for (int64_t b = 0; b < B; ++b)
+      kernels::round_and_dot_heads(
+          dout.const_data_ptr<float>() + b * T * H * S,
+          made.out.const_data_ptr<float>() + b * T * H * S, T, H, S,
+          dout_rounded.data() + b * T * H * S, delta.data_ptr<float>() + b * H * T, T);
+    attention.backward(bits, largest.const_data_ptr<float>(), inverse.const_data_ptr<float>(),
+                       dout_rounded.data(), delta.const_data_ptr<float>(), begin, end,
                        made.dqkv.data_ptr<float>());
   }
   return made;

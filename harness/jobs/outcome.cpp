@@ -153,10 +153,10 @@ void compare_with_repetition(Outcome& outcome, const Outcome& repetition) {
     outcome.jail.max_rss_mb = std::max(outcome.jail.max_rss_mb, repetition.jail.max_rss_mb);
   };
   add_times();
-  // Killed, or broken: that is no statement about determinism.
+  // Killed, broken or at its limit of time: that is no statement about determinism.
   const bool ended_itself =
       repetition.result && !repetition.jail.killed_by && !repetition.jail.signal;
-  if (!ended_itself || repetition.status == "infrastructure") {
+  if (!ended_itself || repetition.status == "infrastructure" || repetition.status == "timeout") {
     outcome.jail.killed_by = repetition.jail.killed_by;
     outcome.jail.exit_code = repetition.jail.exit_code;
     outcome.jail.signal = repetition.jail.signal;

@@ -83,7 +83,7 @@ class Guest {
   std::string trip_message_;
   int64_t instructions_left_ = 0;
   double seconds_ = 0;
-  std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
+  std::chrono::nanoseconds deadline_ = std::chrono::nanoseconds::max();  // of used_time()
 };
 
 }  // namespace bitloop::lua

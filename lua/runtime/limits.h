@@ -11,8 +11,8 @@ namespace bitloop::lua {
 struct Limits {
   size_t lua_bytes = 64u << 20;    // Lua's own allocations
   size_t tensor_bytes = 1u << 30;  // live tensors that Lua made (tensors handed in are not counted)
-  double load_seconds = 2.0;       // wall time of loading the file
-  double call_seconds = 5.0;       // wall time of one call from C++
+  double load_seconds = 2.0;  // the thread's processor time of loading the file
+  double call_seconds = 5.0;  // and of one call from C++
   int64_t instructions = 50'000'000;  // Lua instructions of one call
 };
 

@@ -6,8 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "lua/runtime/guest.h"
@@ -135,6 +137,17 @@ TEST(EnvironmentTest, StoragesAreCountedOnce) {
     lua_settop(L, 0);
     lua_gc(L, LUA_GCCOLLECT);
     EXPECT_EQ(heap.live_bytes(), 0u);
+  });
+  EXPECT_TRUE(status) << status.error().message;
+}
+
+// A machine that sleeps, or has no time for this process, is no fault of the file's.
+TEST(GuestTest, OnlyProcessorTimeCounts) {
+  Guest guest(Limits{}, "golden");
+  const Status status = guest.run(0.1, [&](lua_State* L) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    ASSERT_EQ(luaL_loadstring(L, "for _ = 1, 10000 do end"), LUA_OK);
+    lua_call(L, 0, 0);
   });
   EXPECT_TRUE(status) << status.error().message;
 }

@@ -1,5 +1,7 @@
 // Threads that each own a fixed part of the rows: what they sum apart is added in their order, so
-// results depend on the number of threads but never on timing.
+// results depend on the number of threads but never on timing. They are not OpenMP's, whose waiting
+// is either too short for the gaps of a training step or ruinous where other programs want the
+// cores.
 #pragma once
 
 #include <algorithm>
@@ -7,11 +9,15 @@
 
 namespace bitloop::kernels {
 
-// OpenMP's number of threads.
+// OpenMP's number of threads: at::set_num_threads sets it.
 int64_t team_size();
 
-// Which of a team's threads this is: the `t` of run_team's call.
+// Which of a team's threads this is: the `t` of run_team's call, where that runs in parallel.
 int64_t team_member();
+
+// Creates the threads of run_team and those of OpenMP, which LibTorch uses, while that is possible:
+// the jail allows none after the candidate's file was read.
+void start_threads();
 
 struct Range {
   int64_t begin, end;
@@ -25,7 +31,8 @@ inline Range part_of(int64_t n, int64_t grain, int64_t t, int64_t threads) {
 }
 
 // call(object, t) for each t in [0, threads), each in a thread of its own: the same t is the same
-// thread every time.
+// thread every time. Within such a call, and while another caller's runs, one after the other in the
+// calling thread.
 void run_team(int64_t threads, const void* object, void (*call)(const void*, int64_t));
 
 template <typename Body>

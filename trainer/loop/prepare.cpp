@@ -9,6 +9,7 @@
 #include "sandbox/lock_down.h"
 #include "trainer/audit/bits.h"
 #include "trainer/eval/evaluate.h"
+#include "trainer/kernels/team.h"
 #include "trainer/model/functions.h"
 
 namespace bitloop::trainer {
@@ -106,6 +107,7 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
   run->job = std::move(job);
   run->records = &records;
   at::set_num_threads(static_cast<int>(run->job.threads));
+  kernels::start_threads();
   BITLOOP_ASSIGN(data, open_dataset(run->job.data, run->job.model, run->job.data_dir));
   run->data = std::move(data);
   if (run->job.kind == "train") {

@@ -109,6 +109,16 @@ TEST(OutcomeTest, ARepetitionThatWasKilledSaysSo) {
   EXPECT_THAT(outcome.message, HasSubstr("repetition"));
 }
 
+// A machine that was busy or asleep in the meantime says nothing about the candidate.
+TEST(OutcomeTest, ARepetitionOutOfTimeIsNoDifference) {
+  Outcome outcome = ended(result({1.5}, 0.3));
+  Json late = result({1.5}, 0.3);
+  late["status"] = "timeout";
+  compare_with_repetition(outcome, ended(late));
+  EXPECT_EQ(outcome.status, "timeout");
+  EXPECT_THAT(outcome.message, HasSubstr("repetition"));
+}
+
 TEST(OutcomeTest, TheDocumentHasEveryMember) {
   Outcome outcome = ended(result({1.5}, 0.3));
   outcome.degraded = true;

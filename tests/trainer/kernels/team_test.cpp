@@ -1,0 +1,78 @@
+#include "trainer/kernels/team.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+namespace bitloop::kernels {
+namespace {
+
+TEST(Team, EachPartRunsOnceInItsOwnThread) {
+  std::vector<std::thread::id> first(4);
+  for (int round = 0; round < 2000; ++round) {
+    const int64_t threads = round % 4 + 1;
+    std::vector<int> calls(static_cast<size_t>(threads));
+    run_team(threads, [&](int64_t t) {
+      const auto i = static_cast<size_t>(t);
+      ++calls[i];
+      EXPECT_EQ(team_member(), t);
+      if (first[i] == std::thread::id()) first[i] = std::this_thread::get_id();
+      EXPECT_EQ(first[i], std::this_thread::get_id());
+    });
+    EXPECT_EQ(calls, std::vector<int>(calls.size(), 1));
+  }
+  EXPECT_EQ(first[0], std::this_thread::get_id());
+  for (size_t a = 0; a < first.size(); ++a)
+    for (size_t b = 0; b < a; ++b) EXPECT_NE(first[a], first[b]);
+}
+
+TEST(Team, WhatPartsWroteIsSeenAfterwards) {
+  std::vector<int64_t> values(1000);
+  for (int64_t round = 0; round < 500; ++round)
+    run_team(3, [&](int64_t t) {
+      const Range part = part_of(1000, 1, t, 3);
+      for (int64_t i = part.begin; i < part.end; ++i) values[static_cast<size_t>(i)] += i;
+    });
+  for (int64_t i = 0; i < 1000; ++i) EXPECT_EQ(values[static_cast<size_t>(i)], 500 * i);
+}
+
+TEST(Team, AWaitLongerThanItsPatienceEnds) {
+  std::atomic<int> done = 0;
+  for (int round = 0; round < 3; ++round)
+    for (const int64_t slow : {0, 1})
+      run_team(2, [&](int64_t t) {
+        if (t == slow) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        ++done;
+      });
+  EXPECT_EQ(done, 12);
+}
+
+TEST(Team, WithinAPartAllRunsInThatThread) {
+  std::vector<int> sums(2);
+  run_team(2, [&](int64_t t) {
+    const auto here = std::this_thread::get_id();
+    run_team(3, [&](int64_t inner) {
+      EXPECT_EQ(std::this_thread::get_id(), here);
+      EXPECT_EQ(team_member(), t);
+      sums[static_cast<size_t>(t)] += static_cast<int>(inner);
+    });
+  });
+  EXPECT_EQ(sums, (std::vector<int>{3, 3}));
+}
+
+TEST(Team, TwoCallersAtOnceBothFinish) {
+  std::atomic<int64_t> sum = 0;
+  const auto work = [&] {
+    for (int round = 0; round < 500; ++round) run_team(2, [&](int64_t t) { sum += t + 1; });
+  };
+  std::thread other(work);
+  work();
+  other.join();
+  EXPECT_EQ(sum, 2 * 500 * 3);
+}
+
+}  // namespace
+}  // namespace bitloop::kernels

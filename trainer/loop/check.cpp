@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "trainer/audit/gradients.h"
 #include "trainer/loop/modes.h"
 #include "trainer/loop/prepare.h"
 #include "trainer/model/candidate.h"
@@ -43,6 +44,16 @@ Finding execution(Run& run) {
   return {"execution", true, first ? "training runs float layers" : detail, ""};
 }
 
+// On the first layer, too; the run itself refuses what no gradient reaches in another.
+Finding gradients(Run& run) {
+  ForwardContext context = run.context(0, true);
+  const auto lambda = run.lambda(0);
+  if (!lambda) return {"gradients", false, lambda.error().message, lambda.error().code};
+  context.lambda = *lambda;
+  context.captured = false;
+  return audit_gradients(*run.model->bitlinears().front(), context);
+}
+
 // A quantizer of our own that uses what most do.
 constexpr const char* kRehearsal = R"(
 local Q = {name = "rehearsal", levels = {-1, 0, 1}}
@@ -72,6 +83,7 @@ void rehearse(const Run& run) {
   if (!load_candidate(other)) return;
   (void)run_preflight(other);
   (void)execution(other);
+  (void)gradients(other);
 }
 
 }  // namespace
@@ -93,8 +105,9 @@ Status check(Job job, const Records& records) {
   } else {
     records.finding("loads", true, "parses, returns a quantizer, config within bounds");
     Preflight audits = run_preflight(*run);
-    if (audits.failure() == nullptr) {
-      audits.findings.push_back(execution(*run));
+    for (const auto ask : {execution, gradients}) {
+      if (audits.failure() != nullptr) break;
+      audits.findings.push_back(ask(*run));
       const Finding& added = audits.findings.back();
       records.finding(added.rule, added.ok, added.detail);
     }

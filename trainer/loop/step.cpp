@@ -7,24 +7,11 @@
 #include <cmath>
 
 #include "lua/tensor/backward_error.h"
+#include "trainer/audit/gradients.h"
 #include "trainer/optim/schedule.h"
 
 namespace bitloop::trainer {
 namespace {
-
-// A parameter that no gradient reaches would be a number that the file claims to learn and does
-// not.
-Status require_gradients(Run& run) {
-  for (const BitLinear* layer : run.model->bitlinears())
-    for (const auto& [name, parameter] : layer->params)
-      if (!parameter.grad().defined())
-        return fail(
-            "script_error",
-            fmt::format("no gradient reaches parameter '{}' of layer {}: use it in a surrogate "
-                        "or row_bias, or keep it in state",
-                        name, layer->layer.name));
-  return {};
-}
 
 // Runs what calls backward. A backward function of the candidate's that fails has no other way out
 // than an exception, which carries the test's status.
@@ -103,7 +90,9 @@ Result<StepResult> train_step(Run& run, AdamW& optimizer, int64_t step) {
   const double loss = loss_sum / static_cast<double>(micro_batches);
   if (!std::isfinite(loss))
     return fail("diverged", fmt::format("the training loss of step {} is not finite", step + 1));
-  if (step == 0) BITLOOP_TRY(require_gradients(run));
+  if (step == 0)
+    for (const BitLinear* layer : run.model->bitlinears())
+      BITLOOP_TRY(gradients_reach_parameters(*layer));
 
   const double rate = learning_rate(config, step);
   if (!std::isfinite(optimizer.step(rate)))

@@ -14,7 +14,6 @@ namespace bitloop::kernels {
 namespace {
 
 constexpr int64_t kGrain = 4096;
-constexpr int kFewLevels = 16;
 
 // Whether every product of the piece is near an integer in range; packs as it goes.
 BITLOOP_SIMD bool pack_piece(const float* codes, int64_t begin, int64_t end, float factor,
@@ -89,14 +88,18 @@ float nearest_level(float code, const std::vector<float>& levels) {
 // Compares with every level: no branch, so it vectorises. For the common formats of a few levels.
 BITLOOP_SIMD bool snap_piece_few(const float* codes, int64_t begin, int64_t end,
                                  const float* levels, int count, float* snapped) {
-  for (int64_t i = begin; i < end; ++i) snapped[i] = __builtin_nanf("");
-  for (int k = 0; k < count; ++k) {
-    const float level = levels[k];
-    for (int64_t i = begin; i < end; ++i)
-      snapped[i] = __builtin_fabsf(codes[i] - level) <= kSnap ? level : snapped[i];
-  }
+  constexpr int64_t kPiece = 1024;  // stays in the nearest cache from level to level
   int32_t bad = 0;
-  for (int64_t i = begin; i < end; ++i) bad |= snapped[i] != snapped[i];
+  for (int64_t from = begin; from < end; from += kPiece) {
+    const int64_t to = from + kPiece < end ? from + kPiece : end;
+    for (int64_t i = from; i < to; ++i) snapped[i] = __builtin_nanf("");
+    for (int k = 0; k < count; ++k) {
+      const float level = levels[k];
+      for (int64_t i = from; i < to; ++i)
+        snapped[i] = __builtin_fabsf(codes[i] - level) <= kSnap ? level : snapped[i];
+    }
+    for (int64_t i = from; i < to; ++i) bad |= snapped[i] != snapped[i];
+  }
   return bad == 0;
 }
 
@@ -147,6 +150,31 @@ int64_t pack_int8(const float* codes, int64_t n, float factor, int low, int high
     const float product = code * factor;
     return std::abs(product - std::clamp(std::rint(product), lo, hi)) <= kSnap * factor;
   });
+}
+
+BITLOOP_SIMD bool pack_levels_run(const float* codes, int64_t n, std::span<const float> levels,
+                                  std::span<const int8_t> integers, int8_t* out) {
+  constexpr int64_t kPiece = 256;
+  constexpr int32_t kNone = 128;  // no int8
+  int32_t packed[kPiece];
+  int32_t bad = 0;
+  for (int64_t begin = 0; begin < n; begin += kPiece) {
+    const int64_t count = n - begin < kPiece ? n - begin : kPiece;
+    const float* from = codes + begin;
+    for (int64_t i = 0; i < count; ++i) packed[i] = kNone;
+    for (size_t k = 0; k < levels.size(); ++k) {
+      const float level = levels[k];
+      const int32_t integer = integers[k];
+      for (int64_t i = 0; i < count; ++i)
+        packed[i] = __builtin_fabsf(from[i] - level) <= kSnap ? integer : packed[i];
+    }
+    int8_t* to = out + begin;
+    for (int64_t i = 0; i < count; ++i) {
+      bad |= packed[i] == kNone;
+      to[i] = static_cast<int8_t>(packed[i]);
+    }
+  }
+  return bad == 0;
 }
 
 BITLOOP_SIMD bool round_stored(const float* from, int64_t n, bool float16, float* out) {

@@ -33,6 +33,13 @@ bool pack_int8_run(const float* codes, int64_t n, float factor, int low, int hig
 // [low, high], or -1.
 int64_t find_non_integer(const float* codes, int64_t n, float low, float high);
 
+// In the calling thread, for levels that are all integers in int8's range when multiplied by one
+// factor: out[i] = that integer of the level that codes[i] is within kSnap of, for at most
+// kFewLevels levels and their integers. Whether every code was near one.
+inline constexpr int64_t kFewLevels = 16;
+bool pack_levels_run(const float* codes, int64_t n, std::span<const float> levels,
+                     std::span<const int8_t> integers, int8_t* out);
+
 // out[i] = from[i] as it is stored, rounded to float16 or unchanged: whether all are finite. In the
 // calling thread. out may be `from`.
 bool round_stored(const float* from, int64_t n, bool float16, float* out);

@@ -209,7 +209,8 @@ std::optional<CodeShares> code_shares(const Run& run) {
   double negative = 0, zero = 0, all = 0;
   if (!run.quantizer || run.quantizer->format().codebook_entries > 0) return std::nullopt;
   for (const BitLinear* layer : run.model->bitlinears()) {
-    const at::Tensor& codes = layer->weight_operand.codes;
+    const Operand& operand = layer->weight_operand;
+    const at::Tensor& codes = operand.codes.defined() ? operand.codes : operand.codes_int8;
     if (!codes.defined()) return std::nullopt;
     negative += codes.lt(0).sum().item<double>();
     zero += codes.eq(0).sum().item<double>();

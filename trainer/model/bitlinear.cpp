@@ -161,6 +161,7 @@ at::Tensor multiply(const BitLinear& layer, const Activation& activation,
   const bool bfloat16 = context.products == Products::kBfloat16;
   if (!activation.operand.codes_int8.defined() && layer.weight_operand.codes_int8.defined()) {
     Operand weight = layer.weight_operand;
+    materialise_value(weight, layer.latent, context.quantizer->format());
     weight.codes_int8 = at::Tensor();
     return QuantizedProduct::apply(activation.gate, layer.used_weight, bias, activation.operand,
                                    weight, bfloat16);

@@ -86,9 +86,13 @@ struct Gathered {
 };
 
 std::vector<Gathered> gather_places(const kernels::RowProgram& program, int64_t rows,
-                                    int64_t columns) {
+                                    int64_t columns, bool first) {
   std::vector<Gathered> places;
   for (const kernels::Output& output : program.outputs) {
+    if (places.empty() && !first) {
+      places.push_back({{}, output.shape, columns});
+      continue;
+    }
     const bool full = output.shape == kernels::Output::kFullShape;
     const int64_t count = full                                         ? rows * columns
                           : output.shape == kernels::Output::kRowShape ? rows
@@ -98,14 +102,21 @@ std::vector<Gathered> gather_places(const kernels::RowProgram& program, int64_t 
   return places;
 }
 
+// With `sink` the first output goes there, and nothing is gathered of it.
 std::vector<Gathered> run_gathering(const kernels::RowProgram& program,
-                                    const kernels::RowInputs& inputs, std::span<float> columns) {
-  std::vector<Gathered> places = gather_places(program, inputs.rows, inputs.columns);
+                                    const kernels::RowInputs& inputs, std::span<float> columns,
+                                    const CapturedFunction::CodeSink& sink = {}) {
+  std::vector<Gathered> places = gather_places(program, inputs.rows, inputs.columns, !sink);
   kernels::run(
       program, inputs,
       [&](int64_t first, int64_t count, std::span<const float* const> outputs) {
-        for (size_t o = 0; o < places.size(); ++o)
-          if (outputs[o] != nullptr) places[o].take(first, count, outputs[o]);
+        for (size_t o = 0; o < places.size(); ++o) {
+          if (outputs[o] == nullptr) continue;
+          if (o == 0 && sink)
+            sink(first, count, outputs[o]);
+          else
+            places[o].take(first, count, outputs[o]);
+        }
       },
       columns);
   return places;
@@ -148,11 +159,17 @@ Result<CapturedFunction> CapturedFunction::make(std::shared_ptr<const Graph> gra
 
 lua::Quantized CapturedFunction::operator()(const at::Tensor& x_RK, const NamedTensorMap& params,
                                             const NamedTensorMap& state) const {
+  return pass_codes(x_RK, {}, params, state);
+}
+
+lua::Quantized CapturedFunction::pass_codes(const at::Tensor& x_RK, const CodeSink& sink,
+                                            const NamedTensorMap& params,
+                                            const NamedTensorMap& state) const {
   const Bound bound = bind(*graph_, forward_, x_RK, {}, params, state);
   const auto made =
-      run_gathering(forward_.program, inputs_of(bound, graph_->rows, graph_->columns), {});
+      run_gathering(forward_.program, inputs_of(bound, graph_->rows, graph_->columns), {}, sink);
   lua::Quantized result;
-  result.codes = made[0].tensor.view(x_RK.sizes());
+  if (!sink) result.codes = made[0].tensor.view(x_RK.sizes());
   result.scale = made[1].tensor.view(graph_->scale_shape);
   if (graph_->offset >= 0) result.offset = made[2].tensor.view(graph_->offset_shape);
   return result;

@@ -43,6 +43,9 @@ class CapturedFunction {
   using CodeSink = std::function<void(int64_t first, int64_t count, const float* codes)>;
   at::Tensor stream(int64_t rows, int64_t columns, const Source& source, const CodeSink& sink,
                     const NamedTensorMap& params, const NamedTensorMap& state) const;
+  // As operator(), with the codes to `sink` as above; returns all but them.
+  lua::Quantized pass_codes(const at::Tensor& x_RK, const CodeSink& sink,
+                            const NamedTensorMap& params, const NamedTensorMap& state) const;
   // Whether one pass over whole rows does it: no sum over all rows, no groups, no offset, one scale
   // a row or one for all.
   bool streams() const;

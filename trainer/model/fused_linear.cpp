@@ -83,7 +83,7 @@ Status FusedLinear::take_input(const RowProducer& given, const ForwardContext& c
   if (blends_) whole.lambda = 1.0;
   BITLOOP_TRY(
       quantize_activation_rows(*layer_, produce, rows_, whole, packed_, activation_gradient_));
-  pack_weights();
+  pack_weights(format);
   if (blends_) activation_gradient_ = {};
   std::fill_n(bias_.get(), N_, 0.0f);
   for (const at::Tensor& bias : {layer_->bias, layer_->row_bias})
@@ -126,7 +126,7 @@ void FusedLinear::pack_codes(uint32_t* backward) {
   for (int64_t n = 0; n < N_; ++n) w_scale_.get()[n] = scale[n * stride];
 }
 
-void FusedLinear::pack_weights() {
+void FusedLinear::pack_weights(const lua::Format* format) {
   const Form form = packed_.integer ? Form::kInteger : Form::kBfloat16;
   if (packed_as_ == form) return;
   packed_as_ = form;
@@ -134,6 +134,8 @@ void FusedLinear::pack_weights() {
   if (packed_.integer) {
     pack_codes(backward);
   } else {
+    // Made by now, unless the weights are integers and this activation has none.
+    if (format != nullptr) materialise_value(layer_->weight_operand, layer_->latent, *format);
     pack_float(layer_->weight_operand.value, w_forward_.get(), backward);
   }
   if (blends_) pack_float(layer_->latent.detach(), w_float_forward_.get(), w_backward_.get());

@@ -121,7 +121,7 @@ class FusedLinear {
     return kernels::part_of(rows_, grain_, t, threads_);
   }
   // Once a step, in the form that the input has: what forward and backward read of the weights.
-  void pack_weights();
+  void pack_weights(const lua::Format* format);
   // The right factors of both directions; `backward` may be null.
   void pack_codes(uint32_t* backward);
   void pack_float(const at::Tensor& w_NK, uint32_t* forward, uint32_t* backward);

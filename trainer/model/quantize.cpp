@@ -207,9 +207,31 @@ Status take_codebook(const lua::Quantized& returned, const at::Tensor& w_NK,
 
 }  // namespace
 
+PackedLevels pack_levels(const lua::Format& format) {
+  PackedLevels packed;
+  if (format.codebook_entries > 0 || format.levels.empty() ||
+      std::ssize(format.levels) > kernels::kFewLevels)
+    return packed;
+  packed.factor = integer_factor(format.levels);
+  for (const double level : format.levels) {
+    packed.levels.push_back(static_cast<float>(level));
+    packed.integers.push_back(static_cast<int8_t>(std::lround(level * packed.factor)));
+  }
+  return packed;
+}
+
 void materialise_value(Operand& operand, const at::Tensor& like, const lua::Format& format) {
   if (operand.value.defined()) return;
-  if (!operand.codes.defined()) operand.codes = operand.codes_int8.to(at::kFloat);
+  if (!operand.codes.defined()) {
+    operand.codes = operand.codes_int8.to(at::kFloat);
+    if (operand.factor > 1) {  // weights: each integer is a level times the factor
+      const PackedLevels packed = pack_levels(format);
+      const at::Tensor codes = at::empty_like(operand.codes);
+      for (size_t k = 0; k < packed.levels.size(); ++k)
+        codes.masked_fill_(operand.codes.eq(packed.integers[k]), packed.levels[k]);
+      operand.codes = codes;
+    }
+  }
   operand.value = operand.codes * spread(operand.scale, like, format, operand.flat_group);
   if (operand.offset.defined())
     operand.value = operand.value + spread(operand.offset, like, format, operand.flat_group);
@@ -259,6 +281,19 @@ Result<Operand> weight_operand(const lua::Quantized& returned, const at::Tensor&
   return operand;
 }
 
+Result<Operand> packed_operand(const lua::Quantized& returned, const at::Tensor& codes_int8,
+                               const at::Tensor& w_NK, const lua::Format& format,
+                               const std::string& layer_name) {
+  Operand operand;
+  operand.factor = integer_factor(format.levels);
+  BITLOOP_TRY(
+      take_scales(returned, w_NK, format, false, Place{"weight_quant", layer_name}, operand));
+  operand.codes_int8 = codes_int8;
+  operand.int8_scale = operand.scale.reshape({-1});
+  if (operand.factor > 1) operand.int8_scale = operand.int8_scale / operand.factor;
+  return operand;
+}
+
 Result<Operand> activation_operand(const lua::Quantized& returned, const at::Tensor& x_RK,
                                    const lua::Format& format, const std::string& layer_name) {
   const Place place{"activation_quant", layer_name};
@@ -302,6 +337,13 @@ Result<at::Tensor> stored_activation_scale(const at::Tensor& scale, const lua::F
 Result<Operand> make_weight_operand(const lua::Quantized& returned, const at::Tensor& w_NK,
                                     const lua::Format& format, const std::string& layer_name) {
   return unless_diverged(weight_operand(returned, w_NK, format, layer_name), w_NK, layer_name);
+}
+
+Result<Operand> packed_weight_operand(const lua::Quantized& returned, const at::Tensor& codes_int8,
+                                      const at::Tensor& w_NK, const lua::Format& format,
+                                      const std::string& layer_name) {
+  return unless_diverged(packed_operand(returned, codes_int8, w_NK, format, layer_name), w_NK,
+                         layer_name);
 }
 
 Result<Operand> make_activation_operand(const lua::Quantized& returned, const at::Tensor& x_RK,

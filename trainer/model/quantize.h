@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <string>
+#include <vector>
 
 #include "harness/base/result.h"
 #include "lua/quantizer/quantizer.h"
@@ -14,7 +15,8 @@ namespace bitloop::trainer {
 
 // One side of a linear layer's product, quantised: weights (N, K) or activations (R, K).
 struct Operand {
-  at::Tensor value;   // float32, no graph: codes * scale (+ offset), or the entries of the codebook
+  at::Tensor value;   // float32, no graph: codes * scale (+ offset), or the entries of the codebook;
+                      // of some integer forms made by materialise_value only
   at::Tensor codes;   // float32, snapped to levels; undefined when the side is not quantised
   at::Tensor scale;   // float32 after rounding to scale_dtype: 0-d, (N,1), (N,groups), (flat
                       // groups,1) or (1,K)
@@ -27,6 +29,7 @@ struct Operand {
   // or one a row.
   at::Tensor codes_int8;
   at::Tensor int8_scale;  // (1) or (rows), float32
+  int factor = 1;         // codes_int8 = codes * factor
   int64_t stored_numbers =
       0;  // scales + offsets + codebook entries, each stored at scale_dtype's width
 };
@@ -44,6 +47,18 @@ inline Operand float_operand(const at::Tensor& tensor) {
 // is not finite itself; messages name the function and the layer, and say what was expected.
 Result<Operand> make_weight_operand(const lua::Quantized& returned, const at::Tensor& w_NK,
                                     const lua::Format& format, const std::string& layer_name);
+// The same of codes that were packed already (pack_levels): `returned` has no codes, the operand has
+// its integer form alone until materialise_value.
+Result<Operand> packed_weight_operand(const lua::Quantized& returned, const at::Tensor& codes_int8,
+                                      const at::Tensor& w_NK, const lua::Format& format,
+                                      const std::string& layer_name);
+// How levels become integers: factor 0 where they don't, or are too many for one walk.
+struct PackedLevels {
+  int factor = 0;
+  std::vector<float> levels;
+  std::vector<int8_t> integers;
+};
+PackedLevels pack_levels(const lua::Format& format);
 // Codes and value of an activation operand are left undefined where the integer form exists;
 // materialise_value makes them.
 Result<Operand> make_activation_operand(const lua::Quantized& returned, const at::Tensor& x_RK,

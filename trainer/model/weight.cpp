@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <atomic>
 #include <cmath>
+#include <optional>
 
 #include "lua/tensor/hadamard.h"
+#include "trainer/kernels/codes.h"
 #include "trainer/model/bitlinear.h"
 #include "trainer/model/candidate.h"
 
@@ -32,6 +35,52 @@ Result<lua::Quantized> call_weight_quant(BitLinear& layer, const ForwardContext&
   return call_recording(layer.weight_surrogate, [&] {
     return context.quantizer->weight_quant(layer.latent, script);
   });
+}
+
+// Whether a step reads nothing of the weights but their integers and scales.
+bool wants_integers_only(const BitLinear& layer, const ForwardContext& context) {
+  const lua::Quantizer& quantizer = *context.quantizer;
+  const lua::Format& format = quantizer.format();
+  return context.captured && layer.weight_capture.state == Capture::kCaptured &&
+         at::IntArrayRef(layer.weight_capture.shape) == layer.latent.sizes() &&
+         (context.lambda == 1.0 || format.blend_output) && format.quantizes_activations &&
+         format.activation_bits <= 8 && !format.flat_groups && !quantizer.has("row_bias") &&
+         !quantizer.has("after_step") && !quantizer.has("regularizer");
+}
+
+// The program's codes straight to their integers, without a matrix of floats in memory. Nothing
+// where there is no such form, or a code is not allowed: then the usual way says which.
+Result<std::optional<Operand>> pack_by_program(BitLinear& layer, const ForwardContext& context) {
+  if (!wants_integers_only(layer, context)) return std::nullopt;
+  const lua::Format& format = context.quantizer->format();
+  const CapturedFunction& function = *layer.weight_capture.function;
+  const lua::Graph& graph = function.graph();
+  const PackedLevels levels = pack_levels(format);
+  const int64_t scales = c10::multiply_integers(graph.scale_shape);
+  if (levels.factor == 0 || graph.offset >= 0 || (scales != 1 && scales != layer.latent.size(0)))
+    return std::nullopt;
+  // Levels without a gap between integers that the program's last step makes anyway need no look.
+  const float low = levels.levels.front(), high = levels.levels.back();
+  const bool whole = levels.factor == 1 && std::ssize(levels.levels) - 1 == std::lround(high - low) &&
+                     function.makes_whole_codes(low, high);
+  const at::Tensor codes = at::empty(layer.latent.sizes(), at::kChar);
+  auto* out = codes.data_ptr<int8_t>();
+  std::atomic<bool> good = true;
+  const lua::Quantized returned = function.pass_codes(
+      layer.latent,
+      [&](int64_t first, int64_t count, const float* from) {
+        const int64_t n = count * graph.columns;
+        int8_t* to = out + first * graph.columns;
+        if (!(whole ? kernels::convert_int8_run(from, n, to)
+                    : kernels::pack_levels_run(from, n, levels.levels, levels.integers, to)))
+          good = false;
+      },
+      layer.params, layer.state);
+  if (!good) return std::nullopt;
+  BITLOOP_ASSIGN(operand, packed_weight_operand(returned, codes, layer.latent, format,
+                                                layer.layer.name));
+  layer.weight_program = true;
+  return operand;
 }
 
 Status set_latent(BitLinear& layer, const lua::Format* format) {
@@ -68,11 +117,19 @@ Status set_row_bias(BitLinear& layer, const ForwardContext& context, Operand& op
 Result<Operand> weight_of_step(BitLinear& layer, const ForwardContext& context) {
   const lua::Format& format = context.quantizer->format();
   const bool keeps = context.training && format.requantize_every > 1;
-  if (keeps && context.step % format.requantize_every != 0 && layer.kept.codes.defined())
+  if (keeps && context.step % format.requantize_every != 0 &&
+      (layer.kept.codes.defined() || layer.kept.codes_int8.defined()))
     return layer.kept;
-  BITLOOP_ASSIGN(returned, call_weight_quant(layer, context));
-  BITLOOP_TRY(check_guard(context, "weight_quant", layer));
-  BITLOOP_ASSIGN(operand, make_weight_operand(returned, layer.latent, format, layer.layer.name));
+  BITLOOP_ASSIGN(packed, pack_by_program(layer, context));
+  Operand operand;
+  if (packed) {
+    operand = *std::move(packed);
+  } else {
+    BITLOOP_ASSIGN(returned, call_weight_quant(layer, context));
+    BITLOOP_TRY(check_guard(context, "weight_quant", layer));
+    BITLOOP_ASSIGN(made, make_weight_operand(returned, layer.latent, format, layer.layer.name));
+    operand = std::move(made);
+  }
   if (keeps) {
     operand.surrogate = at::Tensor();
     layer.kept = operand;
@@ -80,6 +137,8 @@ Result<Operand> weight_of_step(BitLinear& layer, const ForwardContext& context) 
   return operand;
 }
 
+// The gradient gathers in a tensor of the value's numbers, or where no step reads those, of the
+// latent weight's.
 void use_weight(BitLinear& layer, const at::Tensor& value) {
   layer.used_weight = value.detach();
   if (at::GradMode::is_enabled()) layer.used_weight.requires_grad_(true);
@@ -107,7 +166,7 @@ Status quantize_weight(BitLinear& layer, const ForwardContext& context) {
     operand.value = layer.latent.detach().lerp(operand.value, context.lambda);
     operand.codes_int8 = at::Tensor();
   }
-  use_weight(layer, operand.value);
+  use_weight(layer, operand.value.defined() ? operand.value : layer.latent);
   layer.weight_operand = std::move(operand);
   return {};
 }

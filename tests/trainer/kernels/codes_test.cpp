@@ -126,6 +126,24 @@ TEST(Int8ToBfloat16, HoldsEveryCodeExactly) {
               static_cast<float>(codes[i]));
 }
 
+TEST(PackLevels, IntegersOfLevelsAndOnlyThose) {
+  const std::vector<float> thirds(kThirds.begin(), kThirds.end());
+  const std::vector<int8_t> integers = {-3, -1, 1, 3};
+  for (const size_t n : {size_t{1}, size_t{15}, size_t{256}, size_t{700}}) {
+    std::vector<float> codes(n);
+    for (size_t i = 0; i < n; ++i) codes[i] = thirds[i % 4] + (i % 3 == 0 ? 9e-7f : 0.0f);
+    std::vector<int8_t> out(n + 1, 77);
+    const auto size = static_cast<int64_t>(n);
+    EXPECT_TRUE(pack_levels_run(codes.data(), size, thirds, integers, out.data()));
+    for (size_t i = 0; i < n; ++i) ASSERT_EQ(out[i], integers[i % 4]);
+    EXPECT_EQ(out[n], 77);
+    for (const float bad : {0.0f, 0.34f, -1.1f, NAN, INFINITY}) {
+      codes[n - 1] = bad;
+      EXPECT_FALSE(pack_levels_run(codes.data(), size, thirds, integers, out.data())) << bad;
+    }
+  }
+}
+
 TEST(RoundStored, Float16AsLibTorchRoundsItAndOnlyFinite) {
   std::vector<float> from = {0.0f, -0.0f, 1.0f, 0.1f, -3.14159f, 65504.0f, 1e-7f, 6e-8f, 2049.0f};
   while (from.size() < 37) from.push_back(std::sin(static_cast<float>(from.size())) * 100.0f);

@@ -186,6 +186,13 @@ class Differentiator {
         pass(b, times(g, a), k);
         return {};
       case NodeOp::kDivide:
+        if (k == Kind::kFull && (kind(b) == Kind::kRow || kind(b) == Kind::kScalar)) {
+          // Once a row, not once an element: a division takes as long as ten products.
+          const int share = unary(NodeOp::kReciprocal, b);
+          pass(a, times(g, share), k);
+          pass(b, times(times(g, n), unary(NodeOp::kNegate, share)), k);
+          return {};
+        }
         pass(a, binary(NodeOp::kDivide, g, b), k);
         pass(b, unary(NodeOp::kNegate, binary(NodeOp::kDivide, times(g, n), b)), k);
         return {};

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <optional>
@@ -213,7 +214,8 @@ class Lowering {
   }
 
   // round(a / b) or round(a * b) within bounds, b narrower than a: what nearly every quantiser ends
-  // with.
+  // with. Bounds may stand inside round too, where they are whole numbers: rounding keeps those and
+  // the order, so that it does not matter which comes first.
   struct Chain {
     int a, b;
     bool divides;
@@ -225,17 +227,25 @@ class Lowering {
     Chain made{};
     made.low = -std::numeric_limits<float>::infinity();
     made.high = std::numeric_limits<float>::infinity();
-    int at = n;
-    for (; node(at).op == NodeOp::kClampMin || node(at).op == NodeOp::kClampMax; at = node(at).a) {
-      if (node(at).op == NodeOp::kClampMin)
-        made.low = std::max(made.low, node(at).number);
+    const auto clamps = [&](int m) {
+      return node(m).op == NodeOp::kClampMin || node(m).op == NodeOp::kClampMax;
+    };
+    const auto bound = [&](int m) {
+      if (node(m).op == NodeOp::kClampMin)
+        made.low = std::max(made.low, node(m).number);
       else
-        made.high = std::min(made.high, node(at).number);
-    }
+        made.high = std::min(made.high, node(m).number);
+    };
+    int at = n;
+    for (; clamps(at); at = node(at).a) bound(at);
+    if (node(at).op != NodeOp::kRound) return std::nullopt;
+    int inner = node(at).a;
+    for (; clamps(inner) && std::rint(node(inner).number) == node(inner).number;
+         inner = node(inner).a)
+      bound(inner);
     // The product with a reciprocal is off by 2^-23 of the code: only few bits stay within 1e-5.
     const bool narrow_codes = made.low >= -kWidestScaledCode && made.high <= kWidestScaledCode;
-    if (made.low > made.high || !narrow_codes || node(at).op != NodeOp::kRound) return std::nullopt;
-    const int inner = node(at).a;
+    if (made.low > made.high || !narrow_codes) return std::nullopt;
     const GraphNode& scaled = node(inner);
     if (scaled.op != NodeOp::kDivide && scaled.op != NodeOp::kMultiply) return std::nullopt;
     made.divides = scaled.op == NodeOp::kDivide;

@@ -111,19 +111,23 @@ void pack(Operand& operand, const at::Tensor& x_RK, bool want_integer, const lua
 
 }  // namespace
 
-at::Tensor ActivationGradient::pass(const at::Tensor& gradient_RK) const {
-  if (identity()) return gradient_RK;
+void ActivationGradient::pass(const at::Tensor& gradient_RK) const {
+  if (identity()) return;
   if (layer != nullptr) {
     const SurrogateGradient made = layer->activation_capture.function->backward(
-        input, gradient_RK, layer->params, layer->state);
+        input, gradient_RK, layer->params, layer->state, /*in_place=*/true);
     for (const auto& [name, part] : made.params) {
       at::Tensor parameter = layer->params.at(name);
       parameter.mutable_grad() = parameter.grad().defined() ? parameter.grad() + part : part;
     }
-    return made.argument.defined() ? made.argument : at::zeros_like(gradient_RK);
+    if (!made.argument.defined())
+      gradient_RK.zero_();
+    else if (!made.argument.is_same(gradient_RK))
+      gradient_RK.copy_(made.argument);
+    return;
   }
   torch::autograd::backward({gate}, {gradient_RK});
-  return input.grad().contiguous();
+  gradient_RK.copy_(input.grad());
 }
 
 Status quantize_activation_rows(BitLinear& layer, const RowProducer& produce, int64_t rows,

@@ -47,9 +47,10 @@ struct ActivationGradient {
   BitLinear* layer = nullptr;  // whose activation_capture takes the gradient
 
   bool identity() const { return !gate.defined() && layer == nullptr; }
-  // dL/dx (R, K) of dL/dx̂ (R, K), float32. Gradients of parameters on the way gather in theirs.
-  // The candidate's own backward functions report errors by lua::BackwardError.
-  at::Tensor pass(const at::Tensor& gradient_RK) const;
+  // Makes dL/dx (R, K) of dL/dx̂, float32 and contiguous, in its place. Gradients of parameters on
+  // the way gather in theirs. The candidate's own backward functions report errors by
+  // lua::BackwardError.
+  void pass(const at::Tensor& gradient_RK) const;
 };
 
 // Runs the candidate's activation_quant for this layer on the rows of `produce`, checks what it

@@ -214,17 +214,26 @@ at::Tensor CapturedFunction::stream(int64_t rows, int64_t columns, const Source&
 
 SurrogateGradient CapturedFunction::backward(const at::Tensor& x_RK, const at::Tensor& gradient_RK,
                                              const NamedTensorMap& params,
-                                             const NamedTensorMap& state) const {
+                                             const NamedTensorMap& state, bool in_place) const {
   const Gradient& g = *gradient_;
+  // A tile is read before it is written, and never again.
+  const bool over = in_place && !g.params.empty() && g.params[0].empty() &&
+                    g.program.program.phases.size() == 1 && gradient_RK.is_contiguous();
+  CodeSink sink;
+  if (over)
+    sink = [to = gradient_RK.data_ptr<float>(), columns = g.graph.columns](
+               int64_t first, int64_t count, const float* from) {
+      std::copy_n(from, count * columns, to + first * columns);
+    };
   const Bound bound = bind(g.graph, g.program, x_RK, gradient_RK, params, state);
   const int64_t columns = g.graph.columns;
   const at::Tensor sums = at::zeros({static_cast<int64_t>(g.columns.size()), columns}, at::kFloat);
   const auto made = run_gathering(g.program.program, inputs_of(bound, g.graph.rows, columns),
-                                  {sums.data_ptr<float>(), static_cast<size_t>(sums.numel())});
+                                  {sums.data_ptr<float>(), static_cast<size_t>(sums.numel())}, sink);
   SurrogateGradient result;
   for (size_t i = 0; i < g.params.size(); ++i) {
     if (g.params[i].empty())
-      result.argument = made[i].tensor.view(x_RK.sizes());
+      result.argument = over ? gradient_RK : made[i].tensor.view(x_RK.sizes());
     else
       result.params[g.params[i]] = made[i].tensor.view(params.at(g.params[i]).sizes());
   }
@@ -258,11 +267,14 @@ bool agree(const lua::Quantized& eager, const lua::Quantized& captured) {
   return close(eager.scale, captured.scale) && close(eager.offset, captured.offset);
 }
 
-bool close_gradients(const at::Tensor& eager, const at::Tensor& captured) {
+// Elements may differ where a number lies at a boundary, as codes may; sums of them hardly do.
+bool close_gradients(const at::Tensor& eager, const at::Tensor& captured, bool elements) {
   if (!eager.defined()) return !captured.defined() || captured.abs().max().item<float>() == 0.0f;
   if (!captured.defined()) return eager.abs().max().item<float>() == 0.0f;
   const double size = eager.abs().max().item<double>();
-  return (eager - captured).abs().max().item<double>() <= 1e-3 * size + 1e-12;
+  const at::Tensor far = (eager - captured).abs().le(1e-3 * size + 1e-12).logical_not();
+  const double allowed = elements ? 2.0 + 1e-4 * static_cast<double>(eager.numel()) : 0.0;
+  return far.sum().item<double>() <= allowed;
 }
 
 // The surrogate's gradients by autograd and by the program, for one g.
@@ -278,11 +290,11 @@ Result<bool> gradients_agree(const CapturedFunction& captured, const QuantizingF
   const auto eager = torch::autograd::grad({returned.surrogate}, wanted, {g}, false, false,
                                            /*allow_unused=*/true);
   const SurrogateGradient made = captured.backward(x.detach(), g, params, state);
-  if (!close_gradients(eager[0], made.argument)) return false;
+  if (!close_gradients(eager[0], made.argument, true)) return false;
   size_t i = 1;
   for (const auto& [name, tensor] : params) {
     const auto found = made.params.find(name);
-    if (!close_gradients(eager[i++], found == made.params.end() ? at::Tensor() : found->second))
+    if (!close_gradients(eager[i++], found == made.params.end() ? at::Tensor() : found->second, false))
       return false;
   }
   return true;

@@ -54,9 +54,11 @@ class CapturedFunction {
   bool makes_whole_codes(float low, float high) const;
 
   bool has_surrogate() const { return gradient_.has_value(); }
-  // dL/dargument and dL/dparams from dL/dvalue. Requires: has_surrogate().
+  // dL/dargument and dL/dparams from dL/dvalue. dL/dargument is written over gradient_RK, which is
+  // contiguous, where `in_place` and one walk make that possible. Requires: has_surrogate().
   SurrogateGradient backward(const at::Tensor& x_RK, const at::Tensor& gradient_RK,
-                             const NamedTensorMap& params, const NamedTensorMap& state) const;
+                             const NamedTensorMap& params, const NamedTensorMap& state,
+                             bool in_place = false) const;
 
   const lua::Graph& graph() const { return *graph_; }
   const lua::LoweredProgram& forward() const { return forward_; }

@@ -249,7 +249,7 @@ void FusedLinear::add_parts(int64_t t) {
 }
 
 void FusedLinear::pass_surrogate(const at::Tensor& dx_RK) const {
-  if (!activation_gradient_.identity()) dx_RK.copy_(activation_gradient_.pass(dx_RK));
+  activation_gradient_.pass(dx_RK);
   if (hadamard_block_ == 0) return;
   float* dx = dx_RK.data_ptr<float>();
   kernels::block_hadamard(dx, dx_RK.numel(), hadamard_block_, dx);

@@ -26,7 +26,8 @@ void causal_softmax(const ScoreBlock& block, const float* scores, uint16_t* weig
 // Writes ds, and the words of p and ds (rows / 2, n): rows 2i and 2i + 1 side by side, `stride`
 // words apart.
 void causal_softmax_backward(const ScoreBlock& block, float scale, const float* scores,
-                             const float* products, const float* largest, const float* inverse, const float* delta,
-                             uint16_t* ds, uint32_t* p_pairs, uint32_t* ds_pairs);
+                             const float* products, const float* largest, const float* inverse,
+                             const float* delta, uint16_t* ds, uint32_t* p_pairs,
+                             uint32_t* ds_pairs);
 
 }  // namespace bitloop::kernels

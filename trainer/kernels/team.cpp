@@ -54,8 +54,9 @@ class Patience {
 // Threads that live as long as the process.
 class Team {
  public:
-  // Requires: called by the one that holds the team.
-  void run(int64_t threads, const void* object, void (*call)(const void*, int64_t)) {
+  // Requires: called by the one that holds the team. An exception ends the process: other parts
+  // may still read what it would unwind.
+  void run(int64_t threads, const void* object, void (*call)(const void*, int64_t)) noexcept {
     while (members_ < threads) add_member();
     job_ = {threads, object, call};
     pending_.store(static_cast<uint32_t>(members_ - 1), std::memory_order_relaxed);

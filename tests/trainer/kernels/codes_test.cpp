@@ -1,6 +1,7 @@
 #include "trainer/kernels/codes.h"
 
 #include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -18,7 +18,7 @@ at::Tensor waves(at::IntArrayRef shape, double step) {
       .view(shape);
 }
 
-// "" where a gradient arrives, else what is missing at `name`.
+// "" where a gradient arrives, else what is missing in `function`.
 std::string missing(const char* function, const at::Tensor& gradient) {
   if (gradient.defined() && gradient.count_nonzero().item<int64_t>() > 0) return "";
   return fmt::format(

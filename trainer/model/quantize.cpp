@@ -248,6 +248,13 @@ Result<Operand> unless_diverged(Result<Operand> operand, const at::Tensor& like,
               fmt::format("a weight or activation of layer {} is not finite", layer_name));
 }
 
+// The scale of integers that are codes times `factor`.
+void set_integer_scale(Operand& operand, int factor) {
+  operand.factor = factor;
+  operand.int8_scale = operand.scale.reshape({-1});
+  if (factor > 1) operand.int8_scale = operand.int8_scale / factor;
+}
+
 Result<Operand> weight_operand(const lua::Quantized& returned, const at::Tensor& w_NK,
                                const lua::Format& format, const std::string& layer_name) {
   const Place place{"weight_quant", layer_name};
@@ -276,21 +283,19 @@ Result<Operand> weight_operand(const lua::Quantized& returned, const at::Tensor&
     kernels::pack_int8(operand.codes.data_ptr<float>(), operand.codes.numel(),
                        static_cast<float>(factor), -127, 127,
                        operand.codes_int8.data_ptr<int8_t>());
-    operand.int8_scale = operand.scale.reshape({-1}) / factor;
+    set_integer_scale(operand, factor);
   }
   return operand;
 }
 
 Result<Operand> packed_operand(const lua::Quantized& returned, const at::Tensor& codes_int8,
-                               const at::Tensor& w_NK, const lua::Format& format,
+                               int factor, const at::Tensor& w_NK, const lua::Format& format,
                                const std::string& layer_name) {
   Operand operand;
-  operand.factor = integer_factor(format.levels);
   BITLOOP_TRY(
       take_scales(returned, w_NK, format, false, Place{"weight_quant", layer_name}, operand));
   operand.codes_int8 = codes_int8;
-  operand.int8_scale = operand.scale.reshape({-1});
-  if (operand.factor > 1) operand.int8_scale = operand.int8_scale / operand.factor;
+  set_integer_scale(operand, factor);
   return operand;
 }
 
@@ -340,10 +345,10 @@ Result<Operand> make_weight_operand(const lua::Quantized& returned, const at::Te
 }
 
 Result<Operand> packed_weight_operand(const lua::Quantized& returned, const at::Tensor& codes_int8,
-                                      const at::Tensor& w_NK, const lua::Format& format,
-                                      const std::string& layer_name) {
-  return unless_diverged(packed_operand(returned, codes_int8, w_NK, format, layer_name), w_NK,
-                         layer_name);
+                                      int factor, const at::Tensor& w_NK,
+                                      const lua::Format& format, const std::string& layer_name) {
+  return unless_diverged(packed_operand(returned, codes_int8, factor, w_NK, format, layer_name),
+                         w_NK, layer_name);
 }
 
 Result<Operand> make_activation_operand(const lua::Quantized& returned, const at::Tensor& x_RK,

@@ -50,8 +50,8 @@ Result<Operand> make_weight_operand(const lua::Quantized& returned, const at::Te
 // The same of codes that were packed already (pack_levels): `returned` has no codes, the operand has
 // its integer form alone until materialise_value.
 Result<Operand> packed_weight_operand(const lua::Quantized& returned, const at::Tensor& codes_int8,
-                                      const at::Tensor& w_NK, const lua::Format& format,
-                                      const std::string& layer_name);
+                                      int factor, const at::Tensor& w_NK,
+                                      const lua::Format& format, const std::string& layer_name);
 // How levels become integers: factor 0 where they don't, or are too many for one walk.
 struct PackedLevels {
   int factor = 0;

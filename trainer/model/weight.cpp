@@ -77,8 +77,8 @@ Result<std::optional<Operand>> pack_by_program(BitLinear& layer, const ForwardCo
       },
       layer.params, layer.state);
   if (!good) return std::nullopt;
-  BITLOOP_ASSIGN(operand, packed_weight_operand(returned, codes, layer.latent, format,
-                                                layer.layer.name));
+  BITLOOP_ASSIGN(operand, packed_weight_operand(returned, codes, levels.factor, layer.latent,
+                                                format, layer.layer.name));
   layer.weight_program = true;
   return operand;
 }
@@ -163,6 +163,7 @@ Status quantize_weight(BitLinear& layer, const ForwardContext& context) {
   BITLOOP_ASSIGN(operand, weight_of_step(layer, context));
   if (context.quantizer->has("row_bias")) BITLOOP_TRY(set_row_bias(layer, context, operand));
   if (context.lambda < 1.0 && !format->blend_output) {
+    materialise_value(operand, layer.latent, *format);  // a kept one may be integers alone
     operand.value = layer.latent.detach().lerp(operand.value, context.lambda);
     operand.codes_int8 = at::Tensor();
   }

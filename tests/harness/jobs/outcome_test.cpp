@@ -89,11 +89,17 @@ TEST(OutcomeTest, OneBitMoreIsRejectedAndNamed) {
   EXPECT_EQ(outcome.status, "rejected");
 }
 
-TEST(OutcomeTest, ARepetitionThatRaisesIsADifference) {
+// A good run after a repetition with the same numbers that ended as `status`.
+Outcome after_repetition(const char* status) {
   Outcome outcome = ended(result({1.5}, 0.3));
-  Json raised = result({1.5}, 0.3);
-  raised["status"] = "script_error";
-  compare_with_repetition(outcome, ended(raised));
+  Json repetition = result({1.5}, 0.3);
+  repetition["status"] = status;
+  compare_with_repetition(outcome, ended(repetition));
+  return outcome;
+}
+
+TEST(OutcomeTest, ARepetitionThatRaisesIsADifference) {
+  const Outcome outcome = after_repetition("script_error");
   EXPECT_EQ(outcome.status, "rejected");
   EXPECT_THAT(outcome.message, HasSubstr("script_error"));
 }
@@ -111,10 +117,7 @@ TEST(OutcomeTest, ARepetitionThatWasKilledSaysSo) {
 
 // A machine that was busy or asleep in the meantime says nothing about the candidate.
 TEST(OutcomeTest, ARepetitionOutOfTimeIsNoDifference) {
-  Outcome outcome = ended(result({1.5}, 0.3));
-  Json late = result({1.5}, 0.3);
-  late["status"] = "timeout";
-  compare_with_repetition(outcome, ended(late));
+  const Outcome outcome = after_repetition("timeout");
   EXPECT_EQ(outcome.status, "timeout");
   EXPECT_THAT(outcome.message, HasSubstr("repetition"));
 }

@@ -87,6 +87,23 @@ TEST(PackedWeights, AreNotWhereSomethingReadsTheFloats) {
   EXPECT_FALSE(at::equal(layer.used_weight, layer.weight));
 }
 
+// Lambda may fall again after weights were kept as integers alone.
+TEST(PackedWeights, KeptOnesCanStillBeBlended) {
+  const std::string text = kTernaryLua;
+  const auto quantizer =
+      quantizer_from(text.substr(0, text.rfind("return Q")) + "Q.requantize_every = 9\nreturn Q\n");
+  BitLinear layer = layer_for(*quantizer);
+  ForwardContext context = captured(*quantizer);
+  ASSERT_TRUE(quantize_weight(layer, context));
+  const at::Tensor value = layer.weight_operand.value;
+  ASSERT_TRUE(quantize_weight(layer, context));
+  ASSERT_FALSE(layer.weight_operand.value.defined());
+  context.step = 1;
+  context.lambda = 0.25;
+  ASSERT_TRUE(quantize_weight(layer, context));
+  EXPECT_TRUE(at::equal(layer.used_weight, layer.weight.detach().lerp(value, 0.25)));
+}
+
 TEST(PackedWeights, ACodeThatIsNoLevelIsNamedAsEver) {
   std::string text = kTernaryLua;
   const std::string clamp = ":clamp{min = -1, max = 1}, scale";

@@ -16,4 +16,14 @@ struct BackwardError : std::runtime_error {
   Error error;  // code and message as of every other call
 };
 
+// What `call`, which calls backward and returns a Status or Result, returns or throws so.
+template <typename Call>
+auto catching_backward(const Call& call) -> decltype(call()) {
+  try {
+    return call();
+  } catch (const BackwardError& failed) {
+    return std::unexpected(failed.error);
+  }
+}
+
 }  // namespace bitloop::lua

@@ -53,14 +53,12 @@ Result<std::string> activation_side(BitLinear& layer, const ForwardContext& cont
 
 Result<std::string> both_sides(BitLinear& layer, const ForwardContext& context) {
   at::AutoGradMode grad(true);
-  try {
+  return lua::catching_backward([&]() -> Result<std::string> {
     BITLOOP_ASSIGN(weight, weight_side(layer, context));
     BITLOOP_ASSIGN(activation, activation_side(layer, context));
     BITLOOP_TRY(gradients_reach_parameters(layer));
     return weight.empty() ? activation : weight;
-  } catch (const lua::BackwardError& failed) {
-    return std::unexpected(failed.error);
-  }
+  });
 }
 
 }  // namespace

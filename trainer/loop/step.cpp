@@ -13,17 +13,6 @@
 namespace bitloop::trainer {
 namespace {
 
-// Runs what calls backward. A backward function of the candidate's that fails has no other way out
-// than an exception, which carries the test's status.
-template <typename Call>
-auto catching(Call call) -> decltype(call()) {
-  try {
-    return call();
-  } catch (const lua::BackwardError& failed) {
-    return std::unexpected(failed.error);
-  }
-}
-
 // One micro-batch's mean loss; adds `share` times its gradients.
 Result<double> eager_pass(Run& run, const Batch& batch, const ForwardContext& context,
                           double share) {
@@ -45,7 +34,7 @@ Status regularize(Run& run, const ForwardContext& context) {
     return fail("diverged",
                 fmt::format("the regularizer of step {} is not finite", context.step + 1));
   if (!sum.requires_grad()) return {};
-  return catching([&]() -> Status {
+  return lua::catching_backward([&]() -> Status {
     torch::autograd::backward({sum}, {});
     return {};
   });
@@ -75,14 +64,14 @@ Result<StepResult> train_step(Run& run, AdamW& optimizer, int64_t step) {
   const double share = 1.0 / static_cast<double>(micro_batches);
   for (int64_t i = 0; i < micro_batches; ++i) {
     const Batch batch = training_batch(run.data.train, config.seed, step, i * B, B, T);
-    BITLOOP_ASSIGN(loss, catching([&] {
+    BITLOOP_ASSIGN(loss, lua::catching_backward([&] {
                      return run.fused ? run.fused->accumulate(batch.inputs_BT, batch.targets_BT,
                                                               context, share)
                                       : eager_pass(run, batch, context, share);
                    }));
     loss_sum += loss;
   }
-  BITLOOP_TRY(catching([&]() -> Status {
+  BITLOOP_TRY(lua::catching_backward([&]() -> Status {
     run.model->finish_weight_gradients(context);
     return {};
   }));

@@ -148,8 +148,8 @@ class Modes {
 
   Codes activation(bool captured) {
     const float* from = x_.const_data_ptr<float>();
-    const auto rows = [=](int64_t r, float* out) {
-      std::copy_n(from + r * kColumns, kColumns, out);
+    const auto rows = [=](int64_t first, int64_t count, float* out) {
+      std::copy_n(from + first * kColumns, count * kColumns, out);
     };
     ActivationGradient gradient;
     value_of(quantize_activation_rows(layer_, rows, kRows, context(captured), packed_, gradient));

@@ -117,48 +117,104 @@ void finish_product_bfloat16(const Product& product, int64_t rows, uint16_t* out
   }
 }
 
-BITLOOP_SIMD void layer_norm_row(const float* x, const float* weight, const float* bias, int64_t D,
-                                 double epsilon, float* out, float* mean_out, float* rstd_out) {
+namespace {
+
+constexpr int64_t kNormRows = 4;  // at a time: what one row waits for, the others fill
+
+#define BITLOOP_LANES(p) (*reinterpret_cast<const LanesInMemory*>(p))
+#define BITLOOP_MUTABLE_LANES(p) (*reinterpret_cast<LanesInMemory*>(p))
+
+template <int64_t kRows>
+[[gnu::always_inline]] inline void normalise(const float* x, const float* weight, const float* bias,
+                                             int64_t D, float epsilon, float* out, float* mean,
+                                             float* rstd) {
   const float share = 1.0f / static_cast<float>(D);
-  float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t c = 0; c < D; ++c) sum += x[c];
-  const float mean = sum * share;
-  float squares = 0.0f;
-#pragma omp simd reduction(+ : squares)
-  for (int64_t c = 0; c < D; ++c) squares += (x[c] - mean) * (x[c] - mean);
-  const float rstd = 1.0f / __builtin_sqrtf(squares * share + static_cast<float>(epsilon));
-#pragma omp simd
-  for (int64_t c = 0; c < D; ++c) out[c] = (x[c] - mean) * rstd * weight[c] + bias[c];
-  *mean_out = mean;
-  *rstd_out = rstd;
+  Lanes sums[kRows] = {}, squares[kRows] = {};
+  for (int64_t c = 0; c < D; c += kLanes)
+    for (int64_t r = 0; r < kRows; ++r) sums[r] += BITLOOP_LANES(x + r * D + c);
+  for (int64_t r = 0; r < kRows; ++r) {
+    sum_across(sums[r]);
+    sums[r] *= share;
+  }
+  for (int64_t c = 0; c < D; c += kLanes)
+    for (int64_t r = 0; r < kRows; ++r) {
+      const Lanes centred = BITLOOP_LANES(x + r * D + c) - sums[r];
+      squares[r] += centred * centred;
+    }
+  for (int64_t r = 0; r < kRows; ++r) {
+    sum_across(squares[r]);
+    mean[r] = sums[r][0];
+    rstd[r] = 1.0f / __builtin_sqrtf(squares[r][0] * share + epsilon);
+  }
+  for (int64_t c = 0; c < D; c += kLanes) {
+    const Lanes w = BITLOOP_LANES(weight + c), b = BITLOOP_LANES(bias + c);
+    for (int64_t r = 0; r < kRows; ++r)
+      BITLOOP_MUTABLE_LANES(out + r * D + c) =
+          (BITLOOP_LANES(x + r * D + c) - sums[r]) * rstd[r] * w + b;
+  }
+}
+
+template <int64_t kRows>
+[[gnu::always_inline]] inline void pass_norm(const float* dy, const float* x, const float* mean,
+                                             const float* rstd, const float* weight, int64_t D,
+                                             float* dx, float* dweight, float* dbias) {
+  const float share = 1.0f / static_cast<float>(D);
+  Lanes sums[kRows] = {}, dots[kRows] = {};
+  for (int64_t c = 0; c < D; c += kLanes) {
+    const Lanes w = BITLOOP_LANES(weight + c);
+    Lanes dw = BITLOOP_LANES(dweight + c), db = BITLOOP_LANES(dbias + c);
+    for (int64_t r = 0; r < kRows; ++r) {
+      const Lanes gradient = BITLOOP_LANES(dy + r * D + c),
+                  normal = (BITLOOP_LANES(x + r * D + c) - mean[r]) * rstd[r],
+                  scaled = gradient * w;
+      sums[r] += scaled;
+      dots[r] += scaled * normal;
+      dw += gradient * normal;
+      db += gradient;
+    }
+    BITLOOP_MUTABLE_LANES(dweight + c) = dw;
+    BITLOOP_MUTABLE_LANES(dbias + c) = db;
+  }
+  for (int64_t r = 0; r < kRows; ++r) {
+    sum_across(sums[r]);
+    sum_across(dots[r]);
+    sums[r] *= share;
+    dots[r] *= share;
+  }
+  for (int64_t c = 0; c < D; c += kLanes) {
+    const Lanes w = BITLOOP_LANES(weight + c);
+    for (int64_t r = 0; r < kRows; ++r) {
+      const Lanes normal = (BITLOOP_LANES(x + r * D + c) - mean[r]) * rstd[r];
+      BITLOOP_MUTABLE_LANES(dx + r * D + c) +=
+          rstd[r] * (BITLOOP_LANES(dy + r * D + c) * w - sums[r] - normal * dots[r]);
+    }
+  }
+}
+
+#undef BITLOOP_LANES
+#undef BITLOOP_MUTABLE_LANES
+
+}  // namespace
+
+BITLOOP_SIMD void layer_norm(const float* x, const float* weight, const float* bias, int64_t rows,
+                             int64_t D, double epsilon, float* out, float* mean, float* rstd) {
+  const auto tiny = static_cast<float>(epsilon);
+  int64_t r = 0;
+  for (; r + kNormRows <= rows; r += kNormRows)
+    normalise<kNormRows>(x + r * D, weight, bias, D, tiny, out + r * D, mean + r, rstd + r);
+  for (; r < rows; ++r)
+    normalise<1>(x + r * D, weight, bias, D, tiny, out + r * D, mean + r, rstd + r);
 }
 
 BITLOOP_SIMD void layer_norm_backward(const float* dy, const float* x, const float* mean,
                                       const float* rstd, const float* weight, int64_t rows,
                                       int64_t D, float* dx, float* dweight, float* dbias) {
-  const float share = 1.0f / static_cast<float>(D);
-  for (int64_t r = 0; r < rows; ++r) {
-    const float *dy_row = dy + r * D, *x_row = x + r * D;
-    float* dx_row = dx + r * D;
-    const float center = mean[r], slope = rstd[r];
-    float sum = 0.0f, dot = 0.0f;
-#pragma omp simd reduction(+ : sum, dot)
-    for (int64_t c = 0; c < D; ++c) {
-      const float normal = (x_row[c] - center) * slope, scaled = dy_row[c] * weight[c];
-      sum += scaled;
-      dot += scaled * normal;
-      dweight[c] += dy_row[c] * normal;
-      dbias[c] += dy_row[c];
-    }
-    sum *= share;
-    dot *= share;
-#pragma omp simd
-    for (int64_t c = 0; c < D; ++c) {
-      const float normal = (x_row[c] - center) * slope;
-      dx_row[c] += slope * (dy_row[c] * weight[c] - sum - normal * dot);
-    }
-  }
+  int64_t r = 0;
+  for (; r + kNormRows <= rows; r += kNormRows)
+    pass_norm<kNormRows>(dy + r * D, x + r * D, mean + r, rstd + r, weight, D, dx + r * D, dweight,
+                         dbias);
+  for (; r < rows; ++r)
+    pass_norm<1>(dy + r * D, x + r * D, mean + r, rstd + r, weight, D, dx + r * D, dweight, dbias);
 }
 
 BITLOOP_SIMD void mix(const float* from, float share, int64_t n, float* y) {

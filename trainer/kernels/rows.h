@@ -30,11 +30,12 @@ void finish_product(const Product& product, int64_t rows, const float* residual,
 // The same, rounded to bfloat16, without a residual.
 void finish_product_bfloat16(const Product& product, int64_t rows, uint16_t* out);
 
-// LayerNorm of one row: out = (x - mean) * rstd * weight + bias. Writes *mean and *rstd.
-void layer_norm_row(const float* x, const float* weight, const float* bias, int64_t D,
-                    double epsilon, float* out, float* mean, float* rstd);
+// LayerNorm of rows (rows, D), D a multiple of 16: out = (x - mean) * rstd * weight + bias. Writes
+// mean and rstd (rows). A row's numbers don't depend on how many there are.
+void layer_norm(const float* x, const float* weight, const float* bias, int64_t rows, int64_t D,
+                double epsilon, float* out, float* mean, float* rstd);
 
-// Backward of `rows` rows: dx += dL/dx, dweight (D) and dbias (D) += their sums over the rows.
+// Its backward: dx += dL/dx, dweight (D) and dbias (D) += their sums over the rows.
 void layer_norm_backward(const float* dy, const float* x, const float* mean, const float* rstd,
                          const float* weight, int64_t rows, int64_t D, float* dx, float* dweight,
                          float* dbias);

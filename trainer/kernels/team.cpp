@@ -119,8 +119,18 @@ int64_t team_member() { return this_member; }
 void run_team(int64_t threads, const void* object, void (*call)(const void*, int64_t)) {
   std::unique_lock held(team().held(), std::defer_lock);
   if (threads > 1 && !in_team && held.try_lock()) return team().run(threads, object, call);
-  // One thread, or within a part of a team's work, or the team is another caller's.
-  for (int64_t t = 0; t < threads; ++t) call(object, t);
+  if (threads == 1 || in_team) {
+    for (int64_t t = 0; t < threads; ++t) call(object, t);
+    return;
+  }
+  // The team is another caller's: this thread is its members in turn.
+  in_team = true;
+  for (int64_t t = 0; t < threads; ++t) {
+    this_member = t;
+    call(object, t);
+  }
+  this_member = 0;
+  in_team = false;
 }
 
 void start_threads() {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 
 namespace bitloop::kernels {
@@ -12,7 +13,7 @@ namespace bitloop::kernels {
 // OpenMP's number of threads: at::set_num_threads sets it.
 int64_t team_size();
 
-// Which of a team's threads this is: the `t` of run_team's call, where that runs in parallel.
+// Which of a team's threads this is: the `t` of the outermost run_team's call.
 int64_t team_member();
 
 // Creates the threads of run_team and those of OpenMP, which LibTorch uses, while that is possible:
@@ -48,6 +49,16 @@ void run_parts(int64_t n, int64_t grain, const Body& body) {
   run_team(threads, [&](int64_t t) {
     const Range part = part_of(n, grain, t, threads);
     if (!part.empty()) body(part.begin, part.end);
+  });
+}
+
+// body(i) for each i in [0, n), in parallel and in any order: each thread takes the next one that is
+// left.
+template <typename Body>
+void run_items(int64_t n, const Body& body) {
+  std::atomic<int64_t> next = 0;
+  run_team(std::min(team_size(), n), [&](int64_t) {
+    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n;) body(i);
   });
 }
 

@@ -15,7 +15,8 @@
 namespace bitloop::trainer {
 namespace {
 
-constexpr int64_t kGrain = 32;  // rows a thread takes at least
+constexpr int64_t kGrain = 32;     // rows a thread takes at least
+constexpr int64_t kRoundRows = 8;  // rows that are made before they are rounded
 
 uint16_t* bits(const at::Tensor& bfloat16) {
   return reinterpret_cast<uint16_t*>(bfloat16.data_ptr<at::BFloat16>());
@@ -27,16 +28,30 @@ void make_bfloat16(PackedActivation& packed, int64_t rows, int64_t K) {
     packed.bfloat16 = at::empty({rows, K}, at::kBFloat16);
 }
 
+void round_part(const RowProducer& produce, int64_t begin, int64_t end, int64_t K, uint16_t* out) {
+  std::vector<float> made(static_cast<size_t>(kRoundRows * K));
+  for (int64_t r = begin; r < end; r += kRoundRows) {
+    const int64_t count = std::min(kRoundRows, end - r);
+    produce(r, count, made.data());
+    kernels::round_to_bfloat16(made.data(), count * K, out + r * K);
+  }
+}
+
 void round_rows(const RowProducer& produce, int64_t rows, int64_t K, PackedActivation& packed) {
   make_bfloat16(packed, rows, K);
   uint16_t* out = bits(packed.bfloat16);
   kernels::run_parts(rows, kGrain, [&](int64_t begin, int64_t end) {
-    std::vector<float> row(static_cast<size_t>(K));
-    for (int64_t r = begin; r < end; ++r) {
-      produce(r, row.data());
-      kernels::round_to_bfloat16(row.data(), K, out + r * K);
-    }
+    round_part(produce, begin, end, K, out);
   });
+}
+
+bool stays_float(const BitLinear& layer, const ForwardContext& context) {
+  return !layer.quantized || context.quantizer == nullptr ||
+         !context.quantizer->format().quantizes_activations;
+}
+
+bool may_use_program(const ForwardContext& context) {
+  return context.captured && context.lambda == 1.0;
 }
 
 QuantizingFunction activation_function(BitLinear& layer, const ForwardContext& context) {
@@ -46,50 +61,62 @@ QuantizingFunction activation_function(BitLinear& layer, const ForwardContext& c
 }
 
 // Whether codes can go from the rows to int8 in one walk, the activation never in memory.
-bool streams(const Capture& capture, int64_t rows, int64_t K, bool want_integer,
-             const ForwardContext& context) {
-  return capture.state == Capture::kCaptured && capture.shape == std::vector<int64_t>{rows, K} &&
-         want_integer && context.quantizer->format().activation_bits <= 8 &&
-         capture.function->streams();
+bool streams(const BitLinear& layer, int64_t rows, const ForwardContext& context) {
+  const Capture& capture = layer.activation_capture;
+  return may_use_program(context) && capture.state == Capture::kCaptured &&
+         capture.shape == std::vector<int64_t>{rows, layer.layer.in_features} &&
+         layer.weight_operand.codes_int8.defined() &&
+         context.quantizer->format().activation_bits <= 8 && capture.function->streams();
 }
 
-// Runs the program on the rows as they are produced. False where a code or a scale is not allowed:
-// the function itself then says which.
-Result<bool> stream_codes(BitLinear& layer, const RowProducer& produce, int64_t rows,
-                          const ForwardContext& context, PackedActivation& packed,
-                          ActivationGradient& gradient) {
+void begin_stream(BitLinear& layer, int64_t rows, PackedActivation& packed,
+                  ActivationGradient& gradient) {
   const int64_t K = layer.layer.in_features;
-  // Only a surrogate's gradient wants the activation itself later.
-  const bool keeps = layer.activation_capture.function->has_surrogate();
-  const at::Tensor x_RK = keeps ? at::empty({rows, K}, at::kFloat) : at::Tensor();
-  float* kept = keeps ? x_RK.data_ptr<float>() : nullptr;
-  const lua::Format& format = context.quantizer->format();
-  const int high = (1 << (format.activation_bits - 1)) - 1;
+  const CapturedFunction& function = *layer.activation_capture.function;
+  packed.integer = true;
   if (!packed.int8.defined() || packed.int8.numel() != rows * K)
     packed.int8 = at::empty({rows, K}, at::kChar);
+  packed.scale = at::empty({function.scales_rows() ? rows : 1}, at::kFloat);
+  // Only a surrogate's gradient wants the activation itself later.
+  gradient = {};
+  if (function.has_surrogate()) gradient = {at::empty({rows, K}, at::kFloat), {}, &layer};
+}
+
+// Runs the program on rows [begin, end) as they are produced. False where a code or a scale is not
+// allowed: the function itself then says which.
+bool stream_codes(BitLinear& layer, const RowProducer& produce, int64_t begin, int64_t end,
+                  const ForwardContext& context, PackedActivation& packed,
+                  const ActivationGradient& gradient) {
+  const int64_t K = layer.layer.in_features;
+  const CapturedFunction& function = *layer.activation_capture.function;
+  float* kept = gradient.input.defined() ? gradient.input.data_ptr<float>() : nullptr;
+  const lua::Format& format = context.quantizer->format();
+  const int high = (1 << (format.activation_bits - 1)) - 1;
   int8_t* codes = packed.int8.data_ptr<int8_t>();
-  const bool whole = layer.activation_capture.function->makes_whole_codes(
-      static_cast<float>(-high - 1), static_cast<float>(high));
+  const bool whole =
+      function.makes_whole_codes(static_cast<float>(-high - 1), static_cast<float>(high));
   std::atomic<bool> good = true;
-  const at::Tensor scale = layer.activation_capture.function->stream(
-      rows, K,
-      [&](int64_t first, int64_t count, float* out) {
-        for (int64_t r = 0; r < count; ++r) produce(first + r, out + r * K);
+  const at::Tensor scale = function.stream(
+      end - begin, K,
+      [&](int64_t from, int64_t count, float* out) {
+        const int64_t first = begin + from;
+        produce(first, count, out);
         if (kept != nullptr) std::copy_n(out, count * K, kept + first * K);
       },
-      [&](int64_t first, int64_t count, const float* from) {
-        int8_t* to = codes + first * K;
-        if (whole ? !kernels::convert_int8_run(from, count * K, to)
-                  : !kernels::pack_int8_run(from, count * K, 1.0f, -high - 1, high, to))
+      [&](int64_t from, int64_t count, const float* numbers) {
+        int8_t* to = codes + (begin + from) * K;
+        if (whole ? !kernels::convert_int8_run(numbers, count * K, to)
+                  : !kernels::pack_int8_run(numbers, count * K, 1.0f, -high - 1, high, to))
           good = false;
       },
       layer.params, layer.state);
   if (!good) return false;
   const auto stored = stored_activation_scale(scale, format, layer.layer.name);
   if (!stored) return false;
-  packed.scale = *stored;
-  packed.integer = true;
-  if (keeps) gradient = {x_RK, {}, &layer};
+  // One scale for all is the same number in every part.
+  if (function.scales_rows() || begin == 0)
+    std::copy_n(stored->const_data_ptr<float>(), stored->numel(),
+                packed.scale.data_ptr<float>() + begin);
   return true;
 }
 
@@ -105,8 +132,9 @@ void pack(Operand& operand, const at::Tensor& x_RK, bool want_integer, const lua
   materialise_value(operand, x_RK, format);
   const int64_t K = x_RK.size(1);
   const float* value = operand.value.const_data_ptr<float>();
-  round_rows([=](int64_t r, float* out) { std::copy_n(value + r * K, K, out); }, x_RK.size(0), K,
-             packed);
+  round_rows([=](int64_t first, int64_t count,
+                 float* out) { std::copy_n(value + first * K, count * K, out); },
+             x_RK.size(0), K, packed);
 }
 
 }  // namespace
@@ -130,29 +158,51 @@ void ActivationGradient::pass(const at::Tensor& gradient_RK) const {
   gradient_RK.copy_(input.grad());
 }
 
+bool begin_activation_rows(BitLinear& layer, int64_t rows, const ForwardContext& context,
+                           PackedActivation& packed, ActivationGradient& gradient) {
+  gradient = {};
+  if (stays_float(layer, context)) {
+    make_bfloat16(packed, rows, layer.layer.in_features);
+    return true;
+  }
+  // A number for each row of the whole would be read at the wrong place in a part.
+  if (!streams(layer, rows, context) || !layer.activation_capture.function->forward().row.empty())
+    return false;
+  begin_stream(layer, rows, packed, gradient);
+  return true;
+}
+
+bool take_activation_rows(BitLinear& layer, const RowProducer& produce, int64_t begin, int64_t end,
+                          const ForwardContext& context, PackedActivation& packed,
+                          const ActivationGradient& gradient) {
+  if (packed.integer)
+    return stream_codes(layer, produce, begin, end, context, packed, gradient);
+  round_part(produce, begin, end, layer.layer.in_features, bits(packed.bfloat16));
+  return true;
+}
+
 Status quantize_activation_rows(BitLinear& layer, const RowProducer& produce, int64_t rows,
                                 const ForwardContext& context, PackedActivation& packed,
                                 ActivationGradient& gradient) {
   const int64_t K = layer.layer.in_features;
   gradient = {};
-  if (!layer.quantized || context.quantizer == nullptr ||
-      !context.quantizer->format().quantizes_activations) {
+  if (stays_float(layer, context)) {
     round_rows(produce, rows, K, packed);
     return {};
   }
+  if (streams(layer, rows, context)) {
+    begin_stream(layer, rows, packed, gradient);
+    if (stream_codes(layer, produce, 0, rows, context, packed, gradient)) return {};
+    gradient = {};
+  }
   Capture& capture = layer.activation_capture;
   const bool want_integer = layer.weight_operand.codes_int8.defined();
-  const bool may_use_program = context.captured && context.lambda == 1.0;
-  if (may_use_program && streams(capture, rows, K, want_integer, context)) {
-    BITLOOP_ASSIGN(done, stream_codes(layer, produce, rows, context, packed, gradient));
-    if (done) return {};
-  }
   const at::Tensor x_RK = at::empty({rows, K}, at::kFloat);
   float* x = x_RK.data_ptr<float>();
   kernels::run_parts(rows, kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) produce(r, x + r * K);
+    produce(begin, end - begin, x + begin * K);
   });
-  if (may_use_program) {
+  if (may_use_program(context)) {
     BITLOOP_TRY(capture_once(capture, activation_function(layer, context), x_RK, layer.params,
                              layer.state));
     if (capture.state == Capture::kCaptured) {

@@ -12,22 +12,25 @@
 
 namespace bitloop::trainer {
 
-// Writes row r (K floats) of an activation to `out`. Called from several threads on different rows,
-// and perhaps twice for a row. Refers to the callable it was made of, which must outlive it.
+// Writes rows [first, first + count) of an activation to `out` (count, K). Called from several
+// threads on different rows, and perhaps twice for a row. Refers to the callable it was made of,
+// which must outlive it.
 class RowProducer {
  public:
   template <typename Call>
   requires(!std::is_same_v<std::remove_cvref_t<Call>, RowProducer>)
       RowProducer(const Call& call)  // NOLINT: implicit, so that a lambda can be passed
-      : object_(std::addressof(call)), call_([](const void* object, int64_t r, float* out) {
-          (*static_cast<const Call*>(object))(r, out);
+      : object_(std::addressof(call)), call_([](const void* object, int64_t first, int64_t count, float* out) {
+          (*static_cast<const Call*>(object))(first, count, out);
         }) {}
 
-  void operator()(int64_t r, float* out) const { call_(object_, r, out); }
+  void operator()(int64_t first, int64_t count, float* out) const {
+    call_(object_, first, count, out);
+  }
 
  private:
   const void* object_;
-  void (*call_)(const void*, int64_t, float*);
+  void (*call_)(const void*, int64_t, int64_t, float*);
 };
 
 // What the products of a layer read. Buffers are the caller's and reused; either form is complete
@@ -52,6 +55,17 @@ struct ActivationGradient {
   // lua::BackwardError.
   void pass(const at::Tensor& gradient_RK) const;
 };
+
+// The same in parts, by threads that don't wait for each other: whether this layer's rows are
+// quantised each for itself, by a captured program that goes over them once, or are only rounded.
+// If so, makes room for all `rows` in `packed` and sets `gradient`.
+bool begin_activation_rows(BitLinear& layer, int64_t rows, const ForwardContext& context,
+                           PackedActivation& packed, ActivationGradient& gradient);
+// Rows [begin, end) of them; several threads at a time, each with its own. False where a code or a
+// scale is not allowed: quantize_activation_rows says which. Requires: begin_activation_rows.
+bool take_activation_rows(BitLinear& layer, const RowProducer& produce, int64_t begin, int64_t end,
+                          const ForwardContext& context, PackedActivation& packed,
+                          const ActivationGradient& gradient);
 
 // Runs the candidate's activation_quant for this layer on the rows of `produce`, checks what it
 // returned as make_activation_operand does, and fills `packed`; a layer whose activations stay

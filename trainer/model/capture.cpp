@@ -200,7 +200,7 @@ at::Tensor CapturedFunction::stream(int64_t rows, int64_t columns, const Source&
   const Bound bound = bind(*graph_, forward_, {}, {}, params, state);
   kernels::RowInputs inputs = inputs_of(bound, rows, columns);
   inputs.source = source;
-  const bool by_row = forward_.program.outputs[1].shape == kernels::Output::kRowShape;
+  const bool by_row = scales_rows();
   const at::Tensor scale = at::empty({by_row ? rows : 1}, at::kFloat);
   float* scales = scale.data_ptr<float>();
   kernels::run(forward_.program, inputs,

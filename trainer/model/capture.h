@@ -49,6 +49,10 @@ class CapturedFunction {
   // Whether one pass over whole rows does it: no sum over all rows, no groups, no offset, one scale
   // a row or one for all.
   bool streams() const;
+  // Then: whether there is a scale for each row, or one for all.
+  bool scales_rows() const {
+    return forward_.program.outputs[1].shape == kernels::Output::kRowShape;
+  }
 
   // Whether all codes are whole numbers in [low, high] by their last step, or NaN.
   bool makes_whole_codes(float low, float high) const;

@@ -16,6 +16,13 @@ void FusedTraining::take_attended_gradient(const Layer& layer, int64_t begin, in
   }
 }
 
+template <typename Produce>
+void FusedTraining::backward(FusedLinear& linear, const Produce& produce, float* dx) {
+  each_thread([&](int64_t t) {
+    linear.backward(t, scratch_[static_cast<size_t>(t)], produce, dx);
+  });
+}
+
 // To dL/dx̂ of qkv in dnarrow_.
 void FusedTraining::backward_attention(Layer& layer) {
   const int64_t H = model_->config().heads;
@@ -36,7 +43,7 @@ void FusedTraining::backward_attention(Layer& layer) {
     if (begin % T_ == 0) pass_back(b * H, (b + 1) * H, sequence - b * T_ * 3 * D_);
     return sequence + begin % T_ * 3 * D_;
   };
-  layer.qkv.backward(scratch_, dqkv, dnarrow_.data_ptr<float>());
+  backward(layer.qkv, dqkv, dnarrow_.data_ptr<float>());
 }
 
 // `next` is the LayerNorm that reads this layer's output next_x; dnarrow_ holds dL/d(its result).
@@ -44,7 +51,6 @@ void FusedTraining::backward_layer(Layer& layer, Norm& next, const float* next_x
   float *dwide = dwide_.data_ptr<float>(), *dnarrow = dnarrow_.data_ptr<float>();
   // dL/d(residual): what the LayerNorm passes back is added row by row, just before it is used.
   const auto residual_rows = [&](Norm& norm, const float* x) {
-    norm.begin_backward();
     return [&norm, x, dnarrow, this](int64_t begin, int64_t end, int64_t t, float*) {
       norm.backward_rows(dnarrow, x, begin, end, t, dresidual_.get());
       return static_cast<const float*>(dresidual_ + begin * D_);
@@ -59,37 +65,37 @@ void FusedTraining::backward_layer(Layer& layer, Norm& next, const float* next_x
   };
   if (layer.mlp.passes_gradient()) {
     // Both in one pass, what is between them in the cache.
-    layer.mlp.begin_backward();
-    layer.fc.begin_backward();
-    layer.mlp.for_chunks(scratch_, [&](int64_t begin, int64_t end, int64_t t, LinearScratch& s) {
-      layer.mlp.backward_chunk(begin, end, t, s, mlp_rows, s.dx.get());
-      layer.fc.backward_chunk(begin, end, t, s, through_gelu(s.dx.get(), begin),
-                              dnarrow + begin * D_);
+    each_thread([&](int64_t t) {
+      LinearScratch& s = scratch_[static_cast<size_t>(t)];
+      layer.mlp.for_chunks(t, [&](int64_t begin, int64_t end) {
+        layer.mlp.backward_chunk(begin, end, t, s, mlp_rows, s.dx.get());
+        layer.fc.backward_chunk(begin, end, t, s, through_gelu(s.dx.get(), begin),
+                                dnarrow + begin * D_);
+      });
     });
   } else {
-    layer.mlp.backward(scratch_, mlp_rows, dwide);
+    backward(layer.mlp, mlp_rows, dwide);
     layer.mlp.pass_surrogate(dwide_);
-    layer.fc.backward(scratch_, through_gelu(dwide, 0), dnarrow);
+    backward(layer.fc, through_gelu(dwide, 0), dnarrow);
   }
-  next.finish_backward();
   layer.fc.pass_surrogate(dnarrow_);
 
   const auto proj_rows = residual_rows(layer.ln_2, layer.x_mid.get());
   if (layer.proj.passes_gradient()) {
-    layer.proj.begin_backward();
-    layer.proj.for_chunks(scratch_, [&](int64_t begin, int64_t end, int64_t t, LinearScratch& s) {
-      layer.proj.backward_chunk(begin, end, t, s, proj_rows, s.dx.get());
-      take_attended_gradient(layer, begin, end, s.dx.get());
+    each_thread([&](int64_t t) {
+      LinearScratch& s = scratch_[static_cast<size_t>(t)];
+      layer.proj.for_chunks(t, [&](int64_t begin, int64_t end) {
+        layer.proj.backward_chunk(begin, end, t, s, proj_rows, s.dx.get());
+        take_attended_gradient(layer, begin, end, s.dx.get());
+      });
     });
   } else {
-    layer.proj.backward(scratch_, proj_rows, dwide);
+    backward(layer.proj, proj_rows, dwide);
     layer.proj.pass_surrogate(dwide_.view({-1}).narrow(0, 0, R_ * D_).view({R_, D_}));
-    kernels::run_parts(R_, grain_, [&](int64_t begin, int64_t end) {
+    each_part([&](int64_t begin, int64_t end) {
       take_attended_gradient(layer, begin, end, dwide + begin * D_);
     });
   }
-  layer.ln_2.finish_backward();
-
   backward_attention(layer);
   layer.qkv.pass_surrogate(dnarrow_);
 }
@@ -106,21 +112,20 @@ void FusedTraining::backward_head() {
     }
     return static_cast<const float*>(memory);
   };
-  head_->backward(scratch_, cross_entropy, dnarrow_.data_ptr<float>());
+  backward(*head_, cross_entropy, dnarrow_.data_ptr<float>());
   head_->pass_surrogate(dnarrow_);
 }
 
-// Each thread adds all rows in order to columns of its own, so equal ids need no sorting.
-void FusedTraining::backward_embedding() {
-  Layer& first = layers_.front();
-  const float* dnarrow = dnarrow_.const_data_ptr<float>();
-  first.ln_1.begin_backward();
-  kernels::run_team(threads_, [&](int64_t t) {
-    const kernels::Range part = kernels::part_of(R_, grain_, t, threads_);
-    if (!part.empty())
-      first.ln_1.backward_rows(dnarrow, first.x.get(), part.begin, part.end, t, dresidual_.get());
+void FusedTraining::backward_first_norm() {
+  const Layer& first = layers_.front();
+  each_part([&](int64_t begin, int64_t end) {
+    first.ln_1.backward_rows(dnarrow_.const_data_ptr<float>(), first.x.get(), begin, end,
+                             kernels::team_member(), dresidual_.get());
   });
-  first.ln_1.finish_backward();
+}
+
+// Each thread adds all rows in order to columns of its own, so equal ids need no sorting.
+void FusedTraining::add_embedding_gradients() {
   float *dwte = wte_gradient_.attach(model_->wte_), *dwpe = wpe_gradient_.attach(model_->wpe_);
   kernels::run_parts(D_, 16, [&](int64_t begin, int64_t end) {
     for (int64_t r = 0; r < R_; ++r) {

@@ -25,7 +25,7 @@ void FusedTraining::finish_heads(Layer& layer, int64_t begin, int64_t end) {
 
 void FusedTraining::finish(FusedLinear& linear, const float* residual, float* out) {
   const int64_t N = linear.N();
-  kernels::run_parts(R_, grain_, [&](int64_t begin, int64_t end) {
+  each_part([&](int64_t begin, int64_t end) {
     multiply_blocks(
         linear, begin, end, [&](const kernels::Product& product, int64_t r, int64_t rows) {
           kernels::finish_product(product, rows, residual != nullptr ? residual + r * N : nullptr,
@@ -44,12 +44,11 @@ void FusedTraining::attention(Layer& layer) {
         layer.inverse.get());
   };
   if (!by_sequence_) {
-    kernels::run_parts(R_, grain_,
-                       [&](int64_t begin, int64_t end) { finish_heads(layer, begin, end); });
+    each_part([&](int64_t begin, int64_t end) { finish_heads(layer, begin, end); });
     kernels::run_parts(B_ * H, 1, attend);
     return;
   }
-  kernels::run_parts(R_, grain_, [&](int64_t begin, int64_t end) {
+  each_part([&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; r += T_) {
       finish_heads(layer, r, r + T_);
       attend(r / T_ * H, (r / T_ + 1) * H);
@@ -58,11 +57,9 @@ void FusedTraining::attention(Layer& layer) {
 }
 
 void FusedTraining::multiply(FusedLinear& linear, int32_t* acc) {
-  kernels::run_team(threads_, [&](int64_t t) {
-    const kernels::Range part = kernels::part_of(R_, grain_, t, threads_);
-    if (!part.empty())
-      linear.multiply(part.begin, part.end, acc + part.begin * linear.N(),
-                      scratch_[static_cast<size_t>(t)]);
+  each_part([&](int64_t begin, int64_t end) {
+    linear.multiply(begin, end, acc + begin * linear.N(),
+                    scratch_[static_cast<size_t>(kernels::team_member())]);
   });
 }
 
@@ -70,7 +67,7 @@ void FusedTraining::embed() {
   const float *wte = model_->wte_.const_data_ptr<float>(),
               *wpe = model_->wpe_.const_data_ptr<float>();
   float* x = layers_.front().x.get();
-  kernels::run_parts(R_, kForwardRows, [&](int64_t begin, int64_t end) {
+  each_part([&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float *token = wte + ids_[r] * D_, *position = wpe + r % T_ * D_;
       for (int64_t c = 0; c < D_; ++c) x[r * D_ + c] = token[c] + position[c];
@@ -79,26 +76,30 @@ void FusedTraining::embed() {
 }
 
 Status FusedTraining::forward_layer(Layer& layer, const ForwardContext& context, float* x_next) {
-  const auto ln_1 = [&](int64_t r, float* out) { layer.ln_1.forward_row(layer.x.get(), r, out); };
+  const auto ln_1 = [&](int64_t first, int64_t count, float* out) {
+    layer.ln_1.forward_rows(layer.x.get(), first, count, out);
+  };
   BITLOOP_TRY(take(layer.qkv, ln_1, context));
   attention(layer);
 
-  const auto attended = [&](int64_t r, float* out) {
-    std::copy_n(layer.attended + r * D_, D_, out);
+  const auto attended = [&](int64_t first, int64_t count, float* out) {
+    std::copy_n(layer.attended + first * D_, count * D_, out);
   };
   BITLOOP_TRY(take(layer.proj, attended, context));
   finish(layer.proj, layer.x.get(), layer.x_mid.get());
 
-  const auto ln_2 = [&](int64_t r, float* out) {
-    layer.ln_2.forward_row(layer.x_mid.get(), r, out);
+  const auto ln_2 = [&](int64_t first, int64_t count, float* out) {
+    layer.ln_2.forward_rows(layer.x_mid.get(), first, count, out);
   };
   BITLOOP_TRY(take(layer.fc, ln_2, context));
   // fc's product is made as its rows are asked for, and never stands in memory as a whole.
-  for (LinearScratch& s : scratch_) s.block = -1;
-  const auto activated = [&](int64_t r, float* out) {
+  each_thread([&](int64_t t) { scratch_[static_cast<size_t>(t)].block = -1; });
+  const auto activated = [&](int64_t first, int64_t count, float* out) {
     LinearScratch& s = scratch_[static_cast<size_t>(kernels::team_member())];
-    kernels::finish_product(layer.fc.row(r, s), 1, nullptr, out);
-    kernels::gelu_with_slope(out, out, layer.slope + r * 4 * D_, 4 * D_);
+    for (int64_t r = first; r < first + count; ++r, out += 4 * D_) {
+      kernels::finish_product(layer.fc.row(r, s), 1, nullptr, out);
+      kernels::gelu_with_slope(out, out, layer.slope + r * 4 * D_, 4 * D_);
+    }
   };
   BITLOOP_TRY(take(layer.mlp, activated, context));
   finish(layer.mlp, layer.x_mid.get(), x_next);

@@ -62,9 +62,28 @@ FusedLinear::FusedLinear(BitLinear& layer, int64_t rows, int64_t grain, int64_t 
   for (int64_t t = 1; t < threads; ++t) dw_parts_.emplace_back(N_ * K_);
 }
 
+const lua::Format* FusedLinear::format_of(const ForwardContext& context) const {
+  return layer_->quantized && context.quantizer != nullptr ? &context.quantizer->format() : nullptr;
+}
+
+bool FusedLinear::begin_rows(const ForwardContext& context) {
+  const lua::Format* format = format_of(context);
+  hadamard_block_ = 0;
+  blends_ = false;
+  if (format != nullptr && (format->hadamard_block > 0 || format->blend_output)) return false;
+  if (!begin_activation_rows(*layer_, rows_, context, packed_, activation_gradient_)) return false;
+  if (format != nullptr && !packed_.integer)
+    materialise_value(layer_->weight_operand, layer_->latent, *format);
+  return true;
+}
+
+bool FusedLinear::take_rows(const RowProducer& produce, int64_t begin, int64_t end,
+                            const ForwardContext& context) {
+  return take_activation_rows(*layer_, produce, begin, end, context, packed_, activation_gradient_);
+}
+
 Status FusedLinear::take_input(const RowProducer& given, const ForwardContext& context) {
-  const lua::Format* format =
-      layer_->quantized && context.quantizer != nullptr ? &context.quantizer->format() : nullptr;
+  const lua::Format* format = format_of(context);
   hadamard_block_ = format != nullptr ? format->hadamard_block : 0;
   blends_ = format != nullptr && format->blend_output;
   lambda_ = context.lambda;
@@ -74,20 +93,18 @@ Status FusedLinear::take_input(const RowProducer& given, const ForwardContext& c
     no_bias_ = Buffer<float>(N_);
     std::fill_n(no_bias_.get(), N_, 0.0f);
   }
-  const auto produce = [&](int64_t r, float* out) {
-    given(r, out);
-    if (hadamard_block_ > 0) kernels::block_hadamard(out, K_, hadamard_block_, out);
-    if (blends_) kernels::round_to_bfloat16(out, K_, mutable_bits(float_x_) + r * K_);
+  const auto produce = [&](int64_t first, int64_t count, float* out) {
+    given(first, count, out);
+    const int64_t n = count * K_;
+    if (hadamard_block_ > 0) kernels::block_hadamard(out, n, hadamard_block_, out);
+    if (blends_) kernels::round_to_bfloat16(out, n, mutable_bits(float_x_) + first * K_);
   };
   ForwardContext whole = context;  // outputs are blended, not their inputs
   if (blends_) whole.lambda = 1.0;
   BITLOOP_TRY(
       quantize_activation_rows(*layer_, produce, rows_, whole, packed_, activation_gradient_));
-  pack_weights(format);
+  pack_weights(context);
   if (blends_) activation_gradient_ = {};
-  std::fill_n(bias_.get(), N_, 0.0f);
-  for (const at::Tensor& bias : {layer_->bias, layer_->row_bias})
-    if (bias.defined()) kernels::add_rows(bias.const_data_ptr<float>(), 1, N_, bias_.get());
   return {};
 }
 
@@ -126,7 +143,10 @@ void FusedLinear::pack_codes(uint32_t* backward) {
   for (int64_t n = 0; n < N_; ++n) w_scale_.get()[n] = scale[n * stride];
 }
 
-void FusedLinear::pack_weights(const lua::Format* format) {
+void FusedLinear::pack_weights(const ForwardContext& context) {
+  std::fill_n(bias_.get(), N_, 0.0f);
+  for (const at::Tensor& bias : {layer_->bias, layer_->row_bias})
+    if (bias.defined()) kernels::add_rows(bias.const_data_ptr<float>(), 1, N_, bias_.get());
   const Form form = packed_.integer ? Form::kInteger : Form::kBfloat16;
   if (packed_as_ == form) return;
   packed_as_ = form;
@@ -135,7 +155,8 @@ void FusedLinear::pack_weights(const lua::Format* format) {
     pack_codes(backward);
   } else {
     // Made by now, unless the weights are integers and this activation has none.
-    if (format != nullptr) materialise_value(layer_->weight_operand, layer_->latent, *format);
+    if (const lua::Format* format = format_of(context))
+      materialise_value(layer_->weight_operand, layer_->latent, *format);
     pack_float(layer_->weight_operand.value, w_forward_.get(), backward);
   }
   if (blends_) pack_float(layer_->latent.detach(), w_float_forward_.get(), w_backward_.get());
@@ -179,8 +200,9 @@ kernels::Product FusedLinear::row(int64_t r, LinearScratch& scratch) const {
   if (scratch.block != block) {
     multiply(first, std::min(rows_, first + kForwardRows), scratch.acc.get(), scratch);
     scratch.block = block;
+    scratch.product = product(scratch.acc.get(), first);
   }
-  return product(scratch.acc + (r - first) * N_, r);
+  return scratch.product.from_row(r - first);
 }
 
 kernels::Product FusedLinear::product(const void* acc, int64_t first) const {

@@ -21,8 +21,8 @@ inline constexpr int64_t kChunk = 128;       // rows of a pair of backward produ
 inline constexpr int64_t kProduceRows = kernels::kMostGradientRows;  // of dL/dy made at a time
 inline constexpr int64_t kForwardRows = 64;  // rows of one forward product
 
-// What one thread needs beside its rows, sized for the widest layer.
-struct LinearScratch {
+// What one thread needs beside its rows, sized for the widest layer; in cache lines of its own.
+struct alignas(64) LinearScratch {
   LinearScratch(int64_t widest_N, int64_t widest_K);
 
   Buffer<float> dy;                // (kProduceRows, N)
@@ -34,6 +34,7 @@ struct LinearScratch {
   Buffer<int32_t> acc;             // (kForwardRows, N), or float of the same size
   Buffer<float> float_acc;         // (kForwardRows, N): the float side of blended outputs
   int64_t block = -1;              // whose accumulators stand in acc; FusedLinear::row
+  kernels::Product product;        // of that block
 };
 
 // A parameter's gradient in memory that is kept from step to step.
@@ -61,6 +62,16 @@ class FusedLinear {
 
   // Quantises the input and packs the weights in the form that fits.
   Status take_input(const RowProducer& produce, const ForwardContext& context);
+  // The same by threads that don't wait for each other: whether the rows of the input can be
+  // quantised each for itself (see begin_activation_rows). Then pack_weights must follow, in any
+  // one thread, and take_rows in each.
+  bool begin_rows(const ForwardContext& context);
+  // What forward and backward read of the weights, once a step and in the form that the input has;
+  // of the biases always.
+  void pack_weights(const ForwardContext& context);
+  // Rows [begin, end), as take_activation_rows.
+  bool take_rows(const RowProducer& produce, int64_t begin, int64_t end,
+                 const ForwardContext& context);
   // In place of take_input, to meet all shapes: zeros in integer form or else in bfloat16.
   void take_zeros(bool integer);
 
@@ -72,28 +83,25 @@ class FusedLinear {
   // What makes y of accumulators that start at row `first`.
   kernels::Product product(const void* acc, int64_t first) const;
 
-  // Backward of all rows. produce(begin, end, t, memory) returns rows of dL/dy (end - begin, N), a
-  // pointer or GradientRows, in `memory` (as long) or elsewhere; it is called in thread t, once for
+  // Before backward, once for all threads.
+  void begin_backward();
+  // Backward of the rows of thread t. produce(begin, end, t, memory) returns rows of dL/dy (end -
+  // begin, N), a pointer or GradientRows, in `memory` (as long) or elsewhere; it is called once for
   // each row, in order.
-  // Writes dL/dx̂ to dx (R, K); the gradients of weight, bias and row bias are complete after
-  // add_parts.
+  // Writes dL/dx̂ to its rows of dx (R, K); the gradients of weight, bias and row bias are complete
+  // after add_parts.
   template <typename Produce>
-  void backward(std::vector<LinearScratch>& scratch, const Produce& produce, float* dx) {
-    begin_backward();
-    for_chunks(scratch, [&](int64_t begin, int64_t end, int64_t t, LinearScratch& s) {
+  void backward(int64_t t, LinearScratch& s, const Produce& produce, float* dx) {
+    for_chunks(t, [&](int64_t begin, int64_t end) {
       backward_chunk(begin, end, t, s, produce, dx + begin * K_);
     });
   }
-  // The same in parts, for two layers that share a pass: begin_backward, then for every chunk of
-  // for_chunks backward_chunk, which writes to dx (end - begin, K).
-  void begin_backward();
+  // The same in parts, for two layers that share a pass: for every chunk of for_chunks
+  // backward_chunk, which writes to dx (end - begin, K).
   template <typename Body>
-  void for_chunks(std::vector<LinearScratch>& scratch, const Body& body) const {
-    kernels::run_team(threads_, [&](int64_t t) {
-      const kernels::Range part = part_of_rows(t);
-      for (int64_t c = part.begin; c < part.end; c += kChunk)
-        body(c, std::min(part.end, c + kChunk), t, scratch[static_cast<size_t>(t)]);
-    });
+  void for_chunks(int64_t t, const Body& body) const {
+    const kernels::Range part = part_of_rows(t);
+    for (int64_t c = part.begin; c < part.end; c += kChunk) body(c, std::min(part.end, c + kChunk));
   }
   template <typename Produce>
   void backward_chunk(int64_t begin, int64_t end, int64_t t, LinearScratch& s,
@@ -104,7 +112,7 @@ class FusedLinear {
     }
     multiply_chunk(begin, end, t, s, dx);
   }
-  // After backward, in every thread: adds up what the threads summed apart.
+  // After backward of all threads, in each: adds up what the threads summed apart.
   void add_parts(int64_t t);
 
   // Whether dL/dx is dL/dx̂: no surrogate of the activation stands between.
@@ -120,8 +128,7 @@ class FusedLinear {
   kernels::Range part_of_rows(int64_t t) const {
     return kernels::part_of(rows_, grain_, t, threads_);
   }
-  // Once a step, in the form that the input has: what forward and backward read of the weights.
-  void pack_weights(const lua::Format* format);
+  const lua::Format* format_of(const ForwardContext& context) const;
   // The right factors of both directions; `backward` may be null.
   void pack_codes(uint32_t* backward);
   void pack_float(const at::Tensor& w_NK, uint32_t* forward, uint32_t* backward);

@@ -7,6 +7,27 @@
 
 namespace bitloop::trainer {
 
+template <typename Pass>
+void FusedTraining::run_apart(const Pass& pass) {
+  apart_ = true;
+  kernels::run_team(threads_, [&](int64_t) { pass(); });
+  apart_ = false;
+}
+
+template <typename Body>
+void FusedTraining::each_thread(const Body& body) {
+  if (apart_) return body(kernels::team_member());
+  kernels::run_team(threads_, body);
+}
+
+template <typename Body>
+void FusedTraining::each_part(const Body& body) {
+  each_thread([&](int64_t t) {
+    const kernels::Range part = kernels::part_of(R_, grain_, t, threads_);
+    if (!part.empty()) body(part.begin, part.end);
+  });
+}
+
 // A LayerNorm with the statistics of its last forward pass and each thread's part of its gradients.
 struct FusedTraining::Norm {
   const LayerNorm* norm;
@@ -24,10 +45,11 @@ struct FusedTraining::Norm {
         dweight_parts(threads_ * D),
         dbias_parts(threads_ * D) {}
 
-  void forward_row(const float* x, int64_t r, float* out) const {
-    kernels::layer_norm_row(x + r * D, norm->weight.const_data_ptr<float>(),
-                            norm->bias.const_data_ptr<float>(), D, kNormEpsilon, out, mean + r,
-                            rstd + r);
+  // out (count, D) = rows [first, first + count) of x (R, D), normalised.
+  void forward_rows(const float* x, int64_t first, int64_t count, float* out) const {
+    kernels::layer_norm(x + first * D, norm->weight.const_data_ptr<float>(),
+                        norm->bias.const_data_ptr<float>(), count, D, kNormEpsilon, out,
+                        mean + first, rstd + first);
   }
   void begin_backward() const {
     std::fill_n(dweight_parts.get(), threads * D, 0.0f);

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "trainer/model/fused_parts.h"
 
@@ -66,40 +67,97 @@ void FusedTraining::begin_step() {
   for (FusedLinear* linear : linears()) linear->begin_step();
 }
 
+std::vector<FusedTraining::Norm*> FusedTraining::norms() {
+  std::vector<Norm*> all;
+  for (Layer& layer : layers_)
+    for (Norm* norm : {&layer.ln_1, &layer.ln_2}) all.push_back(norm);
+  all.push_back(norm_f_.get());
+  return all;
+}
+
 Status FusedTraining::take(FusedLinear& linear, const RowProducer& produce,
                            const ForwardContext& context) {
+  if (apart_) {
+    Status taken;
+    each_part([&](int64_t begin, int64_t end) {
+      if (!linear.take_rows(produce, begin, end, context))
+        taken = fail("rejected", "the usual way says what is not allowed");
+    });
+    return taken;
+  }
   if (warm_ == Warm::kNo) return linear.take_input(produce, context);
   // Any thread may be asked for any row: each makes one of a whole block and of the last, in turn.
   std::vector<float> row(static_cast<size_t>(linear.K()));
   for (int64_t turn = 0; turn < threads_; ++turn)
     kernels::run_team(threads_, [&](int64_t t) {
       if (t != turn) return;
-      for (const int64_t r : {int64_t{0}, R_ - 1}) produce(r, row.data());
+      for (const int64_t r : {int64_t{0}, R_ - 1}) produce(r, 1, row.data());
     });
   linear.take_zeros(warm_ == Warm::kInteger);
   return {};
 }
 
-Status FusedTraining::run(const ForwardContext& context) {
+bool FusedTraining::begin_apart(const ForwardContext& context) {
+  if (!by_sequence_ || warm_ != Warm::kNo) return false;
+  const std::vector<FusedLinear*> all = linears();
+  for (FusedLinear* linear : all)
+    if (!linear->begin_rows(context)) return false;
+  kernels::run_items(std::ssize(all), [&](int64_t i) {
+    all[static_cast<size_t>(i)]->pack_weights(context);
+  });
+  return true;
+}
+
+bool FusedTraining::passes_gradients_apart() {
+  const std::vector<FusedLinear*> all = linears();
+  return by_sequence_ && std::all_of(all.begin(), all.end(), [](const FusedLinear* linear) {
+           return linear->passes_gradient();
+         });
+}
+
+Status FusedTraining::forward(const ForwardContext& context) {
   embed();
   for (size_t i = 0; i < layers_.size(); ++i)
     BITLOOP_TRY(forward_layer(layers_[i], context,
                               i + 1 < layers_.size() ? layers_[i + 1].x.get() : x_f_.get()));
-  const auto ln_f = [&](int64_t r, float* out) { norm_f_->forward_row(x_f_.get(), r, out); };
+  const auto ln_f = [&](int64_t first, int64_t count, float* out) {
+    norm_f_->forward_rows(x_f_.get(), first, count, out);
+  };
   BITLOOP_TRY(take(*head_, ln_f, context));
   multiply(*head_, logits_.get());
+  return {};
+}
 
+void FusedTraining::backward() {
   backward_head();
   for (size_t i = layers_.size(); i-- > 0;) {
     const bool last = i + 1 == layers_.size();
     backward_layer(layers_[i], last ? *norm_f_ : layers_[i + 1].ln_1,
                    last ? x_f_.get() : layers_[i + 1].x.get());
   }
+  backward_first_norm();
+}
+
+Status FusedTraining::run(const ForwardContext& context) {
+  std::atomic<bool> done = begin_apart(context);
+  if (done)
+    run_apart([&] {
+      if (!forward(context)) done = false;
+    });
+  if (!done) BITLOOP_TRY(forward(context));
+
   const std::vector<FusedLinear*> all = linears();
+  for (FusedLinear* linear : all) linear->begin_backward();
+  for (Norm* norm : norms()) norm->begin_backward();
+  if (passes_gradients_apart())
+    run_apart([&] { backward(); });
+  else
+    backward();
   kernels::run_team(threads_, [&](int64_t t) {
     for (FusedLinear* linear : all) linear->add_parts(t);
   });
-  backward_embedding();
+  for (Norm* norm : norms()) norm->finish_backward();
+  add_embedding_gradients();
   return {};
 }
 

@@ -6,6 +6,10 @@
 // Activations between two products live as the accumulators of the first one: the second one's
 // input is made of them row by row, normalised or activated, and quantised at once. Backward makes
 // rows of dL/dy the same way. Every thread owns fixed rows, so the same seed gives the same bits.
+//
+// Threads own whole sequences, and no row needs another sequence's: where the candidate's function
+// is a captured program on single rows, each goes through all layers without waiting for the
+// others ("apart"), or else they meet after every stage. The numbers are the same.
 #pragma once
 
 #include <memory>
@@ -41,6 +45,25 @@ class FusedTraining {
   struct Norm;
   struct Layer;
 
+  // Whether threads may go their ways through the forward pass: makes everything ready for it.
+  bool begin_apart(const ForwardContext& context);
+  // The same through the backward pass, after any forward pass.
+  bool passes_gradients_apart();
+  // pass() in every thread, which does its own rows of everything and waits for no other.
+  template <typename Pass>
+  void run_apart(const Pass& pass);
+  // body(t) in each thread; where they are apart, in the calling one alone.
+  template <typename Body>
+  void each_thread(const Body& body);
+  // body(begin, end) on each thread's rows, likewise.
+  template <typename Body>
+  void each_part(const Body& body);
+
+  Status forward(const ForwardContext& context);
+  void backward();
+  // Backward of one linear layer's rows, see FusedLinear::backward.
+  template <typename Produce>
+  void backward(FusedLinear& linear, const Produce& produce, float* dx);
   void embed();
   // x_next (R, D): the residual after the layer.
   Status forward_layer(Layer& layer, const ForwardContext& context, float* x_next);
@@ -61,14 +84,17 @@ class FusedTraining {
   void take_attended_gradient(const Layer& layer, int64_t begin, int64_t end,
                               const float* dattended);
   void backward_attention(Layer& layer);
-  void backward_embedding();
+  void backward_first_norm();
+  void add_embedding_gradients();
   std::vector<FusedLinear*> linears();
+  std::vector<Norm*> norms();
   Status run(const ForwardContext& context);
 
   Gpt2* model_;
   int64_t B_, T_, R_, D_, V_, threads_;
   int64_t grain_;     // threads own whole sequences, where there are enough of them
   bool by_sequence_;  // and attention goes hand in hand with the products beside it
+  bool apart_ = false;  // between two meetings of the threads
   std::vector<FusedAttention> attention_;  // a thread
   std::vector<LinearScratch> scratch_;
   std::vector<Layer> layers_;

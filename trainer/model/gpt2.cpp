@@ -67,10 +67,9 @@ Gpt2::Gpt2(const ModelConfig& config, bool quantize_head, uint64_t seed) : confi
 }
 
 Status Gpt2::quantize_weights(const ForwardContext& context) {
-  for (Block& block : blocks_)
-    for (BitLinear* layer : {&block.qkv, &block.attn_proj, &block.fc, &block.mlp_proj})
-      BITLOOP_TRY(quantize_weight(*layer, context));
-  return quantize_weight(head_, context);
+  std::vector<BitLinear*> layers = bitlinears();
+  if (!head_.quantized) layers.push_back(&head_);
+  return bitloop::trainer::quantize_weights(layers, context);
 }
 
 Result<at::Tensor> Gpt2::forward(const at::Tensor& ids_BT, const ForwardContext& context) {

@@ -9,6 +9,7 @@
 
 #include "lua/tensor/hadamard.h"
 #include "trainer/kernels/codes.h"
+#include "trainer/kernels/team.h"
 #include "trainer/model/bitlinear.h"
 #include "trainer/model/candidate.h"
 
@@ -50,7 +51,8 @@ bool wants_integers_only(const BitLinear& layer, const ForwardContext& context) 
 
 // The program's codes straight to their integers, without a matrix of floats in memory. Nothing
 // where there is no such form, or a code is not allowed: then the usual way says which.
-Result<std::optional<Operand>> pack_by_program(BitLinear& layer, const ForwardContext& context) {
+using MaybeOperand = std::optional<Operand>;
+Result<MaybeOperand> pack_by_program(BitLinear& layer, const ForwardContext& context) {
   if (!wants_integers_only(layer, context)) return std::nullopt;
   const lua::Format& format = context.quantizer->format();
   const CapturedFunction& function = *layer.weight_capture.function;
@@ -113,24 +115,38 @@ Status set_row_bias(BitLinear& layer, const ForwardContext& context, Operand& op
   return {};
 }
 
-// The operand of this step: made now, or kept since the last multiple of requantize_every.
-Result<Operand> weight_of_step(BitLinear& layer, const ForwardContext& context) {
-  const lua::Format& format = context.quantizer->format();
-  const bool keeps = context.training && format.requantize_every > 1;
-  if (keeps && context.step % format.requantize_every != 0 &&
-      (layer.kept.codes.defined() || layer.kept.codes_int8.defined()))
-    return layer.kept;
-  BITLOOP_ASSIGN(packed, pack_by_program(layer, context));
+bool stays_float(const BitLinear& layer, const ForwardContext& context) {
+  return !layer.quantized || context.quantizer == nullptr ||
+         !context.quantizer->format().quantizes_weights;
+}
+
+bool keeps_weights(const ForwardContext& context) {
+  return context.training && context.quantizer->format().requantize_every > 1;
+}
+
+// Whether this step uses what was made at the last multiple of requantize_every.
+bool uses_kept(const BitLinear& layer, const ForwardContext& context) {
+  return keeps_weights(context) &&
+         context.step % context.quantizer->format().requantize_every != 0 &&
+         (layer.kept.codes.defined() || layer.kept.codes_int8.defined());
+}
+
+// The operand of this step: `given` by pack_by_program, made now, or kept.
+Result<Operand> weight_of_step(BitLinear& layer, const ForwardContext& context,
+                               Result<MaybeOperand> given) {
+  if (uses_kept(layer, context)) return layer.kept;
+  BITLOOP_ASSIGN(packed, std::move(given));
   Operand operand;
   if (packed) {
     operand = *std::move(packed);
   } else {
     BITLOOP_ASSIGN(returned, call_weight_quant(layer, context));
     BITLOOP_TRY(check_guard(context, "weight_quant", layer));
-    BITLOOP_ASSIGN(made, make_weight_operand(returned, layer.latent, format, layer.layer.name));
+    BITLOOP_ASSIGN(made, make_weight_operand(returned, layer.latent, context.quantizer->format(),
+                                             layer.layer.name));
     operand = std::move(made);
   }
-  if (keeps) {
+  if (keeps_weights(context)) {
     operand.surrogate = at::Tensor();
     layer.kept = operand;
   }
@@ -148,19 +164,17 @@ void add_gradient(at::Tensor tensor, const at::Tensor& gradient) {
   tensor.mutable_grad() = tensor.grad().defined() ? tensor.grad() + gradient : gradient;
 }
 
-}  // namespace
-
-Status quantize_weight(BitLinear& layer, const ForwardContext& context) {
+// The rest of quantize_weights, after set_latent and pack_by_program.
+Status quantize_layer(BitLinear& layer, const ForwardContext& context, Result<MaybeOperand> packed) {
   const lua::Format* format = context.quantizer ? &context.quantizer->format() : nullptr;
   layer.row_bias = layer.row_bias_graph = at::Tensor();
-  BITLOOP_TRY(set_latent(layer, format));
-  if (!layer.quantized || format == nullptr || !format->quantizes_weights) {
+  if (stays_float(layer, context)) {
     layer.weight_operand = float_operand(layer.latent);
     layer.used_weight = layer.weight;
     if (!layer.latent.is_same(layer.weight)) use_weight(layer, layer.latent);
     return {};
   }
-  BITLOOP_ASSIGN(operand, weight_of_step(layer, context));
+  BITLOOP_ASSIGN(operand, weight_of_step(layer, context, std::move(packed)));
   if (context.quantizer->has("row_bias")) BITLOOP_TRY(set_row_bias(layer, context, operand));
   if (context.lambda < 1.0 && !format->blend_output) {
     materialise_value(operand, layer.latent, *format);  // a kept one may be integers alone
@@ -170,6 +184,29 @@ Status quantize_weight(BitLinear& layer, const ForwardContext& context) {
   use_weight(layer, operand.value.defined() ? operand.value : layer.latent);
   layer.weight_operand = std::move(operand);
   return {};
+}
+
+}  // namespace
+
+Status quantize_weights(std::span<BitLinear* const> layers, const ForwardContext& context) {
+  const lua::Format* format = context.quantizer ? &context.quantizer->format() : nullptr;
+  for (BitLinear* layer : layers) BITLOOP_TRY(set_latent(*layer, format));
+  // Programs read and write nothing but their layer, and run no candidate's code.
+  std::vector<Result<MaybeOperand>> packed(layers.size(), std::nullopt);
+  kernels::run_items(std::ssize(layers), [&](int64_t item) {
+    const at::NoGradGuard no_grad;
+    const auto i = static_cast<size_t>(item);
+    if (!stays_float(*layers[i], context) && !uses_kept(*layers[i], context))
+      packed[i] = pack_by_program(*layers[i], context);
+  });
+  for (size_t i = 0; i < layers.size(); ++i)
+    BITLOOP_TRY(quantize_layer(*layers[i], context, std::move(packed[i])));
+  return {};
+}
+
+Status quantize_weight(BitLinear& layer, const ForwardContext& context) {
+  BitLinear* const one[] = {&layer};
+  return quantize_weights(one, context);
 }
 
 void finish_weight_gradient(BitLinear& layer, const ForwardContext& context) {

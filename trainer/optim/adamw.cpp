@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "trainer/kernels/adamw.h"
+
 namespace bitloop::trainer {
 namespace {
 
@@ -22,49 +24,31 @@ AdamW::AdamW(std::vector<Slot> slots, const TrainConfig& config)
 }
 
 double AdamW::step(double learning_rate) {
-  at::NoGradGuard no_grad;
-  std::vector<at::Tensor> parameters, gradients, firsts, seconds;
-  std::vector<const Slot*> live;
+  std::vector<at::Tensor> gradients;  // owners of the numbers
+  std::vector<kernels::AdamwTensor> tensors;
   for (size_t i = 0; i < slots_.size(); ++i) {
-    if (!slots_[i].parameter.grad().defined()) continue;
-    live.push_back(&slots_[i]);
-    gradients.push_back(slots_[i].parameter.grad());
-    firsts.push_back(moments_[i].first);
-    seconds.push_back(moments_[i].second);
+    const Slot& slot = slots_[i];
+    if (!slot.parameter.grad().defined()) continue;
+    gradients.push_back(slot.parameter.grad().contiguous());
+    tensors.push_back({.parameter = slot.parameter.data_ptr<float>(),
+                       .first = moments_[i].first.data_ptr<float>(),
+                       .second = moments_[i].second.data_ptr<float>(),
+                       .gradient = gradients.back().const_data_ptr<float>(),
+                       .n = slot.parameter.numel(),
+                       .rate = learning_rate * slot.lr_scale,
+                       .weight_decay = slot.weight_decay});
   }
-  if (live.empty()) return 0.0;
+  if (tensors.empty()) return 0.0;
 
-  // The norm is summed tensor by tensor in a fixed order, in double: the same bits every time.
-  double squares = 0.0;
-  for (const at::Tensor& norm : at::_foreach_norm(gradients, 2)) {
-    const double value = norm.item<float>();
-    squares += value * value;
-  }
-  const double norm = std::sqrt(squares);
+  const double norm = std::sqrt(kernels::sum_of_squares(tensors));
   if (!std::isfinite(norm)) return norm;
-  if (grad_clip_ > 0 && norm > grad_clip_) at::_foreach_mul_(gradients, grad_clip_ / (norm + 1e-6));
-
-  ++steps_;
-  // PyTorch's fused kernel takes one rate and decay a call, so tensors are grouped by theirs.
-  std::vector<bool> done(live.size(), false);
-  for (size_t i = 0; i < live.size(); ++i) {
-    if (done[i]) continue;
-    std::vector<at::Tensor> p, g, m, v, count;
-    for (size_t j = i; j < live.size(); ++j) {
-      if (done[j] || live[j]->lr_scale != live[i]->lr_scale ||
-          live[j]->weight_decay != live[i]->weight_decay)
-        continue;
-      done[j] = true;
-      p.push_back(live[j]->parameter);
-      g.push_back(gradients[j]);
-      m.push_back(firsts[j]);
-      v.push_back(seconds[j]);
-      count.push_back(at::full({}, static_cast<double>(steps_), at::kFloat));
-    }
-    at::_fused_adamw_(p, g, m, v, {}, count, learning_rate * live[i]->lr_scale, beta1_, beta2_,
-                      live[i]->weight_decay, kEpsilon, /*amsgrad=*/false, /*maximize=*/false);
-  }
-  for (const Slot* slot : live) slot->parameter.mutable_grad() = at::Tensor();
+  const bool clips = grad_clip_ > 0 && norm > grad_clip_;
+  kernels::adamw(tensors, {.beta1 = beta1_,
+                           .beta2 = beta2_,
+                           .epsilon = kEpsilon,
+                           .step = ++steps_,
+                           .gradient_factor = clips ? grad_clip_ / (norm + 1e-6) : 1.0});
+  for (const Slot& slot : slots_) slot.parameter.mutable_grad() = at::Tensor();
   return norm;
 }
 

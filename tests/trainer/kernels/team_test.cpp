@@ -63,10 +63,22 @@ TEST(Team, WithinAPartAllRunsInThatThread) {
   EXPECT_EQ(sums, (std::vector<int>{3, 3}));
 }
 
+TEST(Team, EachItemIsDoneOnce) {
+  for (const int64_t n : {0, 1, 2, 1000}) {
+    std::vector<std::atomic<int>> done(static_cast<size_t>(n));
+    run_items(n, [&](int64_t i) { ++done[static_cast<size_t>(i)]; });
+    for (const std::atomic<int>& times : done) EXPECT_EQ(times, 1);
+  }
+}
+
 TEST(Team, TwoCallersAtOnceBothFinish) {
   std::atomic<int64_t> sum = 0;
   const auto work = [&] {
-    for (int round = 0; round < 500; ++round) run_team(2, [&](int64_t t) { sum += t + 1; });
+    for (int round = 0; round < 500; ++round)
+      run_team(2, [&](int64_t t) {
+        EXPECT_EQ(team_member(), t);  // in turn too, where the other caller has the team
+        sum += t + 1;
+      });
   };
   std::thread other(work);
   work();

@@ -294,8 +294,8 @@ TEST(ChangingFunction, ActivationsFollowTheirRows) {
       const at::Tensor x = normal({10, 40}, 90 + static_cast<uint64_t>(step)) * (1 + 3 * step);
       PackedActivation packed;
       ActivationGradient gradient;
-      const auto produce = [&](int64_t r, float* out) {
-        std::copy_n(x.const_data_ptr<float>() + r * 40, 40, out);
+      const auto produce = [&](int64_t first, int64_t count, float* out) {
+        std::copy_n(x.const_data_ptr<float>() + first * 40, count * 40, out);
       };
       ASSERT_TRUE(quantize_activation_rows(layer, produce, 10, context, packed, gradient));
       context.captured = false;

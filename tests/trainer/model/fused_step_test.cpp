@@ -154,6 +154,12 @@ ModelConfig wide() {  // several chunks a thread
           .width = 64};
 }
 
+ModelConfig whole_sequences() {  // which threads own, and go their ways with
+  ModelConfig model = small_model();
+  model.context = 32;
+  return model;
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Cases, FusedStep,
     testing::Values(
@@ -166,6 +172,18 @@ INSTANTIATE_TEST_SUITE_P(
         Case{.name = "odd_rows_float", .quantizer = "float", .model = odd_rows()},
         Case{.name = "one_sequence", .quantizer = "ternary", .batch = 1},
         Case{.name = "several_chunks", .quantizer = "ternary", .model = wide(), .batch = 6},
+        Case{.name = "apart", .quantizer = "ternary", .model = whole_sequences(), .batch = 3},
+        Case{.name = "apart_float", .quantizer = "float", .model = whole_sequences(), .batch = 3},
+        Case{.name = "apart_head",
+             .quantizer = "int2",
+             .model = whole_sequences(),
+             .quantize_head = true,
+             .batch = 6,
+             .micro_batches = 2},
+        Case{.name = "apart_forward",  // backward's surrogates let the threads meet
+             .quantizer = kLearnedLua,
+             .model = whole_sequences(),
+             .batch = 3},
         Case{.name = "half_lambda", .quantizer = "ternary", .lambda = 0.5},
         Case{.name = "learned", .quantizer = kLearnedLua},
         Case{.name = "learned_half_lambda", .quantizer = kLearnedLua, .lambda = 0.5},
@@ -184,6 +202,61 @@ INSTANTIATE_TEST_SUITE_P(
              .batch = 4,
              .micro_batches = 2}),
     [](const auto& tested) { return tested.param.name; });
+
+// The step that records meets after each stage, the next ones don't.
+TEST(FusedTraining, ThreadsApartMakeTheSameBits) {
+  if (!block_products_supported()) GTEST_SKIP() << "no block products on this processor";
+  for (const std::string& quantizer : {std::string("ternary"), std::string(kLearnedLua)}) {
+    const Case c{.name = "", .quantizer = quantizer, .model = whole_sequences(), .batch = 5};
+    at::manual_seed(4);
+    const Batch batch = random_batch(c);
+    Trainer trainer(c);
+    const Outcome meeting = trainer.step(batch, Products::kBfloat16, true, true);
+    for (int i = 0; i < 2; ++i) {
+      const Outcome apart = trainer.step(batch, Products::kBfloat16, true, true);
+      EXPECT_EQ(apart.loss, meeting.loss);
+      for (const auto& [name, gradient] : meeting.gradients)
+        EXPECT_TRUE(at::equal(apart.gradients.at(name), gradient)) << name;
+    }
+  }
+}
+
+// What one thread finds not allowed, alone, is the error that the function itself would have given.
+TEST(FusedTraining, AScaleThatIsNotAllowedIsAnErrorApartToo) {
+  if (!block_products_supported()) GTEST_SKIP() << "no block products on this processor";
+  const auto quantizer = quantizer_from(R"(
+local Q = {name = "x", levels = {-1, 0, 1}, scale_dtype = "float16"}
+function Q.weight_quant(w, ctx)
+  local s = w:abs():mean()
+  return (w / s):round():clamp{min = -1, max = 1}, s
+end
+function Q.activation_quant(x, ctx)
+  local s = x:abs():amax{dim = -1, keepdim = true}:clamp{min = 1e-5} / 127
+  return (x / s):round():clamp{min = -128, max = 127}, s
+end
+return Q)");
+  Gpt2 model(whole_sequences(), false, 1);
+  const ForwardContext context{.quantizer = quantizer.get(),
+                               .training = true,
+                               .products = Products::kBfloat16,
+                               .captured = true};
+  FusedTraining fused(model, 4);
+  const at::Tensor ids = at::zeros({4, 32}, at::kLong);
+  const auto step = [&] {
+    EXPECT_TRUE(model.quantize_weights(context));
+    fused.begin_step();
+    return fused.accumulate(ids, ids, context, 1.0);
+  };
+  ASSERT_TRUE(step());
+  ASSERT_TRUE(step());
+  for (const auto& [name, tensor] : model.named_parameters())
+    if (name == "h.1.ln_2.weight") tensor.detach().fill_(1e9);
+  const auto loss = step();
+  ASSERT_FALSE(loss);
+  EXPECT_EQ(loss.error().code, "rejected");
+  EXPECT_NE(loss.error().message.find("activation_quant (layer h.1.mlp.c_fc)"), std::string::npos)
+      << loss.error().message;
+}
 
 TEST(FusedTraining, TwoMicroBatchesAreOneBatch) {
   if (!block_products_supported()) GTEST_SKIP() << "no block products on this processor";

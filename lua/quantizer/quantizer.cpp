@@ -18,6 +18,7 @@
 #include "lua/runtime/environment.h"
 #include "lua/runtime/guest.h"
 #include "lua/runtime/protect.h"
+#include "lua/runtime/python_habits.h"
 #include "lua/tensor/registry.h"
 #include "lua/tensor/tensor_heap.h"
 #include "lua/tensor/tensor_type.h"
@@ -126,12 +127,16 @@ Result<std::unique_ptr<Quantizer>> Quantizer::load(std::string_view source,
                 fmt::format("{}: the file has {} bytes, more than the {} KiB allowed", file_name,
                             source.size(), kMaxSourceBytes >> 10));
   }
+  if (const std::string slip = python_constant(source, file_name); !slip.empty())
+    return fail("script_error", slip);
   const at::NoGradGuard no_graph;
   auto impl = std::make_unique<Impl>(limits, file_name);
   Status status =
       impl->guest.run(limits.load_seconds, [&](lua_State* L) { impl->load(L, source); });
   if (!status) {
-    add_absent_hint(status.error().message);
+    std::string& message = status.error().message;
+    add_absent_hint(message);
+    if (const std::string hint = syntax_hint(message); !hint.empty()) message += "; " + hint;
     return std::unexpected(status.error());
   }
   if (impl->format.name.empty()) {

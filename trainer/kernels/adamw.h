@@ -18,8 +18,8 @@ struct AdamwTensor {
 
 struct AdamwStep {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  int64_t step = 1;        // of this update, from 1: corrects the moments' bias
-  double gradient_factor;  // what clipping multiplies gradients by
+  int64_t step = 1;              // of this update, from 1: corrects the moments' bias
+  double gradient_factor = 1.0;  // what clipping multiplies gradients by
 };
 
 // The sum over all tensors of gradient squared, in double.

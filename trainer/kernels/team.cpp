@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <exception>
+#include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace bitloop::kernels {
@@ -54,19 +57,20 @@ class Patience {
 // Threads that live as long as the process.
 class Team {
  public:
-  // Requires: called by the one that holds the team. An exception ends the process: other parts
-  // may still read what it would unwind.
-  void run(int64_t threads, const void* object, void (*call)(const void*, int64_t)) noexcept {
+  // Requires: called by the one that holds the team. An exception of a part is the caller's, once
+  // all parts have ended: until then others may read what it would unwind.
+  void run(int64_t threads, const void* object, void (*call)(const void*, int64_t)) {
     while (members_ < threads) add_member();
     job_ = {threads, object, call};
     pending_.store(static_cast<uint32_t>(members_ - 1), std::memory_order_relaxed);
     round_.fetch_add(1, std::memory_order_release);
     round_.notify_all();
     in_team = true;
-    call(object, 0);
+    do_part(0);
     in_team = false;
     for (uint32_t left; (left = pending_.load(std::memory_order_acquire)) != 0;)
       patience_.wait(pending_, left);
+    if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
   }
 
   std::mutex& held() { return held_; }
@@ -78,6 +82,15 @@ class Team {
     void (*call)(const void*, int64_t);
   };
 
+  void do_part(int64_t t) noexcept {
+    try {
+      job_.call(job_.object, t);
+    } catch (...) {
+      const std::lock_guard lock(throwing_);
+      if (!thrown_) thrown_ = std::current_exception();
+    }
+  }
+
   void add_member() {
     std::thread([this, t = members_, seen = round_.load()] { serve(t, seen); }).detach();
     ++members_;
@@ -88,11 +101,12 @@ class Team {
   [[noreturn]] void serve(int64_t t, uint32_t seen) {
     this_member = t;
     in_team = true;
+    omp_set_num_threads(1);  // what OpenMP is asked to do here is done here
     Patience patience;
     while (true) {
       patience.wait(round_, seen);
       ++seen;
-      if (t < job_.threads) job_.call(job_.object, t);
+      if (t < job_.threads) do_part(t);
       if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
     }
   }
@@ -101,6 +115,8 @@ class Team {
   int64_t members_ = 1;  // the caller is the first
   Patience patience_;    // the caller's
   Job job_{};
+  std::mutex throwing_;
+  std::exception_ptr thrown_;  // the first of this round
   alignas(64) std::atomic<uint32_t> round_{0};
   alignas(64) std::atomic<uint32_t> pending_{0};
 };
@@ -124,13 +140,16 @@ void run_team(int64_t threads, const void* object, void (*call)(const void*, int
     return;
   }
   // The team is another caller's: this thread is its members in turn.
+  const auto leave = [](void*) {
+    this_member = 0;
+    in_team = false;
+  };
+  const std::unique_ptr<bool, decltype(leave)> inside(&in_team, leave);
   in_team = true;
   for (int64_t t = 0; t < threads; ++t) {
     this_member = t;
     call(object, t);
   }
-  this_member = 0;
-  in_team = false;
 }
 
 void start_threads() {

@@ -33,7 +33,7 @@ inline Range part_of(int64_t n, int64_t grain, int64_t t, int64_t threads) {
 
 // call(object, t) for each t in [0, threads), each in a thread of its own: the same t is the same
 // thread every time. Within such a call, and while another caller's runs, one after the other in the
-// calling thread.
+// calling thread. What a part throws is thrown here, when all have ended.
 void run_team(int64_t threads, const void* object, void (*call)(const void*, int64_t));
 
 template <typename Body>

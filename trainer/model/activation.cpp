@@ -69,17 +69,30 @@ bool streams(const BitLinear& layer, int64_t rows, const ForwardContext& context
          context.quantizer->format().activation_bits <= 8 && capture.function->streams();
 }
 
-void begin_stream(BitLinear& layer, int64_t rows, PackedActivation& packed,
-                  ActivationGradient& gradient) {
+// Makes room for the codes and, where that is one number for all rows, the scale. False where the
+// scale is not allowed.
+bool begin_stream(BitLinear& layer, int64_t rows, const ForwardContext& context,
+                  PackedActivation& packed, ActivationGradient& gradient) {
   const int64_t K = layer.layer.in_features;
   const CapturedFunction& function = *layer.activation_capture.function;
   packed.integer = true;
   if (!packed.int8.defined() || packed.int8.numel() != rows * K)
     packed.int8 = at::empty({rows, K}, at::kChar);
   packed.scale = at::empty({function.scales_rows() ? rows : 1}, at::kFloat);
+  if (!function.scales_rows()) {
+    // No row takes part in it, so any row will do.
+    const auto scale = stored_activation_scale(
+        function.stream(
+            1, K, [K](int64_t, int64_t count, float* out) { std::fill_n(out, count * K, 0.0f); },
+            [](int64_t, int64_t, const float*) {}, layer.params, layer.state),
+        context.quantizer->format(), layer.layer.name);
+    if (!scale) return false;
+    packed.scale.copy_(*scale);
+  }
   // Only a surrogate's gradient wants the activation itself later.
   gradient = {};
   if (function.has_surrogate()) gradient = {at::empty({rows, K}, at::kFloat), {}, &layer};
+  return true;
 }
 
 // Runs the program on rows [begin, end) as they are produced. False where a code or a scale is not
@@ -113,8 +126,8 @@ bool stream_codes(BitLinear& layer, const RowProducer& produce, int64_t begin, i
   if (!good) return false;
   const auto stored = stored_activation_scale(scale, format, layer.layer.name);
   if (!stored) return false;
-  // One scale for all is the same number in every part.
-  if (function.scales_rows() || begin == 0)
+  // One scale for all is there already: another part may be reading it.
+  if (function.scales_rows())
     std::copy_n(stored->const_data_ptr<float>(), stored->numel(),
                 packed.scale.data_ptr<float>() + begin);
   return true;
@@ -168,8 +181,7 @@ bool begin_activation_rows(BitLinear& layer, int64_t rows, const ForwardContext&
   // A number for each row of the whole would be read at the wrong place in a part.
   if (!streams(layer, rows, context) || !layer.activation_capture.function->forward().row.empty())
     return false;
-  begin_stream(layer, rows, packed, gradient);
-  return true;
+  return begin_stream(layer, rows, context, packed, gradient);
 }
 
 bool take_activation_rows(BitLinear& layer, const RowProducer& produce, int64_t begin, int64_t end,
@@ -191,8 +203,9 @@ Status quantize_activation_rows(BitLinear& layer, const RowProducer& produce, in
     return {};
   }
   if (streams(layer, rows, context)) {
-    begin_stream(layer, rows, packed, gradient);
-    if (stream_codes(layer, produce, 0, rows, context, packed, gradient)) return {};
+    if (begin_stream(layer, rows, context, packed, gradient) &&
+        stream_codes(layer, produce, 0, rows, context, packed, gradient))
+      return {};
     gradient = {};
   }
   Capture& capture = layer.activation_capture;

@@ -87,8 +87,7 @@ struct BitLinear {
 // Runs weight_quant for this step and fills weight_operand and used_weight. Errors as
 // lua::Quantizer and make_weight_operand.
 Status quantize_weight(BitLinear& layer, const ForwardContext& context);
-// The same of all these, those with programs in parallel. The error is that of the first layer in
-// the list that has one.
+// The same of all these, those with programs in parallel. The error is that of one of the layers.
 Status quantize_weights(std::span<BitLinear* const> layers, const ForwardContext& context);
 
 // Runs the integer forward product (and the backward ones) of this layer once on `rows` rows of zeros:

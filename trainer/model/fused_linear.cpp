@@ -196,10 +196,11 @@ void FusedLinear::multiply(int64_t begin, int64_t end, void* acc, LinearScratch&
 }
 
 kernels::Product FusedLinear::row(int64_t r, LinearScratch& scratch) const {
-  const int64_t block = r / kForwardRows, first = block * kForwardRows;
-  if (scratch.block != block) {
-    multiply(first, std::min(rows_, first + kForwardRows), scratch.acc.get(), scratch);
-    scratch.block = block;
+  const auto [begin, end] = scratch.rows;
+  const int64_t first = begin + (r - begin) / kForwardRows * kForwardRows;
+  if (scratch.block != first) {
+    multiply(first, std::min(end, first + kForwardRows), scratch.acc.get(), scratch);
+    scratch.block = first;
     scratch.product = product(scratch.acc.get(), first);
   }
   return scratch.product.from_row(r - first);

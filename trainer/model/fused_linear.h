@@ -33,8 +33,16 @@ struct alignas(64) LinearScratch {
   Buffer<uint8_t> shifted;         // (kForwardRows, K)
   Buffer<int32_t> acc;             // (kForwardRows, N), or float of the same size
   Buffer<float> float_acc;         // (kForwardRows, N): the float side of blended outputs
-  int64_t block = -1;              // whose accumulators stand in acc; FusedLinear::row
-  kernels::Product product;        // of that block
+  // FusedLinear::row: blocks are taken of these rows, and this one's accumulators stand in acc.
+  kernels::Range rows{0, 0};
+  int64_t block = -1;        // its first row
+  kernels::Product product;  // of that block
+
+  // Before the first row of a product is asked for: which rows will be.
+  void begin_rows(kernels::Range asked_for) {
+    rows = asked_for;
+    block = -1;
+  }
 };
 
 // A parameter's gradient in memory that is kept from step to step.
@@ -76,7 +84,7 @@ class FusedLinear {
   void take_zeros(bool integer);
 
   // The product's row r, by way of its block of kForwardRows rows, whose accumulators stay in the
-  // scratch for the rows that follow: set scratch.block to -1 before the first.
+  // scratch for the rows that follow: scratch.begin_rows comes before the first.
   kernels::Product row(int64_t r, LinearScratch& scratch) const;
   // Rows [begin, end) of the product's accumulators into acc (end - begin, N).
   void multiply(int64_t begin, int64_t end, void* acc, LinearScratch& scratch) const;

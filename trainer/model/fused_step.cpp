@@ -102,8 +102,9 @@ bool FusedTraining::begin_apart(const ForwardContext& context) {
   const std::vector<FusedLinear*> all = linears();
   for (FusedLinear* linear : all)
     if (!linear->begin_rows(context)) return false;
+  // The head, which may be the largest, first.
   kernels::run_items(std::ssize(all), [&](int64_t i) {
-    all[static_cast<size_t>(i)]->pack_weights(context);
+    all[all.size() - 1 - static_cast<size_t>(i)]->pack_weights(context);
   });
   return true;
 }
@@ -144,6 +145,7 @@ Status FusedTraining::run(const ForwardContext& context) {
     run_apart([&] {
       if (!forward(context)) done = false;
     });
+  went_apart_ = done;
   if (!done) BITLOOP_TRY(forward(context));
 
   const std::vector<FusedLinear*> all = linears();

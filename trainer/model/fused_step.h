@@ -35,9 +35,12 @@ class FusedTraining {
   void begin_step();
   // One micro-batch, ids and targets (B, T) int64: its mean loss in nats. Adds `share` times its
   // gradients to those of the parameters and of each layer's used_weight. Errors are those of the
-  // candidate's functions; lua::BackwardError of its backward functions passes through.
+  // candidate's functions; lua::BackwardError of its backward functions passes through. After
+  // either, gradients are worth nothing.
   Result<double> accumulate(const at::Tensor& ids_BT, const at::Tensor& targets_BT,
                             const ForwardContext& context, double share);
+  // Whether the threads of the last micro-batch went through the forward pass without waiting.
+  bool went_apart() const { return went_apart_; }
   // Meets every shape in every thread, in bfloat16 and integer form. Leaves no gradients.
   void warm();
 
@@ -95,6 +98,7 @@ class FusedTraining {
   int64_t grain_;     // threads own whole sequences, where there are enough of them
   bool by_sequence_;  // and attention goes hand in hand with the products beside it
   bool apart_ = false;  // between two meetings of the threads
+  bool went_apart_ = false;
   std::vector<FusedAttention> attention_;  // a thread
   std::vector<LinearScratch> scratch_;
   std::vector<Layer> layers_;

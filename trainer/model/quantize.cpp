@@ -271,8 +271,10 @@ Result<Operand> weight_operand(const lua::Quantized& returned, const at::Tensor&
   const int64_t bad = kernels::snap_to_levels(raw.data_ptr<float>(), raw.numel(), format.levels,
                                               operand.codes.data_ptr<float>());
   if (bad >= 0)
-    return place.error("rejected", fmt::format("{} is not a declared level {}", code_at(raw, bad),
-                                               levels_text(format.levels)));
+    return place.error("rejected",
+                       fmt::format("{} is not a declared level {}; return codes, rounded and "
+                                   "clamped, not codes * scale: the value is made of them here",
+                                   code_at(raw, bad), levels_text(format.levels)));
   if (format.flat_groups) operand.flat_group = format.group;
   BITLOOP_TRY(take_scales(returned, w_NK, format, false, place, operand));
   materialise_value(operand, w_NK, format);

@@ -18,9 +18,11 @@ AdamW::AdamW(std::vector<Slot> slots, const TrainConfig& config)
       beta1_(config.beta1),
       beta2_(config.beta2),
       grad_clip_(config.grad_clip) {
-  for (const Slot& slot : slots_)
+  for (const Slot& slot : slots_) {
+    TORCH_CHECK(slot.parameter.is_contiguous() && slot.parameter.scalar_type() == at::kFloat);
     moments_.push_back(
         {at::zeros_like(slot.parameter.detach()), at::zeros_like(slot.parameter.detach())});
+  }
 }
 
 double AdamW::step(double learning_rate) {
@@ -41,7 +43,8 @@ double AdamW::step(double learning_rate) {
   if (tensors.empty()) return 0.0;
 
   const double norm = std::sqrt(kernels::sum_of_squares(tensors));
-  if (!std::isfinite(norm)) return norm;
+  // Beyond this a second moment, which is float32, would be infinite for good.
+  if (!std::isfinite(static_cast<float>(norm * norm))) return HUGE_VAL;
   const bool clips = grad_clip_ > 0 && norm > grad_clip_;
   kernels::adamw(tensors, {.beta1 = beta1_,
                            .beta2 = beta2_,

@@ -20,11 +20,12 @@ class AdamW {
     double weight_decay = 0.0;
   };
 
+  // Parameters must be contiguous and float32.
   AdamW(std::vector<Slot> slots, const TrainConfig& config);
 
   // Clips all gradients to config.grad_clip by their global norm, updates the parameters and drops
-  // the gradients. Parameters without gradient stay. Returns the norm before clipping; when it is
-  // not finite nothing is updated.
+  // the gradients. Parameters without gradient stay. Returns the norm before clipping; when its
+  // square is not finite in float32 nothing is updated, and what is returned is not finite.
   double step(double learning_rate);
 
  private:

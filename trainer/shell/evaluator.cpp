@@ -8,6 +8,7 @@
 
 #include "lua/runtime/environment.h"
 #include "lua/runtime/protect.h"
+#include "lua/runtime/python_habits.h"
 #include "lua/tensor/registry.h"
 #include "lua/tensor/tensor_type.h"
 #include "trainer/shell/completion.h"
@@ -274,6 +275,8 @@ Error Evaluator::tidy(Error error) const {
       error.message.erase(0, prefix.size());
   }
   lua::add_absent_hint(error.message);
+  if (const std::string hint = lua::syntax_hint(error.message); !hint.empty())
+    error.message += "; " + hint;
   return error;
 }
 

@@ -71,6 +71,21 @@ TEST(Team, EachItemIsDoneOnce) {
   }
 }
 
+TEST(Team, WhatAPartThrowsIsTheCallers) {
+  std::atomic<int> ended = 0;
+  for (const int64_t thrower : {0, 1})
+    EXPECT_THROW(run_team(2,
+                          [&](int64_t t) {
+                            if (t == thrower) throw std::bad_alloc();
+                            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+                            ++ended;
+                          }),
+                 std::bad_alloc);
+  EXPECT_EQ(ended, 2);  // the other part was waited for
+  run_team(2, [&](int64_t) { ++ended; });
+  EXPECT_EQ(ended, 4);
+}
+
 TEST(Team, TwoCallersAtOnceBothFinish) {
   std::atomic<int64_t> sum = 0;
   const auto work = [&] {

@@ -47,6 +47,14 @@ TEST(AdamW, ClipsByTheGlobalNormAndReturnsIt) {
   EXPECT_FALSE(a.grad().defined());
 }
 
+TEST(AdamW, AGradientWhoseSquareIsNotFiniteUpdatesNothing) {
+  const at::Tensor a = at::tensor({1.0f}).requires_grad_(true);
+  a.mutable_grad() = at::tensor({1e30f});
+  AdamW optimizer({{a, 1.0, 0.1}}, {.grad_clip = 0.0});
+  EXPECT_FALSE(std::isfinite(optimizer.step(0.1)));
+  EXPECT_EQ(a.item<float>(), 1.0f);
+}
+
 TEST(AdamW, AGradientThatIsNotFiniteUpdatesNothing) {
   const at::Tensor a = at::tensor({1.0f}).requires_grad_(true);
   a.mutable_grad() = at::tensor({NAN});

@@ -1,0 +1,17 @@
+// Slips of people who write Python all day, which Lua either takes for something else or refuses in
+// words that don't help.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace bitloop::lua {
+
+// True, False and None are names like others in Lua, and worth nil: "keepdim = True" would say
+// nothing at all. A sentence with the line where one is read, or "".
+std::string python_constant(std::string_view source, std::string_view file_name);
+
+// What to write instead, for the parser's message, or "".
+std::string syntax_hint(std::string_view message);
+
+}  // namespace bitloop::lua

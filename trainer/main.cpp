@@ -12,6 +12,7 @@
 #include "harness/base/fd.h"
 #include "harness/base/version.h"
 #include "trainer/job.h"
+#include "trainer/loop/evaluation.h"
 #include "trainer/loop/modes.h"
 #include "trainer/records.h"
 #include "trainer/shell/serve.h"
@@ -62,6 +63,26 @@ int run_shell(const nlohmann::json& job, int event_fd) {
   }
 }
 
+// What is wrong with model or data is the result; the rest ends the process.
+int run_evaluation(const nlohmann::json& job, int event_fd) {
+  try {
+    const Records records(event_fd, job.at("nonce").get<std::string>());
+    try {
+      if (const Status done = evaluate_benchmarks(job, records); !done) {
+        fmt::print(stderr, "bitloop-trainer: {}\n", done.error().message);
+        return kMachine;
+      }
+    } catch (const std::bad_alloc&) {
+      records.send("result", {{"status", "out_of_memory"},
+                              {"message", "the evaluation needs more memory than its limit allows"}});
+    }
+    return kDone;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "bitloop-trainer: {}\n", error.what());
+    return kMachine;
+  }
+}
+
 int run(int job_fd, int event_fd) {
   auto text = read_all(job_fd, size_t{64} << 20);
   ::close(job_fd);
@@ -69,9 +90,11 @@ int run(int job_fd, int event_fd) {
     fmt::print(stderr, "bitloop-trainer: the job can't be read: {}\n", text.error().message);
     return kMachine;
   }
-  if (const auto shell = nlohmann::json::parse(*text, nullptr, false);
-      shell.is_object() && shell.value("kind", nlohmann::json()) == "shell")
-    return run_shell(shell, event_fd);
+  if (const auto other = nlohmann::json::parse(*text, nullptr, false); other.is_object()) {
+    const auto kind = other.value("kind", nlohmann::json());
+    if (kind == "shell") return run_shell(other, event_fd);
+    if (kind == "eval") return run_evaluation(other, event_fd);
+  }
   auto job = parse_job(*text);
   if (!job) {
     fmt::print(stderr, "bitloop-trainer: {}\n", job.error().message);

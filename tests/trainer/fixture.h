@@ -49,11 +49,4 @@ inline ModelConfig small_model() {
           .width = 32};
 }
 
-// Folder of shared development data, or empty.
-inline std::filesystem::path shared_data() {
-  if (const char* named = std::getenv("BITLOOP_SHARED_DATA")) return named;
-  const auto beside = std::filesystem::path(BITLOOP_SOURCE_DIR).parent_path() / "shared" / "data";
-  return std::filesystem::exists(beside) ? beside : std::filesystem::path();
-}
-
 }  // namespace bitloop::trainer

@@ -1,16 +1,14 @@
 #include "trainer/loop/prepare.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <omp.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "sandbox/lock_down.h"
 #include "trainer/audit/bits.h"
 #include "trainer/eval/evaluate.h"
-#include "trainer/kernels/team.h"
+#include "trainer/loop/threads.h"
 #include "trainer/model/functions.h"
 
 namespace bitloop::trainer {
@@ -103,26 +101,11 @@ NamedTensors Run::state_tensors() const {
   return all;
 }
 
-namespace {
-
-void start_threads() {
-  kernels::start_threads();
-  // LibTorch would start more of OpenMP's for each of the team's that meets a large tensor, when the
-  // jail allows none: there it works alone.
-  kernels::run_team(kernels::team_size(), [](int64_t t) {
-    at::internal::lazy_init_num_threads();  // once a thread, and would undo what follows
-    if (t > 0) omp_set_num_threads(1);
-  });
-}
-
-}  // namespace
-
 Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
   auto run = std::make_unique<Run>();
   run->job = std::move(job);
   run->records = &records;
-  at::set_num_threads(static_cast<int>(run->job.threads));
-  start_threads();
+  start_threads(run->job.threads);
   BITLOOP_ASSIGN(data, open_dataset(run->job.data, run->job.model, run->job.data_dir));
   run->data = std::move(data);
   if (run->job.kind == "train") {

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <memory>
 
 #include "trainer/model/functions.h"
 
@@ -17,11 +18,21 @@ at::Tensor layer_norm(const at::Tensor& x, const LayerNorm& norm) {
 
 }  // namespace
 
-Gpt2::Gpt2(const ModelConfig& config, bool quantize_head, uint64_t seed) : config_(config) {
+Gpt2::Gpt2(const ModelConfig& config, bool quantize_head, uint64_t seed)
+    : Gpt2(config, quantize_head,
+           std::make_unique<at::Generator>(at::detail::createCPUGenerator(seed)).get()) {}
+
+Gpt2 Gpt2::empty(const ModelConfig& config, bool quantize_head) {
+  return {config, quantize_head, nullptr};
+}
+
+Gpt2::Gpt2(const ModelConfig& config, bool quantize_head, const at::Generator* random)
+    : config_(config) {
   const int64_t D = config.width, L = config.layers;
-  const at::Generator generator = at::detail::createCPUGenerator(seed);
   const auto normal = [&](at::IntArrayRef shape, double deviation) {
-    return at::empty(shape, at::kFloat).normal_(0.0, deviation, generator).requires_grad_(true);
+    const at::Tensor made = at::empty(shape, at::kFloat);
+    if (random != nullptr) made.normal_(0.0, deviation, *random);
+    return made.requires_grad_(true);
   };
   const auto norm = [&] {
     return LayerNorm{at::ones({D}).requires_grad_(true), at::zeros({D}).requires_grad_(true)};
@@ -73,6 +84,15 @@ Status Gpt2::quantize_weights(const ForwardContext& context) {
 }
 
 Result<at::Tensor> Gpt2::forward(const at::Tensor& ids_BT, const ForwardContext& context) {
+  BITLOOP_ASSIGN(x_RD, features(ids_BT, context));
+  return logits(x_RD, context);
+}
+
+Result<at::Tensor> Gpt2::logits(const at::Tensor& x_ND, const ForwardContext& context) {
+  return bitlinear_forward(head_, x_ND, context);
+}
+
+Result<at::Tensor> Gpt2::features(const at::Tensor& ids_BT, const ForwardContext& context) {
   const int64_t B = ids_BT.size(0), T = ids_BT.size(1), D = config_.width, R = B * T;
   at::Tensor x_RD = (at::embedding(wte_, ids_BT) + wpe_.narrow(0, 0, T)).view({R, D});
   for (Block& block : blocks_) {
@@ -87,7 +107,7 @@ Result<at::Tensor> Gpt2::forward(const at::Tensor& ids_BT, const ForwardContext&
     BITLOOP_ASSIGN(fed, bitlinear_forward(block.mlp_proj, gelu_tanh(hidden), context));
     x_RD = x_RD + fed;
   }
-  return bitlinear_forward(head_, layer_norm(x_RD, ln_f_), context);
+  return layer_norm(x_RD, ln_f_);
 }
 
 void Gpt2::finish_weight_gradients(const ForwardContext& context) {

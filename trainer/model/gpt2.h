@@ -36,12 +36,18 @@ class Gpt2 {
   // Weights N(0, 0.02), residual projections scaled by 1/sqrt(2 L), biases zero, norms one; the
   // same bits for the same seed.
   Gpt2(const ModelConfig& config, bool quantize_head, uint64_t seed);
+  // The same shapes without numbers, to load some into: not even zeros.
+  static Gpt2 empty(const ModelConfig& config, bool quantize_head);
 
   // Quantises all weights for one optimiser step. Must precede forward, and follow each change of
   // the weights.
   Status quantize_weights(const ForwardContext& context);
   // ids (B, T) int64 -> logits (R, V) float32. Errors are those of the candidate's functions.
   Result<at::Tensor> forward(const at::Tensor& ids_BT, const ForwardContext& context);
+  // The two halves of forward: ids (B, T) -> what the head reads (R, D); rows of that (n, D) ->
+  // logits (n, V).
+  Result<at::Tensor> features(const at::Tensor& ids_BT, const ForwardContext& context);
+  Result<at::Tensor> logits(const at::Tensor& x_ND, const ForwardContext& context);
   // After the last backward pass of a step: finishes the gradients of all latent weights.
   void finish_weight_gradients(const ForwardContext& context);
 
@@ -55,6 +61,8 @@ class Gpt2 {
   int64_t parameter_count();
 
  private:
+  Gpt2(const ModelConfig& config, bool quantize_head, const at::Generator* random);
+
   friend class FusedTraining;  // the same model with a forward and backward of its own
   ModelConfig config_;
   at::Tensor wte_;  // (V, D)

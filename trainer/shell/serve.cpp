@@ -12,7 +12,7 @@
 
 #include "harness/base/fd.h"
 #include "sandbox/lock_down.h"
-#include "trainer/kernels/team.h"
+#include "trainer/loop/threads.h"
 #include "trainer/shell/evaluator.h"
 #include "trainer/shell/show.h"
 #include "trainer/shell/tensor_file.h"
@@ -99,8 +99,7 @@ class Output {
 
 // Everything in LibTorch that starts threads or makes code, once, before neither is possible.
 void warm(int64_t threads) {
-  at::set_num_threads(static_cast<int>(threads));
-  kernels::start_threads();
+  start_threads(threads);
   const at::NoGradGuard no_graph;
   const at::Tensor a = at::ones({512, 512});
   (void)at::mm(a, a).add(1).round().clamp(-1, 1).abs().mean().item<double>();

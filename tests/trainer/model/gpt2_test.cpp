@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/trainer/fixture.h"
+#include "tests/trainer/shared_data.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -116,12 +117,8 @@ at::Tensor decode(const json& tensor) {
 }
 
 TEST(Gpt2, EqualsATrainedModelOfAnotherImplementation) {
-  const auto archive = shared_data() / "oracles.tar.xz";
-  if (!std::filesystem::exists(archive))
-    GTEST_SKIP() << "the oracles are not here (set BITLOOP_SHARED_DATA)";
-  const std::string folder = testing::TempDir() + "bitloop-oracle";
-  std::filesystem::create_directories(folder);
-  ASSERT_EQ(std::system(("tar -C " + folder + " -xf " + archive.string()).c_str()), 0);
+  const std::string folder = unpacked("oracles").string();
+  if (folder.empty()) GTEST_SKIP() << "the oracles are not here (set BITLOOP_SHARED_DATA)";
   const json weights =
       json::parse(*read_file(folder + "/gpt-nano-oracle/gpt-nano-sort-model.json"));
   const json partials =

@@ -1,0 +1,122 @@
+#include "trainer/checkpoint/mapped_tensors.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "harness/base/fd.h"
+
+namespace bitloop::trainer {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t kMaxHeader = uint64_t{100} << 20;  // the format's own limit
+
+std::unexpected<Error> bad(std::string message) { return fail("bad_weights", std::move(message)); }
+
+struct Type {
+  const char* name;
+  at::ScalarType type;
+  uint64_t bytes;
+};
+constexpr Type kTypes[] = {
+    {"F32", at::kFloat, 4}, {"F16", at::kHalf, 2}, {"BF16", at::kBFloat16, 2}};
+
+const Type* find_type(const std::string& name) {
+  for (const Type& type : kTypes)
+    if (type.name == name) return &type;
+  return nullptr;
+}
+
+}  // namespace
+
+struct MappedTensors::File {
+  char* address = nullptr;
+  uint64_t size = 0, data = 0;  // data: where tensors begin
+  File() = default;
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  ~File() {
+    if (address != nullptr) ::munmap(address, size);
+  }
+};
+
+Result<MappedTensors> MappedTensors::open(int fd) {
+  const off_t end = ::lseek(fd, 0, SEEK_END);
+  if (end < 0) return std::unexpected(errno_error("can't be read", errno));
+  auto file = std::make_shared<File>();
+  file->size = static_cast<uint64_t>(end);
+  uint64_t length = 0;
+  if (file->size < sizeof length) return bad("is cut short");
+  void* mapped = ::mmap(nullptr, file->size, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (mapped == MAP_FAILED) return std::unexpected(errno_error("can't be mapped", errno));
+  file->address = static_cast<char*>(mapped);
+  std::memcpy(&length, file->address, sizeof length);
+  if (length > kMaxHeader || length > file->size - sizeof length)
+    return bad("is no safetensors file, or cut short");
+  const json header = json::parse(std::string_view(file->address + sizeof length, length), nullptr,
+                                  /*allow_exceptions=*/false);
+  if (!header.is_object()) return bad("is no safetensors file: its header is not JSON");
+  file->data = sizeof length + length;
+  const uint64_t bytes = file->size - file->data;
+
+  MappedTensors tensors;
+  for (const auto& [name, value] : header.items()) {
+    if (name == "__metadata__") continue;
+    try {
+      Entry entry;
+      value.at("dtype").get_to(entry.type);
+      value.at("shape").get_to(entry.shape);
+      const auto offsets = value.at("data_offsets").get<std::vector<uint64_t>>();
+      if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > bytes)
+        return bad(fmt::format("is cut short: '{}' lies beyond its end", name));
+      entry.begin = file->data + offsets[0];
+      entry.end = file->data + offsets[1];
+      tensors.entries_[name] = std::move(entry);
+    } catch (const json::exception&) {
+      return bad(fmt::format("has a wrong header entry for '{}'", name));
+    }
+  }
+  tensors.file_ = std::move(file);
+  return tensors;
+}
+
+std::vector<std::string> MappedTensors::names() const {
+  std::vector<std::string> all;
+  for (const auto& [name, entry] : entries_) all.push_back(name);
+  return all;
+}
+
+Result<at::Tensor> MappedTensors::get(const std::string& name) const {
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) return bad(fmt::format("has no tensor '{}'", name));
+  const Entry& entry = found->second;
+  const Type* type = find_type(entry.type);
+  if (type == nullptr)
+    return bad(fmt::format("holds '{}' as {}, which is not read: F32, F16 and BF16 are", name,
+                           entry.type));
+  uint64_t count = 1;
+  for (const int64_t size : entry.shape) {
+    if (size < 0 || __builtin_mul_overflow(count, static_cast<uint64_t>(size), &count))
+      return bad(fmt::format("has a wrong header entry for '{}'", name));
+  }
+  if (count > (entry.end - entry.begin) / type->bytes ||
+      count * type->bytes != entry.end - entry.begin)
+    return bad(fmt::format("has another number of bytes for '{}' than its shape says", name));
+  char* const at = file_->address + entry.begin;
+  const auto options = at::TensorOptions(type->type);
+  // Types other than float are copied anyway, and from anywhere; a float must lie where one may.
+  if (type->type == at::kFloat && reinterpret_cast<uintptr_t>(at) % alignof(float) == 0)
+    return at::from_blob(at, entry.shape, [file = file_](void*) {}, options);
+  at::Tensor copy = at::empty(entry.shape, options);
+  if (count > 0) std::memcpy(copy.data_ptr(), at, count * type->bytes);
+  return copy.to(at::kFloat);
+}
+
+}  // namespace bitloop::trainer

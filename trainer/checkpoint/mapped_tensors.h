@@ -1,0 +1,40 @@
+// A safetensors file as it lies on disk: mapped, so that a tensor of float32 costs nothing until it
+// is read. Files are not trusted.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "harness/base/result.h"
+
+namespace bitloop::trainer {
+
+class MappedTensors {
+ public:
+  // Maps the file that `fd` is open on; the descriptor may be closed afterwards. Error
+  // "bad_weights": a sentence without the file's name.
+  static Result<MappedTensors> open(int fd);
+
+  bool has(const std::string& name) const { return entries_.contains(name); }
+  std::vector<std::string> names() const;
+  // Float32, read-only: of an F32 tensor a view of the file, of F16 and BF16 a copy. Error
+  // "bad_weights" for a name that is not there and for other types.
+  Result<at::Tensor> get(const std::string& name) const;
+
+ private:
+  struct File;
+  struct Entry {
+    std::string type;
+    std::vector<int64_t> shape;
+    uint64_t begin = 0, end = 0;
+  };
+  std::shared_ptr<const File> file_;
+  std::map<std::string, Entry> entries_;
+};
+
+}  // namespace bitloop::trainer

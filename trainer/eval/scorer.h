@@ -1,0 +1,33 @@
+// What a model says of windows of tokens: sequences of like length share a batch, and the head is
+// computed for the predicted places alone, a few rows at a time.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "harness/base/result.h"
+#include "trainer/eval/windows.h"
+#include "trainer/model/gpt2.h"
+
+namespace bitloop::trainer {
+
+struct WindowScore {
+  double log_probability = 0.0;  // of all targets, in nats
+  int64_t tokens = 0;
+  bool greedy = true;  // every target is the likeliest token of its place
+};
+
+struct ScoringOptions {
+  int64_t batch_tokens = 4096;  // of a batch, padding included
+};
+
+// One score a window, in their order. Float32; each window's score is the same in any batch up to
+// the rounding of products. `context` is that of a score: lambda 1, no training. `progress` is told
+// how many are done. Errors are those of the candidate's functions. Requires: quantize_weights.
+Result<std::vector<WindowScore>> score_windows(Gpt2& model, std::span<const Window> windows,
+                                               const ForwardContext& context,
+                                               const ScoringOptions& options,
+                                               const std::function<void(size_t done)>& progress);
+
+}  // namespace bitloop::trainer

@@ -1,0 +1,146 @@
+#include "trainer/loop/evaluation.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <memory>
+
+#include "harness/base/fd.h"
+#include "sandbox/lock_down.h"
+#include "trainer/checkpoint/huggingface.h"
+#include "trainer/eval/run_task.h"
+#include "trainer/loop/threads.h"
+
+namespace bitloop::trainer {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxDocuments = size_t{4} << 30, kMaxVocabulary = size_t{64} << 20;
+
+// {"fd": N, "path": "…"}: a file that the host opened, and its name for messages.
+Result<std::string> read_given(const json& file, size_t limit) {
+  const int fd = file.at("fd");
+  auto text = read_all(fd, limit);
+  ::close(fd);
+  if (!text)
+    return fail("bad_file", fmt::format("{}: {}", file.at("path").get<std::string>(),
+                                        text.error().message));
+  return text;
+}
+
+Result<std::unique_ptr<Gpt2>> load_model(const json& job) {
+  BITLOOP_ASSIGN(config, read_huggingface_config(job.at("config")));
+  if (config.vocab_size != tokenizer::Gpt2::kSize)
+    return fail("bad_model",
+                fmt::format("config.json: the model has {} tokens, but GPT-2's tokenizer {}",
+                            config.vocab_size, tokenizer::Gpt2::kSize));
+  auto model = std::make_unique<Gpt2>(Gpt2::empty(config, false));
+  const json& weights = job.at("weights");
+  const auto named = [&](const Error& error) {
+    return fail(error.code,
+                fmt::format("{} {}", weights.at("path").get<std::string>(), error.message));
+  };
+  const int fd = weights.at("fd");
+  const auto tensors = MappedTensors::open(fd);
+  ::close(fd);
+  if (!tensors) return named(tensors.error());
+  if (const Status loaded = load_huggingface(*tensors, *model); !loaded)
+    return named(loaded.error());
+  return model;
+}
+
+json to_json(const TaskRun& run) {
+  json documents = json::array();
+  for (const Answer& answer : run.answers) {
+    json scores = json::array(), greedy = json::array();
+    for (const WindowScore& score : answer.scores) {
+      scores.push_back(score.log_probability);
+      greedy.push_back(score.greedy);
+    }
+    documents.push_back({{"log_probabilities", scores},
+                         {"greedy", greedy},
+                         {"gold", answer.question.gold},
+                         {"tokens", answer.scores.front().tokens}});
+  }
+  return documents;
+}
+
+json to_json(const std::vector<Metric>& metrics) {
+  json values = json::object();
+  for (const Metric& metric : metrics)
+    values[metric.name] = {{"value", metric.value},
+                           {"stderr", metric.standard_error ? json(*metric.standard_error) : json()}};
+  return values;
+}
+
+// A record may not be longer than a line of the host's reader: documents go in pieces.
+void send_documents(const Records& records, const std::string& task, const json& documents) {
+  constexpr size_t kPiece = 500;
+  for (size_t begin = 0; begin < documents.size(); begin += kPiece) {
+    json piece = json::array();
+    for (size_t i = begin; i < std::min(documents.size(), begin + kPiece); ++i)
+      piece.push_back(documents[i]);
+    records.send("documents", {{"task", task}, {"first", begin}, {"documents", piece}});
+  }
+}
+
+Status run_all(const json& job, const Records& records, std::unique_ptr<Gpt2> model,
+               const tokenizer::Gpt2& tokenizer) {
+  const ForwardContext context;
+  BITLOOP_TRY(model->quantize_weights(context));
+  for (const json& entry : job.at("tasks")) {
+    BITLOOP_ASSIGN(task, Task::load(entry.at("content").get<std::string>(),
+                                    entry.at("path").get<std::string>()));
+    BITLOOP_ASSIGN(documents, read_given(entry.at("documents"), kMaxDocuments));
+    TaskRunOptions options;
+    options.documents_name = entry.at("documents").at("path");
+    options.limit = job.at("limit");
+    options.scoring.batch_tokens = job.at("batch_tokens");
+    BITLOOP_ASSIGN(run,
+                   run_task(task, documents, tokenizer, *model, context, options,
+                            [&](size_t done, size_t all) {
+                              records.send("progress", {{"task", task.name()},
+                                                        {"done", done},
+                                                        {"all", all}});
+                            }));
+    send_documents(records, task.name(), to_json(run));
+    records.send("task", {{"task", task.name()},
+                          {"documents", run.documents},
+                          {"metrics", to_json(measure(task, run.answers))}});
+  }
+  return {};
+}
+
+Status run(const json& job, const Records& records) {
+  const at::NoGradGuard no_graph;
+  start_threads(job.at("threads"));
+  BITLOOP_TRY(sandbox::lock_down(sandbox::LockDownProfile::kCpu));
+  // From here on files are read that may be hostile.
+  const auto work = [&]() -> Status {
+    BITLOOP_ASSIGN(merges, read_given(job.at("vocabulary"), kMaxVocabulary));
+    BITLOOP_ASSIGN(tokenizer,
+                   tokenizer::Gpt2::from_merges(merges, job.at("vocabulary").at("path")));
+    BITLOOP_ASSIGN(model, load_model(job.at("model")));
+    records.send("model", {{"parameters", model->parameter_count()}});
+    return run_all(job, records, std::move(model), tokenizer);
+  };
+  const Status done = work();
+  records.send("result", {{"status", done ? "ok" : done.error().code},
+                          {"message", done ? "evaluated" : done.error().message}});
+  return {};
+}
+
+}  // namespace
+
+Status evaluate_benchmarks(const json& job, const Records& records) {
+  try {
+    return run(job, records);
+  } catch (const json::exception& error) {
+    return fail("bad_job", fmt::format("the evaluation's job can't be read: {}", error.what()));
+  }
+}
+
+}  // namespace bitloop::trainer

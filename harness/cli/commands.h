@@ -11,6 +11,8 @@ void add_check(CLI::App& app, int& exit_code);
 void add_train(CLI::App& app, int& exit_code);
 void add_baseline(CLI::App& app, int& exit_code);
 void add_compare(CLI::App& app, int& exit_code);
+void add_eval(CLI::App& app, int& exit_code);
+void add_data(CLI::App& app, int& exit_code);
 void add_lua(CLI::App& app, int& exit_code);
 void add_results(CLI::App& app, int& exit_code);
 void add_demo(CLI::App& app, int& exit_code);

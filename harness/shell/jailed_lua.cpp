@@ -143,12 +143,13 @@ Status JailedLua::launch() {
     tensors.push_back({{"name", option.name},
                        {"path", option.path.string()},
                        {"tensor", option.tensor},
-                       {"fd", static_cast<int>(files.size())}});
+                       {"fd", Process::file_fd(files.size())}});
     files.push_back(std::move(fd));
   }
   Json job = {{"schema_version", 1},    {"kind", "shell"}, {"chunk_name", setup_.chunk_name},
               {"candidate", candidate}, {"zoo", zoo_},     {"tensors", tensors}};
-  BITLOOP_ASSIGN(process, Process::start(std::move(job), files, setup_.allow_degraded));
+  BITLOOP_ASSIGN(process, Process::start(std::move(job), files,
+                                         {.allow_degraded = setup_.allow_degraded}));
   process_ = std::move(process);
   return read_greeting();
 }

@@ -19,9 +19,7 @@
 namespace bitloop::shell {
 namespace {
 
-constexpr unsigned kThreads = 2;
-constexpr uint64_t kMemoryBytes = uint64_t{4} << 30;
-constexpr int kRequestFd = 5, kControlFd = 6, kFirstTensorFd = 7;
+constexpr int kRequestFd = 5, kControlFd = 6, kFirstFileFd = 7;
 constexpr size_t kPrintedTail = 4096;
 // A shell waits for its user; each chunk has a limit of its own.
 constexpr std::chrono::hours kLongest{24 * 30};
@@ -42,15 +40,16 @@ Result<UniqueFd> control_page(void*& mapped) {
 
 }  // namespace
 
-Result<std::unique_ptr<Process>> Process::start(Json job, const std::vector<UniqueFd>& tensors,
-                                                bool allow_degraded) {
-  std::unique_ptr<Process> process(new Process);
+int Process::file_fd(size_t i) { return kFirstFileFd + static_cast<int>(i); }
+
+Result<std::unique_ptr<Process>> Process::start(Json job, const std::vector<UniqueFd>& files,
+                                                const Options& options) {
+  std::unique_ptr<Process> process(new Process(options.memory_bytes));
   const std::string nonce = random_hex(16);
   job["nonce"] = nonce;
-  job["threads"] = kThreads;
+  job["threads"] = options.threads;
   job["request_fd"] = kRequestFd;
   job["control_fd"] = kControlFd;
-  for (Json& tensor : job["tensors"]) tensor["fd"] = kFirstTensorFd + tensor["fd"].get<int>();
   BITLOOP_ASSIGN(job_fd,
                  jobs::sealed_file(job.dump(-1, ' ', false, Json::error_handler_t::replace)));
   BITLOOP_ASSIGN(control, control_page(process->control_));
@@ -59,7 +58,7 @@ Result<std::unique_ptr<Process>> Process::start(Json job, const std::vector<Uniq
   BITLOOP_ASSIGN(output, make_pipe());
   BITLOOP_ASSIGN(cancel, make_pipe());
 
-  sandbox::Policy policy = jobs::trainer_policy(kThreads, kMemoryBytes, allow_degraded);
+  sandbox::Policy policy = jobs::trainer_policy(options.threads, options.memory_bytes, options.allow_degraded);
   policy.arguments = {"--job-fd", std::to_string(jobs::kJobFd), "--event-fd",
                       std::to_string(jobs::kEventFd)};
   policy.cpu_time = kLongest;
@@ -67,8 +66,8 @@ Result<std::unique_ptr<Process>> Process::start(Json job, const std::vector<Uniq
   policy.descriptors = {{output.write.get(), STDOUT_FILENO}, {output.write.get(), STDERR_FILENO},
                         {job_fd.get(), jobs::kJobFd},        {events.write.get(), jobs::kEventFd},
                         {requests.read.get(), kRequestFd},   {control.get(), kControlFd}};
-  for (size_t i = 0; i < tensors.size(); ++i)
-    policy.descriptors.push_back({tensors[i].get(), kFirstTensorFd + static_cast<int>(i)});
+  for (size_t i = 0; i < files.size(); ++i)
+    policy.descriptors.push_back({files[i].get(), file_fd(i)});
 
   process->requests_ = std::move(requests.write);
   process->events_ = std::move(events.read);
@@ -165,7 +164,7 @@ std::string Process::reason() {
   const std::lock_guard lock(mutex_);
   if (!violation_.empty()) return "it was killed for what it sent: " + violation_;
   if (verdict_->killed_by == sandbox::KilledBy::kMemory)
-    return fmt::format("it was killed: more than {} MiB of memory", kMemoryBytes >> 20);
+    return fmt::format("it was killed: more than {} MiB of memory", memory_bytes_ >> 20);
   if (verdict_->killed_by)
     return fmt::format("it was killed ({})", sandbox::killed_by_name(*verdict_->killed_by));
   if (verdict_->signal) return fmt::format("it died of signal {}", *verdict_->signal);

@@ -1,5 +1,5 @@
-// One jailed trainer of a shell: its thread, its pipes, the records it sent. The jail lives as long
-// as this object.
+// One jailed trainer that its host talks to, of a shell or an evaluation: its thread, its pipes, the
+// records it sent. The jail lives as long as this object.
 #pragma once
 
 #include <chrono>
@@ -24,10 +24,17 @@ class Process {
  public:
   using Json = nlohmann::ordered_json;
 
-  // Starts a trainer with this job; the members that name descriptors and the nonce are added.
-  // `tensors`: descriptors that the job's tensors name by their place. Errors of sandbox::Jail.
-  static Result<std::unique_ptr<Process>> start(Json job, const std::vector<UniqueFd>& tensors,
-                                                bool allow_degraded);
+  struct Options {
+    unsigned threads = 2;
+    uint64_t memory_bytes = uint64_t{4} << 30;
+    bool allow_degraded = false;
+  };
+  // The number that files[i] has in the jail: what a job calls it.
+  static int file_fd(size_t i);
+  // Starts a trainer with this job and these open files; the job's nonce, threads and descriptors of
+  // requests are added. Errors of sandbox::Jail.
+  static Result<std::unique_ptr<Process>> start(Json job, const std::vector<UniqueFd>& files,
+                                                const Options& options);
   ~Process();  // ends the jail
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
@@ -45,9 +52,10 @@ class Process {
   std::string reason();
 
  private:
-  Process() = default;
+  explicit Process(uint64_t memory_bytes) : memory_bytes_(memory_bytes) {}
   void run(const sandbox::Policy& policy, const std::string& nonce);
 
+  const uint64_t memory_bytes_;
   UniqueFd requests_, cancel_read_, cancel_write_, events_, output_;
   std::vector<UniqueFd> of_jail_;  // closed here once the jail has them
   void* control_ = nullptr;        // the page with the number of the request to interrupt

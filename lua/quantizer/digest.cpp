@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "lua/runtime/protect.h"
-#include "lua/runtime/sha256.h"
+#include "harness/base/sha256.h"
 #include "lua/runtime/work_list.h"
 #include "lua/tensor/tensor_heap.h"
 

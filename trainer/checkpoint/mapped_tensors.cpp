@@ -36,35 +36,32 @@ const Type* find_type(const std::string& name) {
 
 }  // namespace
 
-struct MappedTensors::File {
-  char* address = nullptr;
-  uint64_t size = 0, data = 0;  // data: where tensors begin
-  File() = default;
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  ~File() {
-    if (address != nullptr) ::munmap(address, size);
-  }
-};
+MappedFile::~MappedFile() {
+  if (address_ != nullptr) ::munmap(address_, size_);
+}
 
-Result<MappedTensors> MappedTensors::open(int fd) {
+Result<std::shared_ptr<const MappedFile>> MappedFile::map(int fd) {
   const off_t end = ::lseek(fd, 0, SEEK_END);
   if (end < 0) return std::unexpected(errno_error("can't be read", errno));
-  auto file = std::make_shared<File>();
-  file->size = static_cast<uint64_t>(end);
-  uint64_t length = 0;
-  if (file->size < sizeof length) return bad("is cut short");
-  void* mapped = ::mmap(nullptr, file->size, PROT_READ, MAP_PRIVATE, fd, 0);
+  std::shared_ptr<MappedFile> file(new MappedFile);
+  if (end == 0) return file;  // there is nothing to map
+  void* mapped = ::mmap(nullptr, static_cast<size_t>(end), PROT_READ, MAP_PRIVATE, fd, 0);
   if (mapped == MAP_FAILED) return std::unexpected(errno_error("can't be mapped", errno));
-  file->address = static_cast<char*>(mapped);
-  std::memcpy(&length, file->address, sizeof length);
-  if (length > kMaxHeader || length > file->size - sizeof length)
+  file->address_ = static_cast<char*>(mapped);
+  file->size_ = static_cast<uint64_t>(end);
+  return file;
+}
+
+Result<MappedTensors> MappedTensors::parse(std::shared_ptr<const MappedFile> file) {
+  uint64_t length = 0;
+  if (file->size() < sizeof length) return bad("is cut short");
+  std::memcpy(&length, file->data(), sizeof length);
+  if (length > kMaxHeader || length > file->size() - sizeof length)
     return bad("is no safetensors file, or cut short");
-  const json header = json::parse(std::string_view(file->address + sizeof length, length), nullptr,
+  const json header = json::parse(std::string_view(file->data() + sizeof length, length), nullptr,
                                   /*allow_exceptions=*/false);
   if (!header.is_object()) return bad("is no safetensors file: its header is not JSON");
-  file->data = sizeof length + length;
-  const uint64_t bytes = file->size - file->data;
+  const uint64_t data = sizeof length + length, bytes = file->size() - data;
 
   MappedTensors tensors;
   for (const auto& [name, value] : header.items()) {
@@ -76,8 +73,8 @@ Result<MappedTensors> MappedTensors::open(int fd) {
       const auto offsets = value.at("data_offsets").get<std::vector<uint64_t>>();
       if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > bytes)
         return bad(fmt::format("is cut short: '{}' lies beyond its end", name));
-      entry.begin = file->data + offsets[0];
-      entry.end = file->data + offsets[1];
+      entry.begin = data + offsets[0];
+      entry.end = data + offsets[1];
       tensors.entries_[name] = std::move(entry);
     } catch (const json::exception&) {
       return bad(fmt::format("has a wrong header entry for '{}'", name));
@@ -109,7 +106,7 @@ Result<at::Tensor> MappedTensors::get(const std::string& name) const {
   if (count > (entry.end - entry.begin) / type->bytes ||
       count * type->bytes != entry.end - entry.begin)
     return bad(fmt::format("has another number of bytes for '{}' than its shape says", name));
-  char* const at = file_->address + entry.begin;
+  char* const at = file_->data() + entry.begin;
   const auto options = at::TensorOptions(type->type);
   // Types other than float are copied anyway, and from anywhere; a float must lie where one may.
   if (type->type == at::kFloat && reinterpret_cast<uintptr_t>(at) % alignof(float) == 0)

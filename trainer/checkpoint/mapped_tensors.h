@@ -14,11 +14,29 @@
 
 namespace bitloop::trainer {
 
+// The bytes of a file. Apart from what they mean, because a jail lets no file be mapped once it is
+// closed, and files are not looked at before.
+class MappedFile {
+ public:
+  // The descriptor may be closed afterwards.
+  static Result<std::shared_ptr<const MappedFile>> map(int fd);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  char* data() const { return address_; }  // read-only memory
+  uint64_t size() const { return size_; }
+
+ private:
+  MappedFile() = default;
+  char* address_ = nullptr;
+  uint64_t size_ = 0;
+};
+
 class MappedTensors {
  public:
-  // Maps the file that `fd` is open on; the descriptor may be closed afterwards. Error
-  // "bad_weights": a sentence without the file's name.
-  static Result<MappedTensors> open(int fd);
+  // Error "bad_weights": a sentence without the file's name.
+  static Result<MappedTensors> parse(std::shared_ptr<const MappedFile> file);
 
   bool has(const std::string& name) const { return entries_.contains(name); }
   std::vector<std::string> names() const;
@@ -27,13 +45,12 @@ class MappedTensors {
   Result<at::Tensor> get(const std::string& name) const;
 
  private:
-  struct File;
   struct Entry {
     std::string type;
     std::vector<int64_t> shape;
     uint64_t begin = 0, end = 0;
   };
-  std::shared_ptr<const File> file_;
+  std::shared_ptr<const MappedFile> file_;
   std::map<std::string, Entry> entries_;
 };
 

@@ -140,7 +140,8 @@ struct Task::Impl {
   int table = 0;  // registry reference
   std::string name, file, separator;
   TaskKind kind = TaskKind::kBlocks;
-  std::vector<std::string> metrics, fields;
+  std::vector<std::string> metrics;
+  std::vector<std::vector<std::string>> forms;  // a document has all fields of one of these
 
   void load(lua_State* L, std::string_view source);
   [[noreturn]] static void refuse(lua_State* L, const std::string& message) {
@@ -149,6 +150,9 @@ struct Task::Impl {
   }
   std::string string_member(lua_State* L, const char* member) const;
   std::vector<std::string> list_member(lua_State* L, const char* member) const;
+  std::vector<std::string> take_list(lua_State* L, const char* member) const;
+  void read_forms(lua_State* L);
+  void check_fields(const json& document) const;
 
   // Pushes what member `member` makes of the document: a text filled in, or a function's result.
   // With `path`, a text is the path of a field.
@@ -170,6 +174,11 @@ std::string Task::Impl::string_member(lua_State* L, const char* member) const {
 
 std::vector<std::string> Task::Impl::list_member(lua_State* L, const char* member) const {
   lua_getfield(L, -1, member);
+  return take_list(L, member);
+}
+
+// Pops the list that is on top.
+std::vector<std::string> Task::Impl::take_list(lua_State* L, const char* member) const {
   std::vector<std::string> list;
   if (!lua_istable(L, -1)) refuse(L, fmt::format("'{}' must be a list of texts", member));
   for (lua_Integer i = 1; lua_rawgeti(L, -1, i) != LUA_TNIL; ++i, lua_pop(L, 1)) {
@@ -185,6 +194,10 @@ std::vector<std::string> Task::Impl::list_member(lua_State* L, const char* membe
 void Task::Impl::load(lua_State* L, std::string_view source) {
   lua::push_environment(L);
   const int environment = lua_gettop(L);
+  // Patterns, too, which candidates don't have: these files are ours or the user's.
+  lua_pushcfunction(L, luaopen_string);
+  lua_call(L, 0, 1);
+  lua_setfield(L, environment, "string");
   const std::string chunk = "=" + guest.file_name();
   if (luaL_loadbufferx(L, source.data(), source.size(), chunk.c_str(), "t") != LUA_OK)
     lua_error(L);
@@ -202,7 +215,7 @@ void Task::Impl::load(lua_State* L, std::string_view source) {
                           "blocks are there",
                           kind_name));
   kind = found->kind;
-  fields = list_member(L, "fields");
+  read_forms(L);
   metrics = list_member(L, "metrics");
   for (const std::string& metric : metrics)
     if (std::find(found->metrics.begin(), found->metrics.end(), metric) == found->metrics.end())
@@ -222,6 +235,28 @@ void Task::Impl::load(lua_State* L, std::string_view source) {
   }
   if (kind == TaskKind::kBlocks) separator = string_member(L, "separator");
   table = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+// One list of names, or a list of such lists, for files that were published in several forms.
+void Task::Impl::read_forms(lua_State* L) {
+  const int file_table = lua_gettop(L);
+  lua_getfield(L, file_table, "fields");
+  const int list = lua_gettop(L);
+  if (lua_istable(L, list)) {
+    for (lua_Integer i = 1; lua_rawgeti(L, list, i) == LUA_TTABLE; ++i)
+      forms.push_back(take_list(L, "fields"));
+  }
+  lua_settop(L, file_table);
+  if (forms.empty()) forms.push_back(list_member(L, "fields"));
+}
+
+void Task::Impl::check_fields(const json& document) const {
+  for (const std::vector<std::string>& fields : forms)
+    if (std::all_of(fields.begin(), fields.end(), [&](const std::string& path) {
+          return at_path(document, path) != nullptr;
+        }))
+      return;
+  for (const std::string& path : forms.front()) (void)field(document, path);
 }
 
 void Task::Impl::push_made(lua_State* L, const char* member, const json& document,
@@ -284,7 +319,7 @@ int64_t Task::Impl::make_gold(lua_State* L, const json& document, size_t choices
 }
 
 Question Task::Impl::make(lua_State* L, const json& document) const {
-  for (const std::string& path : fields) (void)field(document, path);
+  check_fields(document);
   Question question;
   if (kind == TaskKind::kDocument || kind == TaskKind::kBlocks) {
     question.prompts.push_back({"", make_text(L, "text", document)});
@@ -300,7 +335,7 @@ Question Task::Impl::make(lua_State* L, const json& document) const {
   }
   if (kind == TaskKind::kContinuation) {
     question.prompts.push_back(
-        {make_text(L, "context", document), " " + make_text(L, "continuation", document)});
+        {make_text(L, "context", document), fmt::format(" {}", make_text(L, "continuation", document))});
     return question;
   }
   lua_rawgeti(L, LUA_REGISTRYINDEX, table);
@@ -310,8 +345,8 @@ Question Task::Impl::make(lua_State* L, const json& document) const {
   const std::string shared = make_text(L, by_context ? "continuation" : "context", document);
   for (const std::string& choice : choices) {
     if (choice.empty()) throw BadDocument{"one of its choices is empty"};
-    question.prompts.push_back(by_context ? Prompt{choice, " " + shared}
-                                          : Prompt{shared, " " + choice});
+    question.prompts.push_back(by_context ? Prompt{choice, fmt::format(" {}", shared)}
+                                          : Prompt{shared, fmt::format(" {}", choice)});
     question.choice_length.push_back(characters(choice));
   }
   if (choices.empty()) throw BadDocument{"it has no choices"};

@@ -1,10 +1,10 @@
-#include "lua/runtime/sha256.h"
+#include "harness/base/sha256.h"
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
 
-namespace bitloop::lua {
+namespace bitloop {
 
 namespace {
 
@@ -86,4 +86,4 @@ std::string Sha256::finish() {
   return text;
 }
 
-}  // namespace bitloop::lua
+}  // namespace bitloop

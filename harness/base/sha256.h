@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace bitloop::lua {
+namespace bitloop {
 
 class Sha256 {
  public:
@@ -25,4 +25,4 @@ class Sha256 {
   uint64_t size_ = 0;
 };
 
-}  // namespace bitloop::lua
+}  // namespace bitloop

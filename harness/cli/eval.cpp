@@ -1,0 +1,139 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <thread>
+
+#include "harness/base/fd.h"
+#include "harness/base/text.h"
+#include "harness/cli/commands.h"
+#include "harness/cli/common.h"
+#include "harness/cli/progress.h"
+#include "harness/evaluation/benchmarks.h"
+#include "harness/evaluation/jailed_evaluation.h"
+
+namespace bitloop::cli {
+namespace {
+
+using evaluation::Json;
+
+struct EvalOptions {
+  std::string model, benchmarks, output;
+  std::string tasks = "all";
+  int64_t limit = 0;
+  unsigned threads = 0;
+  double memory_gb = 16;
+  bool json = false;
+  bool allow_degraded = false;
+};
+
+constexpr const char* kExamples =
+    "Examples:\n"
+    "  bitloop data benchmarks ~/Downloads/benchmarks         once: the published files\n"
+    "  bitloop eval --model gpt2                              every task whose documents are there\n"
+    "  bitloop eval --model gpt2 --tasks arc_easy,piqa --limit 100 --output scores.json\n"
+    "Exit codes: 0 done, 2 wrong usage, 3 the machine cannot.";
+
+// A bar that is drawn over, on a terminal; elsewhere nothing, for the table comes soon enough.
+class Bar {
+ public:
+  void update(const evaluation::TaskProgress& progress) {
+    const auto now = std::chrono::steady_clock::now();
+    const bool last = progress.done == progress.all;
+    if (!terminal_ || (!last && now - drawn_ < std::chrono::milliseconds(100))) return;
+    drawn_ = now;
+    fmt::print(stderr, "\r\x1b[K{} {} {}/{}",
+               progress_bar(static_cast<int64_t>(progress.done), static_cast<int64_t>(progress.all),
+                            30),
+               progress.task, progress.done, progress.all);
+    std::fflush(stderr);
+  }
+  void finish() const {
+    if (terminal_) fmt::print(stderr, "\r\x1b[K");
+  }
+
+ private:
+  bool terminal_ = ::isatty(STDERR_FILENO) != 0;
+  std::chrono::steady_clock::time_point drawn_;
+};
+
+void print_table(const Json& result) {
+  fmt::print("{:<16} {:>9}  {:<16} {:>10}  {:>8}\n", "task", "documents", "metric", "value",
+             "stderr");
+  for (const auto& [name, task] : result["tasks"].items())
+    for (const auto& [metric, numbers] : task["metrics"].items())
+      fmt::print("{:<16} {:>9}  {:<16} {:>10.4f}  {:>8}\n", name, task["documents"].get<int64_t>(),
+                 metric, numbers["value"].get<double>(),
+                 numbers["stderr"].is_number()
+                     ? fmt::format("{:.4f}", numbers["stderr"].get<double>())
+                     : "");
+  for (const auto& [name, why] : result["skipped"].items())
+    fmt::print("{:<16} not measured: {}\n", name, why.get<std::string>());
+}
+
+Result<int> run(const EvalOptions& options) {
+  if (options.limit < 0) return fail("wrong_usage", "--limit must not be negative");
+  evaluation::Request request;
+  request.model = options.model;
+  if (options.tasks != "all") request.tasks = split(options.tasks, ',');
+  request.benchmarks = options.benchmarks.empty() ? evaluation::default_benchmarks()
+                                                  : std::filesystem::path(options.benchmarks);
+  request.limit = options.limit;
+  request.threads =
+      options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
+  request.memory_bytes = static_cast<uint64_t>(options.memory_gb * (1 << 30));
+  request.allow_degraded = options.allow_degraded;
+  if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
+    return std::unexpected(layers.error());
+  std::signal(SIGPIPE, SIG_IGN);  // a jail that is gone is noticed otherwise
+  Bar bar;
+  const auto start = std::chrono::steady_clock::now();
+  auto result = evaluation::evaluate(
+      request, [&](const evaluation::TaskProgress& progress) { bar.update(progress); });
+  bar.finish();
+  if (!result) return std::unexpected(result.error());
+  (*result)["seconds"] =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (!options.output.empty())
+    BITLOOP_TRY(write_file_atomic(options.output, result->dump(1) + "\n"));
+  if (options.json)
+    fmt::print("{}\n", result->dump(1));
+  else
+    print_table(*result);
+  return kDone;
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<EvalOptions>();
+  CLI::App* command = app.add_subcommand(
+      "eval", "Score a model on benchmarks, as lm-evaluation-harness does, in the jail");
+  command
+      ->add_option("--model", options->model,
+                   "a Hugging Face GPT-2: a folder with config.json and model.safetensors")
+      ->required();
+  command->add_option("--tasks", options->tasks,
+                      "names, with commas between: " + join(evaluation::task_names(), ", ") +
+                          "; or all (the default): those whose documents are there");
+  command->add_option("--limit", options->limit, "documents of a task at most");
+  command->add_option("--benchmarks", options->benchmarks,
+                      "folder of the documents (default: $XDG_DATA_HOME/bitloop/benchmarks)");
+  command->add_option("--output", options->output,
+                      "also write the JSON document there, with every document's log-probabilities");
+  command->add_option("--threads", options->threads, "default: one a core");
+  command->add_option("--memory-gb", options->memory_gb, "limit of the jail (default 16)")
+      ->check(CLI::Range(0.1, 4096.0));
+  command->add_flag("--json", options->json, "print the JSON document, and nothing else");
+  command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
+  command->footer(kExamples);
+  command->callback([options, &exit_code] {
+    const auto code = run(*options);
+    exit_code = code ? *code : report(code.error());
+  });
+}
+
+}  // namespace bitloop::cli

@@ -1,0 +1,156 @@
+#include "harness/evaluation/jailed_evaluation.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+
+#include "harness/base/fd.h"
+#include "harness/base/paths.h"
+#include "harness/base/text.h"
+#include "harness/shell/process.h"
+
+namespace bitloop::evaluation {
+namespace {
+
+namespace fs = std::filesystem;
+using shell::Process;
+
+constexpr size_t kMaxConfig = size_t{1} << 20, kMaxTask = size_t{1} << 20;
+constexpr int64_t kBatchTokens = 4096;
+constexpr std::chrono::hours kSilence{1};  // without a record from the jail
+
+std::unexpected<Error> wrong(std::string message) {
+  return fail("wrong_usage", std::move(message));
+}
+
+// Files for the jail, and what its job calls them.
+class Files {
+ public:
+  Result<Json> open(const fs::path& path, const std::string& name) {
+    BITLOOP_ASSIGN(fd, open_file(path, O_RDONLY | O_NONBLOCK));
+    Json entry = {{"path", name}, {"fd", Process::file_fd(fds_.size())}};
+    fds_.push_back(std::move(fd));
+    return entry;
+  }
+  const std::vector<UniqueFd>& fds() const { return fds_; }
+
+ private:
+  std::vector<UniqueFd> fds_;
+};
+
+Result<Json> model_of(const fs::path& folder, Files& files) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored))
+    return wrong(fmt::format("--model {}: there is no such folder", folder.string()));
+  const auto text = read_file(folder / "config.json", kMaxConfig);
+  if (!text) return wrong("--model: " + text.error().message);
+  const Json config = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (config.is_discarded())
+    return wrong(fmt::format("--model: {} is no JSON", (folder / "config.json").string()));
+  auto weights = files.open(folder / "model.safetensors", "model.safetensors");
+  if (!weights)
+    return wrong(fmt::format("--model: {} (weights are read from model.safetensors)",
+                             weights.error().message));
+  return Json{{"config", config}, {"weights", *weights}};
+}
+
+Result<Json> tasks_of(const std::vector<std::string>& names) {
+  Json tasks = Json::array();
+  const std::vector<std::string> known = task_names();
+  for (const std::string& name : names) {
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      return wrong(fmt::format("there is no task '{}': {} are there", name, join(known, ", ")));
+    const std::string file = name + ".lua";
+    BITLOOP_ASSIGN(text, read_file(share_dir() / "eval" / file, kMaxTask));
+    tasks.push_back({{"path", file}, {"content", text}});
+  }
+  return tasks;
+}
+
+Result<Json> documents_of(const fs::path& folder, Files& files) {
+  Json documents = Json::object();
+  std::error_code failed;
+  std::vector<fs::path> paths;
+  for (const auto& entry : fs::directory_iterator(folder, failed))
+    if (entry.path().extension() == ".jsonl") paths.push_back(entry.path());
+  std::sort(paths.begin(), paths.end());
+  if (paths.empty())
+    return wrong(fmt::format("{}: no documents there; bitloop data benchmarks DIR makes them of the "
+                             "published files",
+                             folder.string()));
+  for (const fs::path& path : paths) {
+    BITLOOP_ASSIGN(entry, files.open(path, path.filename().string()));
+    documents[path.filename().string()] = entry;
+  }
+  return documents;
+}
+
+}  // namespace
+
+std::vector<std::string> task_names() {
+  std::vector<std::string> names;
+  std::error_code failed;
+  for (const auto& entry : fs::directory_iterator(share_dir() / "eval", failed))
+    if (entry.path().extension() == ".lua") names.push_back(entry.path().stem().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Result<Json> evaluate(const Request& request,
+                      const std::function<void(const TaskProgress&)>& progress) {
+  Files files;
+  BITLOOP_ASSIGN(model, model_of(request.model, files));
+  const bool all = request.tasks.empty();
+  BITLOOP_ASSIGN(tasks, tasks_of(all ? task_names() : request.tasks));
+  BITLOOP_ASSIGN(documents, documents_of(request.benchmarks, files));
+  const fs::path merges = share_dir() / "data" / "gpt2-bpe" / "vocab.bpe";
+  BITLOOP_ASSIGN(vocabulary, files.open(merges, "vocab.bpe"));
+  Json job = {{"schema_version", 1},  {"kind", "eval"},         {"model", model},
+              {"tasks", tasks},       {"documents", documents}, {"vocabulary", vocabulary},
+              {"limit", request.limit}, {"batch_tokens", kBatchTokens},
+              {"skip_missing", all}};
+  BITLOOP_ASSIGN(process, Process::start(std::move(job), files.fds(),
+                                         {.threads = request.threads,
+                                          .memory_bytes = request.memory_bytes,
+                                          .allow_degraded = request.allow_degraded}));
+
+  Json result = {{"model", fs::absolute(request.model).lexically_normal().string()},
+                 {"tasks", Json::object()},
+                 {"skipped", Json::object()}};
+  std::map<std::string, Json> per_document;
+  while (const auto record = process->next(std::chrono::steady_clock::now() + kSilence)) {
+    try {
+      const std::string type = record->at("type");
+      if (type == "progress") {
+        progress({record->at("task"), record->at("done"), record->at("all")});
+      } else if (type == "model") {
+        result["parameters"] = record->at("parameters");
+      } else if (type == "documents") {
+        Json& list = per_document[record->at("task").get<std::string>()];
+        if (list.is_null()) list = Json::array();
+        for (const Json& document : record->at("documents")) list.push_back(document);
+      } else if (type == "skipped") {
+        result["skipped"][record->at("task").get<std::string>()] = record->at("why");
+      } else if (type == "task") {
+        const std::string name = record->at("task");
+        result["tasks"][name] = {{"documents", record->at("documents")},
+                                 {"metrics", record->at("metrics")},
+                                 {"per_document", per_document[name]}};
+      } else if (type == "result") {
+        if (record->at("status") == "ok") return result;
+        return fail(record->at("status").get<std::string>(),
+                    single_line(record->at("message").get<std::string>()));
+      }
+    } catch (const Json::exception&) {
+      return fail("infrastructure", "the jailed evaluation sent a record that can't be read");
+    }
+  }
+  const bool ended = process->ended();
+  return fail("infrastructure", fmt::format("the evaluation did not end: {}",
+                                            ended ? process->reason() : "it fell silent"));
+}
+
+}  // namespace bitloop::evaluation

@@ -1,0 +1,43 @@
+// The host's side of `bitloop eval`: a trainer in a jail that scores a model's answers. It gets open
+// files and no names of folders.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "harness/base/result.h"
+
+namespace bitloop::evaluation {
+
+using Json = nlohmann::ordered_json;
+
+struct Request {
+  std::filesystem::path model;       // a Hugging Face folder
+  std::vector<std::string> tasks;    // by name; empty: all whose documents are there
+  std::filesystem::path benchmarks;  // folder of prepare_benchmarks
+  int64_t limit = 0;                 // documents of a task at most; 0: all
+  unsigned threads = 2;
+  uint64_t memory_bytes = 0;
+  bool allow_degraded = false;
+};
+
+struct TaskProgress {
+  std::string task;
+  uint64_t done = 0, all = 0;  // windows of tokens
+};
+
+// {"model", "tasks": {name: {"documents": n, "metrics": {name: {"value", "stderr"}},
+// "per_document": […]}}, "skipped": {task: why}}. Errors: "wrong_usage" (model or task that can't be
+// had), "bad_model", "bad_weights", "bad_document", "bad_task" with what is wrong where,
+// "sandbox_missing", "infrastructure".
+Result<Json> evaluate(const Request& request,
+                      const std::function<void(const TaskProgress&)>& progress);
+
+// Names of the tasks that this version has, in order.
+std::vector<std::string> task_names();
+
+}  // namespace bitloop::evaluation

@@ -41,10 +41,13 @@ def task_config(task, path):
     """lm-eval's task, reading a local file."""
     from lm_eval import tasks
     folder = pathlib.Path(tasks.__file__).parent
-    if task == "hellaswag":  # these documents are preprocessed already
+    if task == "hellaswag" and "query" in json.loads(path.read_text().splitlines()[0]):  # preprocessed already
         config = {"output_type": "multiple_choice", "doc_to_text": "{{query}}", "doc_to_target": "{{gold}}",
                   "doc_to_choice": "choices",
                   "metric_list": [{"metric": m, "aggregation": "mean", "higher_is_better": True} for m in ("acc", "acc_norm")]}
+    elif task == "hellaswag":
+        from lm_eval.utils import load_yaml_config
+        config = load_yaml_config(str(folder / "hellaswag/hellaswag.yaml"))
     else:
         from lm_eval.utils import load_yaml_config
         places = {"arc_easy": "arc/arc_easy.yaml", "arc_challenge": "arc/arc_challenge.yaml", "piqa": "piqa/piqa.yaml",
@@ -141,4 +144,5 @@ def main():
         PAGE.write_text(page[:begin] + "\n" + text + "\n" + page[end:])
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -107,8 +107,9 @@ bool begins_page(std::string_view line) {
 Result<Documents> take_pages(const std::string& text) {
   Documents documents;
   std::string page;
+  const auto has_text = [&] { return page.find_first_not_of(" \n") != std::string::npos; };
   const auto add = [&] {
-    if (page.find_first_not_of(" \n") == std::string::npos) return;
+    if (!has_text()) return;
     documents.text += Json{{"page", page}}.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
     ++documents.count;
   };
@@ -117,7 +118,7 @@ Result<Documents> take_pages(const std::string& text) {
     const bool alone = (i == 0 || lines[i - 1].find_first_not_of(' ') == std::string::npos) &&
                        (i + 1 >= lines.size() ||
                         lines[i + 1].find_first_not_of(' ') == std::string::npos);
-    if (alone && begins_page(lines[i]) && i > 0) {
+    if (alone && begins_page(lines[i]) && has_text()) {
       add();
       page.clear();
     }

@@ -1,0 +1,179 @@
+"""`bitloop eval` as a user runs it, against what lm-evaluation-harness said of the same model and documents
+(golden/evaluation.json), and `bitloop data benchmarks`."""
+
+import json
+import pathlib
+import struct
+import subprocess
+
+import pytest
+
+import tiny_gpt2
+from bitloop import BIN
+
+pytestmark = pytest.mark.skipif(not (BIN / "bitloop-trainer").exists(),
+                                reason="built without the trainer (BITLOOP_TRAINER=OFF)")
+
+GOLDEN = json.loads((pathlib.Path(__file__).resolve().parent / "golden" / "evaluation.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_gpt2.write_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory):
+    return tiny_gpt2.write_documents(tmp_path_factory.mktemp("documents"))
+
+
+def run(*words):
+    return subprocess.run([BIN / "bitloop", *map(str, words)], text=True, capture_output=True, timeout=300)
+
+
+def evaluate(model, documents, *more):
+    return run("eval", "--model", model, "--benchmarks", documents, "--allow-degraded", *more)
+
+
+def refused(done):
+    """The one sentence of a command that could not do its work."""
+    assert done.returncode in (2, 3), (done.stdout, done.stderr)
+    assert done.stdout == ""
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("bitloop: "), done.stderr
+    return lines[0]
+
+
+def test_every_number_is_the_harnesss(model, documents, tmp_path):
+    done = evaluate(model, documents, "--json", "--output", tmp_path / "scores.json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    result = json.loads(done.stdout)
+    assert json.loads((tmp_path / "scores.json").read_text()) == result
+    assert result["skipped"] == {}
+    for task, golden in GOLDEN.items():
+        ours = result["tasks"][task]
+        assert len(ours["per_document"]) == len(golden["log_probabilities"]) == ours["documents"]
+        for document, wanted in zip(ours["per_document"], golden["log_probabilities"]):
+            assert document["log_probabilities"] == pytest.approx(wanted, abs=1e-4, rel=1e-6), task
+        for metric, wanted in golden["metrics"].items():
+            assert ours["metrics"][metric]["value"] == pytest.approx(wanted, rel=1e-4), (task, metric)
+        for metric, wanted in golden["stderr"].items():
+            if metric != "perplexity":  # by bootstrap, from another source of chance
+                assert ours["metrics"][metric]["stderr"] == pytest.approx(wanted, rel=1e-4), (task, metric)
+    bootstrap = result["tasks"]["lambada_openai"]["metrics"]["perplexity"]["stderr"]
+    assert bootstrap > 0
+    # Blocks of the context's length: about as much a token as by documents.
+    assert result["tasks"]["wikitext2"]["metrics"]["perplexity"]["value"] > 1
+
+
+def test_a_table_for_people_and_a_limit(model, documents):
+    done = evaluate(model, documents, "--tasks", "arc_easy,piqa", "--limit", "1")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["task", "documents", "metric", "value", "stderr"]
+    assert [line.split()[:3] for line in lines[1:]] == [["arc_easy", "1", "acc"], ["arc_easy", "1", "acc_norm"],
+                                                        ["piqa", "1", "acc"], ["piqa", "1", "acc_norm"]]
+
+
+def test_names_without_a_prefix_are_read_too(documents, tmp_path):
+    plain = tiny_gpt2.write_model(tmp_path / "plain", prefix="")
+    result = json.loads(evaluate(plain, documents, "--tasks", "piqa", "--json").stdout)
+    assert result["tasks"]["piqa"]["per_document"][0]["log_probabilities"] == pytest.approx(
+        GOLDEN["piqa"]["log_probabilities"][0], abs=1e-4)
+
+
+def test_missing_documents_are_said_and_never_a_number(model, documents, tmp_path):
+    few = tmp_path / "few"
+    few.mkdir()
+    (few / "piqa.jsonl").write_text((documents / "piqa.jsonl").read_text())
+    done = evaluate(model, few, "--json")
+    result = json.loads(done.stdout)
+    assert list(result["tasks"]) == ["piqa"]
+    assert "arc_easy.jsonl is not among the benchmarks" in result["skipped"]["arc_easy"]
+    assert "winogrande.jsonl is not among the benchmarks" in refused(evaluate(model, few, "--tasks", "winogrande"))
+    (tmp_path / "none").mkdir()
+    assert "no documents there; bitloop data benchmarks" in refused(evaluate(model, tmp_path / "none"))
+
+
+@pytest.mark.parametrize("line, task, said", [
+    ('{"goal": "x", "sol1": "a", "label": 0}', "piqa", "there is no field 'sol2'"),
+    ('{"goal": "x", "sol1": "a", "sol2": 3, "label": 0}', "piqa", "'sol2' is not a text"),
+    ('{"goal": "x", "sol1": "", "sol2": "b", "label": 0}', "piqa", "one of its choices is empty"),
+    ('{"goal": "x", "sol1": "a", "sol2": "b", "label": 2}', "piqa", "its answer is choice 2 (from 0), but there are 2"),
+    ('{"goal": "x", "sol1": "a", "sol2": "b", "label": "q"}', "piqa", "its answer is none of the choices"),
+    ('{"goal": "x", "sol1": "a", "so', "piqa", "it is no JSON, or cut short"),
+    ('[1, 2]', "piqa", "it is no JSON object"),
+    ('{"goal": "x", "sol1": "a", "sol2": "%s", "label": 0}' % ("word " * 70), "piqa", "but the model's context is 64"),
+    ('{"question": "x", "choices": {"text": ["a"], "label": ["A"]}, "answerKey": "Z"}', "arc_easy", "its answer is none of the choices"),
+    ('{"sentence": "no gap", "option1": "a", "option2": "b", "answer": "1"}', "winogrande", "winogrande.lua:"),
+])
+def test_a_bad_document_is_named_with_file_line_and_field(model, tmp_path, line, task, said):
+    good = json.dumps(tiny_gpt2.DOCUMENTS[task][0])
+    (tmp_path / f"{task}.jsonl").write_text(f"{good}\n\n{line}\n")
+    sentence = refused(evaluate(model, tmp_path, "--tasks", task))
+    assert sentence.startswith(f"bitloop: {task}.jsonl, line 3: "), sentence
+    assert said in sentence
+
+
+def test_a_model_that_can_not_be_read_is_named(model, documents, tmp_path):
+    def said(folder):
+        return refused(evaluate(folder, documents, "--tasks", "piqa"))
+
+    assert "there is no such folder" in said(tmp_path / "nowhere")
+    for config, sentence in [({"model_type": "llama"}, "model_type 'llama' is not read"),
+                             ({"vocab_size": 50000}, "50000 tokens, but GPT-2's tokenizer 50257"),
+                             ({"activation_function": "relu"}, "activation_function 'relu'"),
+                             ({"n_inner": 17}, "n_inner is 17"),
+                             ({"n_layer": 3}, "model.safetensors has no tensor 'transformer.h.2.ln_1.weight'"),
+                             ({"n_positions": 32}, "'transformer.wpe.weight' is 64 x 16, but config.json makes it 32 x 16"),
+                             ({"tie_word_embeddings": False}, "tie_word_embeddings is false"),
+                             ({"n_embd": "x"}, "n_embd must be a whole number"),
+                             ({"n_head": 3}, "n_embd 16 is not a multiple of n_head 3")]:
+        folder = tmp_path / next(iter(config))
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(tiny_gpt2.CONFIG | config))
+        (folder / "model.safetensors").symlink_to(model / "model.safetensors")
+        assert sentence in said(folder)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_text(json.dumps(tiny_gpt2.CONFIG))
+    assert "model.safetensors" in said(broken)
+    whole = (model / "model.safetensors").read_bytes()
+    for content, sentence in [(b"", "is cut short"), (b"\xff" * 64, "no safetensors file"), (whole[:-4], "is cut short"),
+                              (struct.pack("<Q", 2) + b"[]", "its header is not JSON"),
+                              (whole.replace(b'"F32"', b'"I32"'), "which is not read")]:
+        (broken / "model.safetensors").write_bytes(content)
+        assert sentence in said(broken)
+    (broken / "config.json").write_text("{")
+    assert "is no JSON" in said(broken)
+
+
+def test_unknown_tasks_are_named(model, documents):
+    assert "there is no task 'arc': arc_challenge, arc_easy" in refused(evaluate(model, documents, "--tasks", "arc"))
+    assert "--limit must not be negative" in refused(evaluate(model, documents, "--limit", "-1"))
+
+
+def test_benchmarks_are_taken_by_name_only_when_asked(model, tmp_path):
+    published, to = tmp_path / "published" / "deep", tmp_path / "made"
+    published.mkdir(parents=True)
+    (published / "PIQA_valid.jsonl").write_text("".join(json.dumps(d) + "\n" for d in tiny_gpt2.DOCUMENTS["piqa"]))
+    (published / "wiki.valid.raw").write_text(" \n = One = \n \n Text . \n = = Part = = \n More . \n \n = Two = \n \n End .\n")
+    (published / "notes.txt").write_text("nothing")
+    none = run("data", "benchmarks", tmp_path / "published", "--to", to)
+    assert none.returncode == 2 and "no file of a benchmark there" in none.stderr
+    assert "not the file that piqa.jsonl was tested with; --unverified takes it" in none.stdout
+    done = run("data", "benchmarks", tmp_path / "published", "--to", to, "--unverified", "--json")
+    assert done.returncode == 0, done.stderr
+    files = {pathlib.Path(entry["source"]).name: entry for entry in json.loads(done.stdout)["files"]}
+    assert files["PIQA_valid.jsonl"]["documents"] == 2 and not files["PIQA_valid.jsonl"]["known"]
+    assert files["notes.txt"]["why_not"] == "no benchmark that this version knows"
+    pages = [json.loads(line)["page"] for line in (to / "wikitext2.jsonl").read_text().splitlines()]
+    assert pages == [" \n = One = \n \n Text . \n = = Part = = \n More . \n \n", " = Two = \n \n End .\n"]
+    assert json.loads((to / "benchmarks.json").read_text())["piqa.jsonl"]["source"] == "PIQA_valid.jsonl"
+    assert evaluate(model, to, "--tasks", "piqa,wikitext2").returncode == 0
+
+    (published / "PIQA_valid.jsonl").write_text('{"goal": 1}\n{"goal":')
+    broken = run("data", "benchmarks", tmp_path / "published", "--to", to, "--unverified")
+    assert broken.returncode == 3 and "PIQA_valid.jsonl, line 2: it is no JSON object, or cut short" in broken.stderr
+    assert len((to / "piqa.jsonl").read_text().splitlines()) == 2  # the old one is whole

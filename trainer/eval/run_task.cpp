@@ -36,6 +36,7 @@ Status add_question(Prepared& prepared, const Task& task, Question question,
                    {answer, i});
     } else {
       BITLOOP_ASSIGN(window, continuation_window(tokenizer, question.prompts[i], context));
+      window.group = static_cast<int64_t>(answer);
       prepared.add({std::move(window)}, {answer, i});
     }
   }

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <numeric>
 
 namespace bitloop::trainer {
 namespace {
@@ -41,6 +40,90 @@ Status add_scores(Gpt2& model, const at::Tensor& features_RD, const Predictions&
   return {};
 }
 
+// Windows [first, first + count) as one sequence: `shared` tokens, then the rest of each.
+struct Sequence {
+  size_t first, count, shared, length;
+};
+
+size_t common(const std::vector<int32_t>& a, const std::vector<int32_t>& b, size_t most) {
+  size_t n = 0;
+  while (n < std::min({a.size(), b.size(), most}) && a[n] == b[n]) ++n;
+  return n;
+}
+
+std::vector<Sequence> sequences_of(std::span<const Window> windows) {
+  std::vector<Sequence> sequences;
+  for (size_t first = 0; first < windows.size();) {
+    Sequence sequence{first, 1, windows[first].input.size(), windows[first].input.size()};
+    const int64_t group = windows[first].group;
+    size_t end = first + 1;
+    while (group >= 0 && end < windows.size() && windows[end].group == group) ++end;
+    size_t shared = sequence.shared, sum = 0;
+    for (size_t i = first; i < end; ++i) {
+      shared = common(windows[first].input, windows[i].input, shared);
+      sum += windows[i].input.size();
+    }
+    if (shared > 0 && end > first + 1)
+      sequence = {first, end - first, shared, sum - shared * (end - first - 1)};
+    first += sequence.count;
+    sequences.push_back(sequence);
+  }
+  return sequences;
+}
+
+// Puts a sequence into row `row` on of the batch's ids, and notes which of its places predict what.
+// What is left of its T is padding, on the right: no place sees what comes after it.
+void place(std::span<const Window> windows, const Sequence& sequence, int64_t row, int64_t* ids,
+           Predictions& predictions, std::vector<WindowScore*>& owners,
+           std::span<WindowScore> scores) {
+  const auto shared = static_cast<int64_t>(sequence.shared);
+  const std::vector<int32_t>& beginning = windows[sequence.first].input;
+  std::copy_n(beginning.begin(), shared, ids + row);
+  int64_t next = row + shared;  // where the branch begins
+  for (size_t w = sequence.first; w < sequence.first + sequence.count; ++w) {
+    const Window& window = windows[w];
+    const auto length = std::ssize(window.input), first = length - std::ssize(window.targets);
+    std::copy(window.input.begin() + shared, window.input.end(), ids + next);
+    for (size_t i = 0; i < window.targets.size(); ++i) {
+      const int64_t at = first + static_cast<int64_t>(i);
+      predictions.rows.push_back(at < shared ? row + at : next + at - shared);
+      predictions.targets.push_back(window.targets[i]);
+      owners.push_back(&scores[w]);
+    }
+    next += length - shared;
+  }
+}
+
+// Where places stand and what they see, in a batch with branches.
+Layout layout_of(std::span<const Window> windows, std::span<const Sequence> batch, int64_t T) {
+  const auto B = std::ssize(batch);
+  const Layout layout{at::zeros({B, T}, at::kLong), at::zeros({B, 1, T, T}, at::kBool)};
+  for (int64_t b = 0; b < B; ++b) {
+    const Sequence& sequence = batch[static_cast<size_t>(b)];
+    int64_t* positions = layout.positions_BT.data_ptr<int64_t>() + b * T;
+    bool* mask = layout.mask_B1TT.data_ptr<bool>() + b * T * T;
+    const auto shared = static_cast<int64_t>(sequence.shared);
+    const auto sees = [&](int64_t place, int64_t from, int64_t to) {
+      std::fill(mask + place * T + from, mask + place * T + to, true);
+    };
+    for (int64_t i = 0; i < shared; ++i) {
+      positions[i] = i;
+      sees(i, 0, i + 1);
+    }
+    int64_t next = shared;
+    for (size_t w = sequence.first; w < sequence.first + sequence.count; ++w) {
+      const int64_t branch = next, end = branch + std::ssize(windows[w].input) - shared;
+      for (; next < end; ++next) {
+        positions[next] = shared + next - branch;
+        sees(next, 0, shared);
+        sees(next, branch, next + 1);
+      }
+    }
+    for (; next < T; ++next) sees(next, next, next + 1);  // padding: a place must see something
+  }
+  return layout;
+}
+
 }  // namespace
 
 Result<std::vector<WindowScore>> score_windows(Gpt2& model, std::span<const Window> windows,
@@ -49,35 +132,30 @@ Result<std::vector<WindowScore>> score_windows(Gpt2& model, std::span<const Wind
                                                const std::function<void(size_t done)>& progress) {
   at::NoGradGuard no_grad;
   std::vector<WindowScore> scores(windows.size());
-  std::vector<size_t> order(windows.size());
-  std::iota(order.begin(), order.end(), size_t{0});
+  std::vector<Sequence> sequences = sequences_of(windows);
   // The longest first: what needs the most memory fails at once or never.
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return windows[a].input.size() > windows[b].input.size();
-  });
-  for (size_t begin = 0; begin < order.size();) {
-    const auto T = static_cast<int64_t>(windows[order[begin]].input.size());
-    const size_t B = std::min(order.size() - begin,
+  std::stable_sort(sequences.begin(), sequences.end(),
+                   [](const Sequence& a, const Sequence& b) { return a.length > b.length; });
+  size_t done = 0;
+  for (size_t begin = 0; begin < sequences.size();) {
+    const auto T = static_cast<int64_t>(sequences[begin].length);
+    const size_t B = std::min(sequences.size() - begin,
                               static_cast<size_t>(std::max<int64_t>(1, options.batch_tokens / T)));
-    // Padding on the right: no place sees what comes after it.
+    const auto batch = std::span<const Sequence>(sequences).subspan(begin, B);
     const at::Tensor ids = at::zeros({static_cast<int64_t>(B), T}, at::kLong);
     Predictions predictions;
     std::vector<WindowScore*> owners;
-    for (size_t b = 0; b < B; ++b) {
-      const Window& window = windows[order[begin + b]];
-      const auto row = static_cast<int64_t>(b) * T, length = std::ssize(window.input),
-                 first = length - std::ssize(window.targets);
-      std::copy(window.input.begin(), window.input.end(), ids.data_ptr<int64_t>() + row);
-      for (size_t i = 0; i < window.targets.size(); ++i) {
-        predictions.rows.push_back(row + first + static_cast<int64_t>(i));
-        predictions.targets.push_back(window.targets[i]);
-        owners.push_back(&scores[order[begin + b]]);
-      }
-    }
-    BITLOOP_ASSIGN(features, model.features(ids, context));
+    for (size_t b = 0; b < B; ++b)
+      place(windows, batch[b], static_cast<int64_t>(b) * T, ids.data_ptr<int64_t>(), predictions,
+            owners, scores);
+    const bool branches = std::any_of(batch.begin(), batch.end(),
+                                      [](const Sequence& sequence) { return sequence.count > 1; });
+    const Layout layout = branches ? layout_of(windows, batch, T) : Layout{};
+    BITLOOP_ASSIGN(features, model.features(ids, context, branches ? &layout : nullptr));
     BITLOOP_TRY(add_scores(model, features, predictions, owners, context));
     begin += B;
-    progress(begin);
+    for (const Sequence& sequence : batch) done += sequence.count;
+    progress(done);
   }
   return scores;
 }

@@ -1,5 +1,7 @@
-// What a model says of windows of tokens: sequences of like length share a batch, and the head is
-// computed for the predicted places alone, a few rows at a time.
+// What a model says of windows of tokens. Windows of a group are one sequence: their common
+// beginning, then what is each one's own, which sees the beginning and itself. Sequences of like
+// length share a batch, and the head is computed for the predicted places alone, a few rows at a
+// time.
 #pragma once
 
 #include <functional>

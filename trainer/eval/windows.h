@@ -16,6 +16,9 @@ namespace bitloop::trainer {
 // the last targets.size() predict `targets`.
 struct Window {
   std::vector<int32_t> input, targets;
+  // Neighbours of one group begin alike, as the choices of a question do: what they share is
+  // computed once. Negative: of no group.
+  int64_t group = -1;
 };
 
 // log P(continuation | context). Spaces at the end of the context go to the continuation; that is

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
+
 #include "trainer/kernels/attention.h"
 #include "trainer/kernels/gelu.h"
 
@@ -59,15 +61,30 @@ struct Attention : torch::autograd::Function<Attention> {
 
 at::Tensor gelu_tanh(const at::Tensor& x) { return Gelu::apply(x.contiguous()); }
 
+namespace {
+
+// By LibTorch: with a mask, or causal without one.
+at::Tensor attention(const at::Tensor& qkv_BTC, int64_t heads,
+                     const std::optional<at::Tensor>& mask) {
+  const int64_t B = qkv_BTC.size(0), T = qkv_BTC.size(1), D = qkv_BTC.size(2) / 3;
+  const auto qkv =
+      qkv_BTC.view({B, T, 3, heads, D / heads}).permute({2, 0, 3, 1, 4});  // (3, B, H, T, D/H)
+  const at::Tensor y = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], mask, 0.0,
+                                                        /*is_causal=*/!mask.has_value());
+  return y.transpose(1, 2).reshape({B, T, D});
+}
+
+}  // namespace
+
+at::Tensor masked_attention(const at::Tensor& qkv_BTC, int64_t heads, const at::Tensor& mask_B1TT) {
+  return attention(qkv_BTC, heads, mask_B1TT);
+}
+
 at::Tensor causal_attention(const at::Tensor& qkv_BTC, int64_t heads) {
   const int64_t B = qkv_BTC.size(0), T = qkv_BTC.size(1), D = qkv_BTC.size(2) / 3;
   if (kernels::attention_supported({B, T, heads, D / heads}) && qkv_BTC.device().is_cpu())
     return Attention::apply(qkv_BTC.contiguous(), heads);
-  const auto qkv =
-      qkv_BTC.view({B, T, 3, heads, D / heads}).permute({2, 0, 3, 1, 4});  // (3, B, H, T, D/H)
-  const at::Tensor y =
-      at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], {}, 0.0, /*is_causal=*/true);
-  return y.transpose(1, 2).reshape({B, T, D});
+  return attention(qkv_BTC, heads, std::nullopt);
 }
 
 }  // namespace bitloop::trainer

@@ -14,6 +14,8 @@ at::Tensor gelu_tanh(const at::Tensor& x);
 // Causal multi-head self-attention: softmax(q kᵀ / sqrt(D / H), masked) v.
 // qkv (B, T, 3 D): queries, keys and values beside one another, each D = heads * head size. Returns
 // (B, T, D).
+// The same where `mask_B1TT` (bool) says which places (columns) a place (row) sees.
+at::Tensor masked_attention(const at::Tensor& qkv_BTC, int64_t heads, const at::Tensor& mask_B1TT);
 at::Tensor causal_attention(const at::Tensor& qkv_BTC, int64_t heads);
 
 }  // namespace bitloop::trainer

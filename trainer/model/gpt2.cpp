@@ -92,15 +92,21 @@ Result<at::Tensor> Gpt2::logits(const at::Tensor& x_ND, const ForwardContext& co
   return bitlinear_forward(head_, x_ND, context);
 }
 
-Result<at::Tensor> Gpt2::features(const at::Tensor& ids_BT, const ForwardContext& context) {
+Result<at::Tensor> Gpt2::features(const at::Tensor& ids_BT, const ForwardContext& context,
+                                  const Layout* layout) {
   const int64_t B = ids_BT.size(0), T = ids_BT.size(1), D = config_.width, R = B * T;
-  at::Tensor x_RD = (at::embedding(wte_, ids_BT) + wpe_.narrow(0, 0, T)).view({R, D});
+  const at::Tensor positions = layout != nullptr ? at::embedding(wpe_, layout->positions_BT)
+                                                 : wpe_.narrow(0, 0, T);
+  at::Tensor x_RD = (at::embedding(wte_, ids_BT) + positions).view({R, D});
   for (Block& block : blocks_) {
     BITLOOP_ASSIGN(qkv, bitlinear_forward(block.qkv, layer_norm(x_RD, block.ln_1), context));
     // What the fused step's attention reads: bfloat16.
     if (context.products == Products::kBfloat16) qkv = qkv.to(at::kBFloat16).to(at::kFloat);
+    const at::Tensor qkv_BTC = qkv.view({B, T, 3 * D});
     const at::Tensor heads_RD =
-        causal_attention(qkv.view({B, T, 3 * D}), config_.heads).view({R, D});
+        (layout != nullptr ? masked_attention(qkv_BTC, config_.heads, layout->mask_B1TT)
+                           : causal_attention(qkv_BTC, config_.heads))
+            .view({R, D});
     BITLOOP_ASSIGN(attended, bitlinear_forward(block.attn_proj, heads_RD, context));
     x_RD = x_RD + attended;
     BITLOOP_ASSIGN(hidden, bitlinear_forward(block.fc, layer_norm(x_RD, block.ln_2), context));

@@ -31,6 +31,12 @@ struct Block {
 
 inline constexpr double kNormEpsilon = 1e-5;
 
+// Sequences whose tokens don't just follow each other: several continuations of one beginning, say.
+struct Layout {
+  at::Tensor positions_BT;  // int64: which row of the position embedding
+  at::Tensor mask_B1TT;     // bool: which places (columns) a place (row) sees
+};
+
 class Gpt2 {
  public:
   // Weights N(0, 0.02), residual projections scaled by 1/sqrt(2 L), biases zero, norms one; the
@@ -46,7 +52,9 @@ class Gpt2 {
   Result<at::Tensor> forward(const at::Tensor& ids_BT, const ForwardContext& context);
   // The two halves of forward: ids (B, T) -> what the head reads (R, D); rows of that (n, D) ->
   // logits (n, V).
-  Result<at::Tensor> features(const at::Tensor& ids_BT, const ForwardContext& context);
+  // `layout` may be null: one token after the other, each seeing those before it.
+  Result<at::Tensor> features(const at::Tensor& ids_BT, const ForwardContext& context,
+                              const Layout* layout = nullptr);
   Result<at::Tensor> logits(const at::Tensor& x_ND, const ForwardContext& context);
   // After the last backward pass of a step: finishes the gradients of all latent weights.
   void finish_weight_gradients(const ForwardContext& context);

@@ -13,6 +13,7 @@
 #include "harness/base/version.h"
 #include "trainer/job.h"
 #include "trainer/loop/evaluation.h"
+#include "trainer/loop/export.h"
 #include "trainer/loop/modes.h"
 #include "trainer/records.h"
 #include "trainer/shell/serve.h"
@@ -63,18 +64,25 @@ int run_shell(const nlohmann::json& job, int event_fd) {
   }
 }
 
-// What is wrong with model or data is the result; the rest ends the process.
-int run_evaluation(const nlohmann::json& job, int event_fd) {
+// Jobs on a model that is there. What is wrong with model or data is the result; the rest ends the
+// process.
+int run_with_model(Status (*work)(const nlohmann::json&, const Records&), const nlohmann::json& job,
+                   int event_fd) {
   try {
     const Records records(event_fd, job.at("nonce").get<std::string>());
     try {
-      if (const Status done = evaluate_benchmarks(job, records); !done) {
+      if (const Status done = work(job, records); !done) {
         fmt::print(stderr, "bitloop-trainer: {}\n", done.error().message);
         return kMachine;
       }
     } catch (const std::bad_alloc&) {
       records.send("result", {{"status", "out_of_memory"},
-                              {"message", "the evaluation needs more memory than its limit allows"}});
+                              {"message", "the work needs more memory than its limit allows"}});
+    } catch (const c10::Error& error) {
+      const std::string what = error.what_without_backtrace();
+      const bool memory = what.find("allocate memory") != std::string::npos;
+      records.send("result", {{"status", memory ? "out_of_memory" : "script_error"},
+                              {"message", what.substr(0, 1000)}});
     }
     return kDone;
   } catch (const std::exception& error) {
@@ -93,7 +101,8 @@ int run(int job_fd, int event_fd) {
   if (const auto other = nlohmann::json::parse(*text, nullptr, false); other.is_object()) {
     const auto kind = other.value("kind", nlohmann::json());
     if (kind == "shell") return run_shell(other, event_fd);
-    if (kind == "eval") return run_evaluation(other, event_fd);
+    if (kind == "eval") return run_with_model(evaluate_benchmarks, other, event_fd);
+    if (kind == "export") return run_with_model(export_model, other, event_fd);
   }
   auto job = parse_job(*text);
   if (!job) {

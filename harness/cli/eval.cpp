@@ -114,7 +114,8 @@ void add_eval(CLI::App& app, int& exit_code) {
       "eval", "Score a model on benchmarks, as lm-evaluation-harness does, in the jail");
   command
       ->add_option("--model", options->model,
-                   "a Hugging Face GPT-2: a folder with config.json and model.safetensors")
+                   "a Hugging Face GPT-2 (a folder with config.json and model.safetensors), or the "
+                   "folder of a run: WORKSPACE/runs/SESSION-TEST")
       ->required();
   command->add_option("--tasks", options->tasks,
                       "names, with commas between: " + join(evaluation::task_names(), ", ") +

@@ -11,15 +11,24 @@ namespace bitloop::cli {
 namespace {
 
 constexpr size_t kMaxDescription = 48;
-constexpr std::array kHeader = {"session",  "test",     "task",  "quantizer",
-                                "status",   "val_loss", "bits",  "train_s",
-                                "tokens/s", "final",    "flags", "description"};
+constexpr std::array kHeader = {"session", "test",    "task",     "quantizer", "status",
+                                "val_loss", "bits",   "tokens",   "train_s",   "tokens/s",
+                                "final",    "flags",  "description"};
 using Cells = std::array<std::string, kHeader.size()>;
 
-bool is_number_column(size_t column) { return column == 1 || (column >= 5 && column <= 8); }
+bool is_number_column(size_t column) { return column == 1 || (column >= 5 && column <= 9); }
 
 std::string number(const ledger::Number& value, int decimals) {
   return value ? fmt::format("{:.{}f}", *value, decimals) : "-";
+}
+
+// Of training, in three digits: what tells a run with other --steps from the task's own.
+std::string tokens(const ledger::Integer& count) {
+  if (!count) return "-";
+  const auto value = static_cast<double>(*count);
+  if (value < 999.5e3) return fmt::format("{:.3g}k", value / 1e3);
+  if (value < 999.5e6) return fmt::format("{:.3g}M", value / 1e6);
+  return fmt::format("{:.3g}B", value / 1e9);
 }
 
 // Cuts at a character's border, not inside its bytes.
@@ -38,6 +47,7 @@ Cells cells_of(const ledger::Row& row) {
           row.status,
           number(row.val_loss, 4),
           number(row.bits_per_weight, 3),
+          tokens(row.tokens),
           number(row.train_s, 1),
           number(row.tokens_per_s, 0),
           row.submitted ? "yes" : "",

@@ -18,7 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 using shell::Process;
 
-constexpr size_t kMaxConfig = size_t{1} << 20, kMaxTask = size_t{1} << 20;
+constexpr size_t kMaxConfig = size_t{1} << 20, kMaxTask = size_t{1} << 20, kMaxJob = size_t{16} << 20;
+constexpr const char* kWeights = "output/weights.safetensors";  // of a run
 constexpr int64_t kBatchTokens = 4096;
 constexpr std::chrono::hours kSilence{1};  // without a record from the jail
 
@@ -35,16 +36,36 @@ class Files {
     fds_.push_back(std::move(fd));
     return entry;
   }
+  int add(UniqueFd fd) {
+    fds_.push_back(std::move(fd));
+    return Process::file_fd(fds_.size() - 1);
+  }
   const std::vector<UniqueFd>& fds() const { return fds_; }
 
  private:
   std::vector<UniqueFd> fds_;
 };
 
+Result<Json> run_job(const fs::path& folder) {
+  BITLOOP_ASSIGN(text, read_file(folder / "job.json", kMaxJob));
+  Json job = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!job.is_object() || job.value("kind", "") != "train")
+    return wrong(fmt::format("{} is not the job of a training run", (folder / "job.json").string()));
+  return job;
+}
+
 Result<Json> model_of(const fs::path& folder, Files& files) {
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored))
     return wrong(fmt::format("--model {}: there is no such folder", folder.string()));
+  if (fs::exists(folder / "job.json", ignored)) {
+    BITLOOP_ASSIGN(job, run_job(folder));
+    auto weights = files.open(folder / kWeights, "weights.safetensors");
+    if (!weights)
+      return wrong(fmt::format("--model: {} (the run has no trained weights)",
+                               weights.error().message));
+    return Json{{"job", job}, {"weights", *weights}};
+  }
   const auto text = read_file(folder / "config.json", kMaxConfig);
   if (!text) return wrong("--model: " + text.error().message);
   const Json config = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
@@ -89,6 +110,46 @@ Result<Json> documents_of(const fs::path& folder, Files& files) {
 }
 
 }  // namespace
+
+Status export_model(const ExportRequest& request) {
+  Files files;
+  BITLOOP_ASSIGN(job, run_job(request.run));
+  BITLOOP_ASSIGN(weights, files.open(request.run / kWeights, "weights.safetensors"));
+  std::error_code failed;
+  fs::create_directories(request.to, failed);
+  if (failed) return fail("io_error", fmt::format("{}: {}", request.to.string(), failed.message()));
+  const fs::path made = request.to / "model.safetensors", part = made.string() + ".part";
+  BITLOOP_ASSIGN(output, open_file(part, O_RDWR | O_CREAT | O_TRUNC));
+  const Json entry = {{"path", part.string()}, {"fd", files.add(std::move(output))}};
+  Json document = {{"schema_version", 1}, {"kind", "export"},  {"job", job},
+                   {"weights", weights},  {"output", entry},
+                   {"use", request.latent ? "latent" : "quantised"}};
+  BITLOOP_ASSIGN(process, Process::start(std::move(document), files.fds(),
+                                         {.threads = request.threads,
+                                          .memory_bytes = request.memory_bytes,
+                                                          .output_bytes = request.memory_bytes,
+                                          .allow_degraded = request.allow_degraded}));
+  Json config;
+  Status done = fail("infrastructure", "the export did not end");
+  while (const auto record = process->next(std::chrono::steady_clock::now() + kSilence)) {
+    const std::string type = record->value("type", "");
+    if (type == "exported") config = record->value("config", Json());
+    if (type != "result") continue;
+    done = record->value("status", "") == "ok"
+               ? Status()
+               : fail(record->value("status", ""), single_line(record->value("message", "")));
+    break;
+  }
+  if (!done && done.error().code == "infrastructure" && process->ended())
+    done = fail("infrastructure", "the export did not end: " + process->reason());
+  if (done) done = write_file_atomic(request.to / "config.json", config.dump(1) + "\n");
+  if (done) {
+    fs::rename(part, made, failed);
+    if (failed) done = fail("io_error", fmt::format("{}: {}", made.string(), failed.message()));
+  }
+  if (!done) fs::remove(part, failed);
+  return done;
+}
 
 std::vector<std::string> task_names() {
   std::vector<std::string> names;

@@ -16,7 +16,7 @@ namespace bitloop::evaluation {
 using Json = nlohmann::ordered_json;
 
 struct Request {
-  std::filesystem::path model;       // a Hugging Face folder
+  std::filesystem::path model;       // a Hugging Face folder, or that of a run
   std::vector<std::string> tasks;    // by name; empty: all whose documents are there
   std::filesystem::path benchmarks;  // folder of prepare_benchmarks
   int64_t limit = 0;                 // documents of a task at most; 0: all
@@ -36,6 +36,19 @@ struct TaskProgress {
 // "sandbox_missing", "infrastructure".
 Result<Json> evaluate(const Request& request,
                       const std::function<void(const TaskProgress&)>& progress);
+
+struct ExportRequest {
+  std::filesystem::path run;  // folder of a finished run
+  std::filesystem::path to;   // gets config.json and model.safetensors
+  bool latent = false;        // the weights before quantisation, not those that are computed with
+  unsigned threads = 2;
+  uint64_t memory_bytes = 0;
+  bool allow_degraded = false;
+};
+
+// Writes the run's model in the form of Hugging Face, whole or not at all. Errors: "wrong_usage",
+// "bad_weights", "infrastructure", those of the candidate.
+Status export_model(const ExportRequest& request);
 
 // Names of the tasks that this version has, in order.
 std::vector<std::string> task_names();

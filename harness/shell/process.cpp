@@ -61,6 +61,7 @@ Result<std::unique_ptr<Process>> Process::start(Json job, const std::vector<Uniq
   sandbox::Policy policy = jobs::trainer_policy(options.threads, options.memory_bytes, options.allow_degraded);
   policy.arguments = {"--job-fd", std::to_string(jobs::kJobFd), "--event-fd",
                       std::to_string(jobs::kEventFd)};
+  if (options.output_bytes > 0) policy.file_bytes = options.output_bytes;
   policy.cpu_time = kLongest;
   policy.deadline = kLongest;
   policy.descriptors = {{output.write.get(), STDOUT_FILENO}, {output.write.get(), STDERR_FILENO},

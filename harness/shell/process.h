@@ -27,6 +27,7 @@ class Process {
   struct Options {
     unsigned threads = 2;
     uint64_t memory_bytes = uint64_t{4} << 30;
+    uint64_t output_bytes = 0;  // that it may write to a file it was given
     bool allow_degraded = false;
   };
   // The number that files[i] has in the jail: what a job calls it.

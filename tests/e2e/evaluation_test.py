@@ -1,6 +1,7 @@
 """`bitloop eval` as a user runs it, against what lm-evaluation-harness said of the same model and documents
 (golden/evaluation.json), and `bitloop data benchmarks`."""
 
+import array
 import json
 import pathlib
 import struct
@@ -9,7 +10,7 @@ import subprocess
 import pytest
 
 import tiny_gpt2
-from bitloop import BIN
+from bitloop import BIN, ROOT
 
 pytestmark = pytest.mark.skipif(not (BIN / "bitloop-trainer").exists(),
                                 reason="built without the trainer (BITLOOP_TRAINER=OFF)")
@@ -177,3 +178,66 @@ def test_benchmarks_are_taken_by_name_only_when_asked(model, tmp_path):
     broken = run("data", "benchmarks", tmp_path / "published", "--to", to, "--unverified")
     assert broken.returncode == 3 and "PIQA_valid.jsonl, line 2: it is no JSON object, or cut short" in broken.stderr
     assert len((to / "piqa.jsonl").read_text().splitlines()) == 2  # the old one is whole
+
+
+def small_run(folder, quantizer, *more):
+    """A short run of `small` on tokens of GPT-2's vocabulary, shrunk to what two cores do in seconds."""
+    tokens = array.array("H", ((i * i * 31 + i * 7) % 50257 for i in range(3000))).tobytes()
+    for name in ("train.bin", "val.bin"):
+        (folder / name).write_bytes(tokens)
+    settings = {"model.layers": 1, "model.width": 32, "model.heads": 2, "model.context": 64, "train.batch": 2, "train.micro_batch": 2,
+                "train.warmup_iters": 1, "limits.threads": 2, "limits.memory_mb": 4096, "data.path": folder / "train.bin",
+                "data.val_path": folder / "val.bin"}
+    done = run("train", ROOT / "quantizers" / f"{quantizer}.lua", "--preset", "small", "--steps", "2", "--eval-every", "2", "--workspace",
+               folder / "workspace", "--allow-degraded", "--json", *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")),
+               *more)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "workspace" / "runs" / "local-1"
+
+
+def scores(model, documents):
+    done = evaluate(model, documents, "--tasks", "piqa,arc_easy,wikitext", "--json")
+    assert done.returncode == 0, done.stderr
+    return {task: [document["log_probabilities"] for document in found["per_document"]]
+            for task, found in json.loads(done.stdout)["tasks"].items()}
+
+
+def test_a_run_is_scored_and_its_export_is_the_same_model(documents, tmp_path):
+    folder = small_run(tmp_path, "float")
+    exported = tmp_path / "exported"
+    done = run("export", folder, "--to", exported, "--allow-degraded")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in exported.iterdir()) == ["config.json", "model.safetensors"]
+    ours, theirs = scores(folder, documents), scores(exported, documents)
+    for task in ours:
+        for a, b in zip(ours[task], theirs[task], strict=True):
+            assert a == pytest.approx(b, abs=1e-4, rel=1e-6), task
+
+
+def test_a_quantised_run_is_scored_with_its_candidate(documents, tmp_path):
+    folder = small_run(tmp_path, "ternary")
+    whole = scores(folder, documents)
+    weights = {}
+    for use in ("quantised", "latent"):
+        assert run("export", folder, "--to", tmp_path / use, "--weights", use, "--allow-degraded").returncode == 0
+        weights[use] = scores(tmp_path / use, documents)
+    # int8 activations are close to float ones; without its quantised weights it is another model.
+    near = abs(whole["wikitext"][0][0] - weights["quantised"]["wikitext"][0][0])
+    far = abs(whole["wikitext"][0][0] - weights["latent"]["wikitext"][0][0])
+    assert 0 < near < 0.1 * far, (near, far)
+
+
+def test_what_can_not_be_scored_or_exported_says_why(documents, tmp_path):
+    done = run("train", ROOT / "quantizers" / "quest_ternary.lua", "--preset", "quick", "--steps", "1", "--eval-every", "1", "--workspace",
+               tmp_path, "--allow-degraded")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "runs" / "local-1"
+    assert "the run's model (quick) has no GPT-2 tokens" in refused(evaluate(folder, documents))
+    sentence = refused(run("export", folder, "--to", tmp_path / "to", "--allow-degraded"))
+    assert "transforms what its layers read" in sentence and "--weights latent" in sentence
+    assert not list((tmp_path / "to").iterdir())  # nothing half-written
+    assert run("export", folder, "--to", tmp_path / "to", "--weights", "latent", "--allow-degraded").returncode == 0
+    assert json.loads((tmp_path / "to" / "config.json").read_text())["vocab_size"] == 256
+    assert "job.json" in refused(run("export", tmp_path, "--to", tmp_path / "to", "--allow-degraded"))
+    (folder / "output" / "weights.safetensors").write_bytes(b"short")
+    assert "weights.safetensors is cut short" in refused(run("export", folder, "--to", tmp_path / "to2", "--allow-degraded"))

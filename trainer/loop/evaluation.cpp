@@ -11,6 +11,7 @@
 #include "sandbox/lock_down.h"
 #include "trainer/checkpoint/huggingface.h"
 #include "trainer/eval/run_task.h"
+#include "trainer/loop/finished_run.h"
 #include "trainer/loop/threads.h"
 
 namespace bitloop::trainer {
@@ -33,39 +34,56 @@ Result<std::string> read_given(const json& file, size_t limit) {
 
 using Weights = std::shared_ptr<const MappedFile>;
 
-Result<std::unique_ptr<Gpt2>> load_model(const json& job, Weights file) {
+// What is scored, and how.
+struct Subject {
+  std::unique_ptr<Run> run;    // of bitloop; or
+  std::unique_ptr<Gpt2> made;  // from elsewhere
+  Gpt2* model = nullptr;
+  ForwardContext context;
+};
+
+std::unexpected<Error> named(const json& weights, const Error& error) {
+  return fail(error.code, error.code == "bad_weights"
+                              ? fmt::format("{} {}", weights.at("path").get<std::string>(),
+                                            error.message)
+                              : error.message);
+}
+
+Result<Subject> load_run(const json& job, const MappedTensors& tensors, const Records& records) {
+  Subject subject;
+  auto run = load_finished_run(job.at("job"), tensors, records);
+  if (!run) return named(job.at("weights"), run.error());
+  const Job& trained = (*run)->job;
+  if (trained.model.vocab_size != tokenizer::Gpt2::kSize || trained.data.format == "bytes")
+    return fail("bad_model",
+                fmt::format("the run's model ({}) has no GPT-2 tokens: benchmarks are for models "
+                            "that have",
+                            trained.preset_name));
+  subject.context = finished_context(**run);
+  subject.model = (*run)->model.get();
+  subject.run = std::move(*run);
+  return subject;
+}
+
+Result<Subject> load_huggingface_model(const json& job, const MappedTensors& tensors) {
   BITLOOP_ASSIGN(config, read_huggingface_config(job.at("config")));
   if (config.vocab_size != tokenizer::Gpt2::kSize)
     return fail("bad_model",
                 fmt::format("config.json: the model has {} tokens, but GPT-2's tokenizer {}",
                             config.vocab_size, tokenizer::Gpt2::kSize));
-  auto model = std::make_unique<Gpt2>(Gpt2::empty(config, false));
-  const json& weights = job.at("weights");
-  const auto named = [&](const Error& error) {
-    return fail(error.code,
-                fmt::format("{} {}", weights.at("path").get<std::string>(), error.message));
-  };
-  const auto tensors = MappedTensors::parse(std::move(file));
-  if (!tensors) return named(tensors.error());
-  if (const Status loaded = load_huggingface(*tensors, *model); !loaded)
-    return named(loaded.error());
-  return model;
+  Subject subject;
+  subject.made = std::make_unique<Gpt2>(Gpt2::empty(config, false));
+  subject.model = subject.made.get();
+  if (const Status loaded = load_huggingface(tensors, *subject.model); !loaded)
+    return named(job.at("weights"), loaded.error());
+  return subject;
 }
 
-// What LibTorch's libraries look up of the machine at their first use, while files can be opened: a
-// small model scores something.
-void warm() {
-  Gpt2 model({.vocab_size = 64,
-              .padded_vocab_size = 64,
-              .context = 64,
-              .layers = 1,
-              .heads = 2,
-              .width = 128},
-             false, 1);
-  const ForwardContext context;
-  (void)model.quantize_weights(context);
-  const Window window{std::vector<int32_t>(64, 1), std::vector<int32_t>(64, 2)};
-  (void)score_windows(model, std::vector{window, window}, context, {}, [](size_t) {});
+Result<Subject> load_subject(const json& job, Weights file, const Records& records) {
+  const auto tensors = MappedTensors::parse(std::move(file));
+  if (!tensors) return named(job.at("weights"), tensors.error());
+  return job.contains("job") ? load_run(job, *tensors, records)
+                             : load_huggingface_model(job, *tensors);
 }
 
 json to_json(const TaskRun& run) {
@@ -103,10 +121,9 @@ void send_documents(const Records& records, const std::string& task, const json&
   }
 }
 
-Status run_all(const json& job, const Records& records, std::unique_ptr<Gpt2> model,
+Status run_all(const json& job, const Records& records, const Subject& subject,
                const tokenizer::Gpt2& tokenizer) {
-  const ForwardContext context;
-  BITLOOP_TRY(model->quantize_weights(context));
+  BITLOOP_TRY(subject.model->quantize_weights(subject.context));
   std::map<std::string, std::string> read;  // documents by their file
   for (const json& entry : job.at("tasks")) {
     BITLOOP_ASSIGN(task, Task::load(entry.at("content").get<std::string>(),
@@ -131,7 +148,7 @@ Status run_all(const json& job, const Records& records, std::unique_ptr<Gpt2> mo
     options.limit = job.at("limit");
     options.scoring.batch_tokens = job.at("batch_tokens");
     BITLOOP_ASSIGN(run,
-                   run_task(task, documents, tokenizer, *model, context, options,
+                   run_task(task, documents, tokenizer, *subject.model, subject.context, options,
                             [&](size_t done, size_t all) {
                               records.send("progress", {{"task", task.name()},
                                                         {"done", done},
@@ -151,16 +168,16 @@ Status run(const json& job, const Records& records) {
   const int weights_fd = job.at("model").at("weights").at("fd");
   BITLOOP_ASSIGN(weights, MappedFile::map(weights_fd));
   ::close(weights_fd);
-  warm();
+  warm_libraries();
   BITLOOP_TRY(sandbox::lock_down(sandbox::LockDownProfile::kCpu));
   // From here on files are read that may be hostile.
   const auto work = [&]() -> Status {
     BITLOOP_ASSIGN(merges, read_given(job.at("vocabulary"), kMaxVocabulary));
     BITLOOP_ASSIGN(tokenizer,
                    tokenizer::Gpt2::from_merges(merges, job.at("vocabulary").at("path")));
-    BITLOOP_ASSIGN(model, load_model(job.at("model"), std::move(weights)));
-    records.send("model", {{"parameters", model->parameter_count()}});
-    return run_all(job, records, std::move(model), tokenizer);
+    BITLOOP_ASSIGN(subject, load_subject(job.at("model"), std::move(weights), records));
+    records.send("model", {{"parameters", subject.model->parameter_count()}});
+    return run_all(job, records, subject, tokenizer);
   };
   const Status done = work();
   records.send("result", {{"status", done ? "ok" : done.error().code},

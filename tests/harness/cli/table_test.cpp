@@ -13,14 +13,15 @@ TEST(ResultsTable, AlignsColumnsAndMarksWhatIsMissing) {
   row.quantizer = "ternary";
   row.status = "ok";
   row.val_loss = 2.31784;
+  row.tokens = 819'200;
   row.submitted = true;
   row.flags = {"leaks", "degraded"};
   row.description = "idea";
   EXPECT_EQ(results_table({row}),
-            "session  test  task   quantizer  status  val_loss  bits  train_s  tokens/s  final  "
+            "session  test  task   quantizer  status  val_loss  bits  tokens  train_s  tokens/s  final  "
             "flags           "
             "description\n"
-            "a           1  quick  ternary    ok        2.3178     -        -         -  yes    "
+            "a           1  quick  ternary    ok        2.3178     -    819k        -         -  yes    "
             "leaks,degraded  "
             "idea\n");
 }

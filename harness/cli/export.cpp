@@ -1,0 +1,60 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <csignal>
+#include <memory>
+#include <thread>
+
+#include "harness/cli/commands.h"
+#include "harness/cli/common.h"
+#include "harness/evaluation/jailed_evaluation.h"
+
+namespace bitloop::cli {
+namespace {
+
+struct ExportOptions {
+  std::string run, to;
+  std::string weights = "quantised";
+  double memory_gb = 16;
+  bool allow_degraded = false;
+};
+
+Result<int> run(const ExportOptions& options) {
+  if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
+    return std::unexpected(layers.error());
+  std::signal(SIGPIPE, SIG_IGN);  // a jail that is gone is noticed otherwise
+  evaluation::ExportRequest request;
+  request.run = options.run;
+  request.to = options.to;
+  request.latent = options.weights == "latent";
+  request.threads = std::max(1u, std::thread::hardware_concurrency());
+  request.memory_bytes = static_cast<uint64_t>(options.memory_gb * (1 << 30));
+  request.allow_degraded = options.allow_degraded;
+  BITLOOP_TRY(evaluation::export_model(request));
+  fmt::print("{} has config.json and model.safetensors, with the {} weights\n", options.to,
+             request.latent ? "latent" : "quantised");
+  return kDone;
+}
+
+}  // namespace
+
+void add_export(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<ExportOptions>();
+  CLI::App* command = app.add_subcommand("export", "Write a run's model in the form of Hugging Face");
+  command->add_option("RUN", options->run, "folder of a run: WORKSPACE/runs/SESSION-TEST")->required();
+  command->add_option("--to", options->to, "folder to write")->required();
+  command
+      ->add_option("--weights", options->weights,
+                   "quantised (the default): those that layers compute with; latent: those before "
+                   "quantisation. Activations are not quantised in either")
+      ->check(CLI::IsMember({"quantised", "latent"}));
+  command->add_option("--memory-gb", options->memory_gb, "limit of the jail (default 16)")
+      ->check(CLI::Range(0.1, 4096.0));
+  command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
+  command->callback([options, &exit_code] {
+    const auto code = run(*options);
+    exit_code = code ? *code : report(code.error());
+  });
+}
+
+}  // namespace bitloop::cli

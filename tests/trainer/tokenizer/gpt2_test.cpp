@@ -147,6 +147,19 @@ TEST(Gpt2Tokenizer, ABrokenVocabularyIsNamed) {
   EXPECT_FALSE(Gpt2::load(folder));
 }
 
+// 600 random texts of all planes, by tests/trainer/tokenizer/make_vectors.py.
+TEST(Gpt2Tokenizer, EqualsTiktokenOnRandomUnicode) {
+  std::ifstream stream(fs::path(BITLOOP_SOURCE_DIR) /
+                       "tests/trainer/tokenizer/unicode_vectors.json");
+  size_t count = 0;
+  for (const auto& vector : nlohmann::json::parse(stream)) {
+    const std::string text = vector.at("text");
+    EXPECT_EQ(gpt2().encode(text), vector.at("ids").get<Ids>()) << vector.at("text").dump();
+    ++count;
+  }
+  EXPECT_EQ(count, 600u);
+}
+
 TEST(Gpt2Tokenizer, EqualsTheVectorsOfOthers) {
   const fs::path folder = unpacked("gpt2-bpe");
   if (folder.empty()) GTEST_SKIP() << "the vectors are not here (set BITLOOP_SHARED_DATA)";

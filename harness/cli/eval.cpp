@@ -76,9 +76,19 @@ void print_table(const Json& result) {
 
 Result<int> run(const EvalOptions& options) {
   if (options.limit < 0) return fail("wrong_usage", "--limit must not be negative");
+  if (!options.output.empty()) {  // rather now than after hours
+    const std::filesystem::path folder =
+        std::filesystem::absolute(options.output).lexically_normal().parent_path();
+    if (::access(folder.c_str(), W_OK) != 0 || std::filesystem::is_directory(options.output))
+      return fail("wrong_usage",
+                  fmt::format("--output {}: no file can be written there", options.output));
+  }
   evaluation::Request request;
   request.model = options.model;
-  if (options.tasks != "all") request.tasks = split(options.tasks, ',');
+  if (options.tasks != "all")
+    for (const std::string& name : split(options.tasks, ','))
+      if (std::find(request.tasks.begin(), request.tasks.end(), name) == request.tasks.end())
+        request.tasks.push_back(name);
   request.benchmarks = options.benchmarks.empty() ? evaluation::default_benchmarks()
                                                   : std::filesystem::path(options.benchmarks);
   request.limit = options.limit;

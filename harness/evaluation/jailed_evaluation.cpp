@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <chrono>
@@ -31,7 +32,10 @@ std::unexpected<Error> wrong(std::string message) {
 class Files {
  public:
   Result<Json> open(const fs::path& path, const std::string& name) {
-    BITLOOP_ASSIGN(fd, open_file(path, O_RDONLY | O_NONBLOCK));
+    BITLOOP_ASSIGN(fd, open_file(path, O_RDONLY | O_NONBLOCK));  // a pipe must not block
+    struct stat info {};
+    if (::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode))
+      return wrong(fmt::format("{} is not a file", path.string()));
     Json entry = {{"path", name}, {"fd", Process::file_fd(fds_.size())}};
     fds_.push_back(std::move(fd));
     return entry;

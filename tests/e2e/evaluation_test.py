@@ -3,6 +3,8 @@
 
 import array
 import json
+import math
+import os
 import pathlib
 import struct
 import subprocess
@@ -146,6 +148,14 @@ def test_a_model_that_can_not_be_read_is_named(model, documents, tmp_path):
                               (whole.replace(b'"F32"', b'"I32"'), "which is not read")]:
         (broken / "model.safetensors").write_bytes(content)
         assert sentence in said(broken)
+    (broken / "model.safetensors").unlink()
+    os.mkfifo(broken / "model.safetensors")
+    assert "model.safetensors is not a file" in said(broken)
+    (broken / "model.safetensors").unlink()
+    nan = bytearray(whole)
+    nan[-4:] = struct.pack("<f", math.nan)
+    (broken / "model.safetensors").write_bytes(nan)
+    assert "what the model says of document 1 is no finite number" in said(broken)
     (broken / "config.json").write_text("{")
     assert "is no JSON" in said(broken)
 
@@ -153,6 +163,7 @@ def test_a_model_that_can_not_be_read_is_named(model, documents, tmp_path):
 def test_unknown_tasks_are_named(model, documents):
     assert "there is no task 'arc': arc_challenge, arc_easy" in refused(evaluate(model, documents, "--tasks", "arc"))
     assert "--limit must not be negative" in refused(evaluate(model, documents, "--limit", "-1"))
+    assert "no file can be written there" in refused(evaluate(model, documents, "--output", "/nowhere/scores.json"))
 
 
 def test_benchmarks_are_taken_by_name_only_when_asked(model, tmp_path):

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace bitloop::trainer {
 namespace {
@@ -102,6 +103,10 @@ Result<TaskRun> run_task(Task& task, std::string_view documents, const tokenizer
   for (size_t i = 0; i < scores.size(); ++i) {
     WindowScore& sum =
         prepared.run.answers[prepared.places[i].answer].scores[prepared.places[i].prompt];
+    if (!std::isfinite(scores[i].log_probability))
+      return fail("bad_model", fmt::format("{}: what the model says of document {} is no finite "
+                                           "number: its weights or their quantisation are broken",
+                                           options.documents_name, prepared.places[i].answer + 1));
     sum.log_probability += scores[i].log_probability;
     sum.tokens += scores[i].tokens;
     sum.greedy = sum.greedy && scores[i].greedy;

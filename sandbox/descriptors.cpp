@@ -5,6 +5,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 namespace bitloop::sandbox {
 namespace {
 
@@ -13,6 +15,11 @@ constexpr int kMaxTargets = 32;
 }  // namespace
 
 bool map_descriptors(const std::vector<FdMapping>& mappings, bool close_others) {
+  for (const FdMapping& mapping : mappings)
+    if (mapping.target < 0 || mapping.target >= kMaxTargets) {
+      errno = EBADF;
+      return false;
+    }
   // Everything is copied out of the way first: a source may have the number that another one wants.
   int copies[kMaxTargets];
   for (int& copy : copies) copy = -1;

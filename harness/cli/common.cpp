@@ -29,9 +29,10 @@ const char* const kDegradedHelp =
     "run although the machine lacks layers of the jail; their names stand in every verdict";
 
 int exit_code_of(const Error& error) {
-  constexpr std::array<std::string_view, 9> kUsage = {
-      "file_not_found", "unknown_preset", "unknown_key", "bad_override", "bad_value",
-      "bad_preset",     "invalid_text",   "too_large",   "wrong_usage"};
+  constexpr std::array<std::string_view, 14> kUsage = {
+      "file_not_found", "unknown_preset", "unknown_key",  "bad_override", "bad_value",
+      "bad_preset",     "invalid_text",   "too_large",    "wrong_usage",  "bad_model",
+      "bad_weights",    "bad_document",   "bad_task",     "bad_benchmark"};
   return std::find(kUsage.begin(), kUsage.end(), error.code) != kUsage.end() ? kWrongUsage
                                                                              : kMachineCannot;
 }

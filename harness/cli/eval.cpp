@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <memory>
 #include <thread>
@@ -66,7 +67,8 @@ void print_table(const Json& result) {
   for (const auto& [name, task] : result["tasks"].items())
     for (const auto& [metric, numbers] : task["metrics"].items())
       fmt::print("{:<16} {:>9}  {:<16} {:>10.4f}  {:>8}\n", name, task["documents"].get<int64_t>(),
-                 metric, numbers["value"].get<double>(),
+                 metric,
+                 numbers["value"].is_number() ? numbers["value"].get<double>() : HUGE_VAL,
                  numbers["stderr"].is_number()
                      ? fmt::format("{:.4f}", numbers["stderr"].get<double>())
                      : "");
@@ -79,15 +81,18 @@ Result<int> run(const EvalOptions& options) {
   if (!options.output.empty()) {  // rather now than after hours
     const std::filesystem::path folder =
         std::filesystem::absolute(options.output).lexically_normal().parent_path();
-    if (::access(folder.c_str(), W_OK) != 0 || std::filesystem::is_directory(options.output))
+    std::error_code ignored;
+    if (::access(folder.c_str(), W_OK) != 0 ||
+        (std::filesystem::exists(std::filesystem::symlink_status(options.output, ignored)) &&
+         !std::filesystem::is_regular_file(std::filesystem::symlink_status(options.output, ignored))))
       return fail("wrong_usage",
                   fmt::format("--output {}: no file can be written there", options.output));
   }
   evaluation::Request request;
   request.model = options.model;
   if (options.tasks != "all")
-    for (const std::string& name : split(options.tasks, ','))
-      if (std::find(request.tasks.begin(), request.tasks.end(), name) == request.tasks.end())
+    for (std::string name : split(options.tasks, ','))
+      if (std::erase(name, ' '); std::find(request.tasks.begin(), request.tasks.end(), name) == request.tasks.end())
         request.tasks.push_back(name);
   request.benchmarks = options.benchmarks.empty() ? evaluation::default_benchmarks()
                                                   : std::filesystem::path(options.benchmarks);
@@ -107,12 +112,12 @@ Result<int> run(const EvalOptions& options) {
   if (!result) return std::unexpected(result.error());
   (*result)["seconds"] =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (!options.output.empty())
-    BITLOOP_TRY(write_file_atomic(options.output, result->dump(1) + "\n"));
   if (options.json)
     fmt::print("{}\n", result->dump(1));
   else
     print_table(*result);
+  if (!options.output.empty())
+    BITLOOP_TRY(write_file_atomic(options.output, result->dump(1) + "\n"));
   return kDone;
 }
 
@@ -135,7 +140,8 @@ void add_eval(CLI::App& app, int& exit_code) {
                       "folder of the documents (default: $XDG_DATA_HOME/bitloop/benchmarks)");
   command->add_option("--output", options->output,
                       "also write the JSON document there, with every document's log-probabilities");
-  command->add_option("--threads", options->threads, "default: one a core");
+  command->add_option("--threads", options->threads, "default: one a core")
+      ->check(CLI::Range(1, 256));
   command->add_option("--memory-gb", options->memory_gb, "limit of the jail (default 16)")
       ->check(CLI::Range(0.1, 4096.0));
   command->add_flag("--json", options->json, "print the JSON document, and nothing else");

@@ -142,10 +142,13 @@ Result<std::vector<Prepared>> prepare_benchmarks(const fs::path& folder, const f
                                                  bool unverified) {
   std::error_code failed;
   std::vector<fs::path> sources;
-  for (fs::recursive_directory_iterator entry(folder, failed), end; !failed && entry != end;
-       entry.increment(failed)) {
+  for (fs::recursive_directory_iterator
+           entry(folder, fs::directory_options::skip_permission_denied, failed),
+       end;
+       !failed && entry != end; entry.increment(failed)) {
     const std::string kind = entry->path().extension().string();
-    if (entry->is_regular_file() && (kind == ".jsonl" || kind == ".txt" || kind == ".raw"))
+    std::error_code ignored;
+    if ((kind == ".jsonl" || kind == ".txt" || kind == ".raw") && entry->is_regular_file(ignored))
       sources.push_back(entry->path());
   }
   if (failed) return fail("file_not_found", fmt::format("{}: {}", folder.string(), failed.message()));
@@ -184,9 +187,15 @@ Result<std::vector<Prepared>> prepare_benchmarks(const fs::path& folder, const f
     prepared.push_back(std::move(entry));
   }
 
+  if (chosen.empty()) return prepared;
   fs::create_directories(to, failed);
   if (failed) return fail("io_error", fmt::format("{}: {}", to.string(), failed.message()));
+  // What other folders gave stays.
   Json manifest = Json::object();
+  if (const auto before = read_file(to / "benchmarks.json"))
+    manifest = Json::parse(*before, nullptr, /*allow_exceptions=*/false);
+  if (!manifest.is_object()) manifest = Json::object();
+  std::map<std::string, std::string> made;  // written when all are good
   for (const auto& [file, index] : chosen) {
     Prepared& entry = prepared[index];
     BITLOOP_ASSIGN(text, read_file(entry.source, kMaxFile));
@@ -200,12 +209,13 @@ Result<std::vector<Prepared>> prepare_benchmarks(const fs::path& folder, const f
     }
     entry.documents = documents.count;
     if (entry.documents == 0) return bad(entry.source, 1, "the file has no documents");
-    BITLOOP_TRY(write_file_atomic(to / file, documents.text));
+    made[file] = std::move(documents.text);
     manifest[file] = {{"source", entry.source.filename().string()},
                       {"sha256", entry.sha256},
                       {"known", entry.known},
                       {"documents", entry.documents}};
   }
+  for (const auto& [file, text] : made) BITLOOP_TRY(write_file_atomic(to / file, text));
   BITLOOP_TRY(write_file_atomic(to / "benchmarks.json", manifest.dump(1) + "\n"));
   return prepared;
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -22,20 +23,21 @@ using shell::Process;
 constexpr size_t kMaxConfig = size_t{1} << 20, kMaxTask = size_t{1} << 20, kMaxJob = size_t{16} << 20;
 constexpr const char* kWeights = "output/weights.safetensors";  // of a run
 constexpr int64_t kBatchTokens = 4096;
+constexpr int kDeepest = 64;                  // levels of a JSON file
+constexpr size_t kMostDocumentFiles = 20;     // descriptors that a jail has room for
 constexpr std::chrono::hours kSilence{1};  // without a record from the jail
 
 std::unexpected<Error> wrong(std::string message) {
   return fail("wrong_usage", std::move(message));
 }
 
+Result<UniqueFd> open_regular(const fs::path& path);
+
 // Files for the jail, and what its job calls them.
 class Files {
  public:
   Result<Json> open(const fs::path& path, const std::string& name) {
-    BITLOOP_ASSIGN(fd, open_file(path, O_RDONLY | O_NONBLOCK));  // a pipe must not block
-    struct stat info {};
-    if (::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode))
-      return wrong(fmt::format("{} is not a file", path.string()));
+    BITLOOP_ASSIGN(fd, open_regular(path));
     Json entry = {{"path", name}, {"fd", Process::file_fd(fds_.size())}};
     fds_.push_back(std::move(fd));
     return entry;
@@ -50,10 +52,33 @@ class Files {
   std::vector<UniqueFd> fds_;
 };
 
+Result<UniqueFd> open_regular(const fs::path& path) {
+  BITLOOP_ASSIGN(fd, open_file(path, O_RDONLY | O_NONBLOCK));  // a pipe must not block
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode))
+    return wrong(fmt::format("{} is not a file", path.string()));
+  return fd;
+}
+
+// A JSON file; discarded where it is none, or nested deeper than any of ours: what copies it calls
+// itself at each level.
+Result<Json> read_json(const fs::path& path, size_t most) {
+  BITLOOP_ASSIGN(fd, open_regular(path));
+  BITLOOP_ASSIGN(text, read_all(fd.get(), most));
+  bool deep = false;
+  Json document = Json::parse(
+      text,
+      [&](int depth, Json::parse_event_t, Json&) {
+        deep = deep || depth > kDeepest;
+        return !deep;
+      },
+      /*allow_exceptions=*/false);
+  return deep ? Json(Json::value_t::discarded) : document;
+}
+
 Result<Json> run_job(const fs::path& folder) {
-  BITLOOP_ASSIGN(text, read_file(folder / "job.json", kMaxJob));
-  Json job = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!job.is_object() || job.value("kind", "") != "train")
+  BITLOOP_ASSIGN(job, read_json(folder / "job.json", kMaxJob));
+  if (!job.is_object() || !job.contains("kind") || job.at("kind") != "train")
     return wrong(fmt::format("{} is not the job of a training run", (folder / "job.json").string()));
   return job;
 }
@@ -70,9 +95,9 @@ Result<Json> model_of(const fs::path& folder, Files& files) {
                                weights.error().message));
     return Json{{"job", job}, {"weights", *weights}};
   }
-  const auto text = read_file(folder / "config.json", kMaxConfig);
-  if (!text) return wrong("--model: " + text.error().message);
-  const Json config = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  const auto read = read_json(folder / "config.json", kMaxConfig);
+  if (!read) return wrong("--model: " + read.error().message);
+  const Json& config = *read;
   if (config.is_discarded())
     return wrong(fmt::format("--model: {} is no JSON", (folder / "config.json").string()));
   auto weights = files.open(folder / "model.safetensors", "model.safetensors");
@@ -102,6 +127,9 @@ Result<Json> documents_of(const fs::path& folder, Files& files) {
   for (const auto& entry : fs::directory_iterator(folder, failed))
     if (entry.path().extension() == ".jsonl") paths.push_back(entry.path());
   std::sort(paths.begin(), paths.end());
+  if (paths.size() > kMostDocumentFiles)
+    return wrong(fmt::format("{}: {} .jsonl files, more than the {} that are looked at",
+                             folder.string(), paths.size(), kMostDocumentFiles));
   if (paths.empty())
     return wrong(fmt::format("{}: no documents there; bitloop data benchmarks DIR makes them of the "
                              "published files",
@@ -122,8 +150,9 @@ Status export_model(const ExportRequest& request) {
   std::error_code failed;
   fs::create_directories(request.to, failed);
   if (failed) return fail("io_error", fmt::format("{}: {}", request.to.string(), failed.message()));
-  const fs::path made = request.to / "model.safetensors", part = made.string() + ".part";
-  BITLOOP_ASSIGN(output, open_file(part, O_RDWR | O_CREAT | O_TRUNC));
+  const fs::path made = request.to / "model.safetensors", part = fmt::format("{}.{}.part", made.string(), ::getpid());
+  fs::remove(part, failed);
+  BITLOOP_ASSIGN(output, open_file(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW));
   const Json entry = {{"path", part.string()}, {"fd", files.add(std::move(output))}};
   Json document = {{"schema_version", 1}, {"kind", "export"},  {"job", job},
                    {"weights", weights},  {"output", entry},
@@ -146,11 +175,11 @@ Status export_model(const ExportRequest& request) {
   }
   if (!done && done.error().code == "infrastructure" && process->ended())
     done = fail("infrastructure", "the export did not end: " + process->reason());
-  if (done) done = write_file_atomic(request.to / "config.json", config.dump(1) + "\n");
   if (done) {
     fs::rename(part, made, failed);
     if (failed) done = fail("io_error", fmt::format("{}: {}", made.string(), failed.message()));
   }
+  if (done) done = write_file_atomic(request.to / "config.json", config.dump(1) + "\n");
   if (!done) fs::remove(part, failed);
   return done;
 }

@@ -22,7 +22,14 @@ bool is_conv1d(const std::string& name) {
 
 Result<ModelConfig> read_huggingface_config(const json& config) {
   if (!config.is_object()) return bad_model("it is no JSON object");
-  const std::string architecture = config.value("model_type", "");
+  const auto text = [&](const char* name, const char* otherwise) -> std::string {
+    const auto found = config.find(name);
+    if (found == config.end() || found->is_null()) return otherwise;
+    return found->is_string() ? found->get<std::string>() : found->dump();
+  };
+  const std::string architecture = text("model_type", "");
+  if (config.contains("quantization_config"))
+    return bad_model("quantization_config is not read by this version");
   if (architecture != "gpt2")
     return bad_model(fmt::format("model_type '{}' is not read by this version: gpt2 is",
                                  architecture));
@@ -36,7 +43,7 @@ Result<ModelConfig> read_huggingface_config(const json& config) {
     if (config.contains(name) && config.at(name) != value)
       return bad_model(fmt::format("{} is {}, but only {} is read by this version", name,
                                    config.at(name).dump(), value.dump()));
-  const std::string activation = config.value("activation_function", "gelu_new");
+  const std::string activation = text("activation_function", "gelu_new");
   if (activation != "gelu_new" && activation != "gelu_pytorch_tanh")
     return bad_model(
         fmt::format("activation_function '{}' is not read by this version: gelu_new is",

@@ -10,6 +10,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr size_t kLongestDocument = size_t{4} << 20;
+
 // Where the windows of a document's prompts lie in the list of all.
 struct Place {
   size_t answer, prompt;
@@ -70,6 +72,8 @@ Result<Prepared> prepare(Task& task, std::string_view documents, const tokenizer
       return fail("bad_document",
                   fmt::format("{}, line {}: {}", options.documents_name, line_number, what));
     };
+    if (line.size() > kLongestDocument)
+      return at_line(fmt::format("it is longer than {} MiB", kLongestDocument >> 20));
     const json document = json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (document.is_discarded()) return at_line("it is no JSON, or cut short");
     auto question = task.question(document);

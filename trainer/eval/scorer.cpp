@@ -51,13 +51,17 @@ size_t common(const std::vector<int32_t>& a, const std::vector<int32_t>& b, size
   return n;
 }
 
-std::vector<Sequence> sequences_of(std::span<const Window> windows) {
+// A group longer than `longest` is several sequences: attention's mask grows with the square.
+std::vector<Sequence> sequences_of(std::span<const Window> windows, size_t longest) {
   std::vector<Sequence> sequences;
   for (size_t first = 0; first < windows.size();) {
     Sequence sequence{first, 1, windows[first].input.size(), windows[first].input.size()};
     const int64_t group = windows[first].group;
     size_t end = first + 1;
-    while (group >= 0 && end < windows.size() && windows[end].group == group) ++end;
+    size_t together = sequence.length;
+    while (group >= 0 && end < windows.size() && windows[end].group == group &&
+           together + windows[end].input.size() <= longest)
+      together += windows[end++].input.size();
     size_t shared = sequence.shared, sum = 0;
     for (size_t i = first; i < end; ++i) {
       shared = common(windows[first].input, windows[i].input, shared);
@@ -132,7 +136,7 @@ Result<std::vector<WindowScore>> score_windows(Gpt2& model, std::span<const Wind
                                                const std::function<void(size_t done)>& progress) {
   at::NoGradGuard no_grad;
   std::vector<WindowScore> scores(windows.size());
-  std::vector<Sequence> sequences = sequences_of(windows);
+  std::vector<Sequence> sequences = sequences_of(windows, static_cast<size_t>(options.batch_tokens));
   // The longest first: what needs the most memory fails at once or never.
   std::stable_sort(sequences.begin(), sequences.end(),
                    [](const Sequence& a, const Sequence& b) { return a.length > b.length; });

@@ -9,6 +9,7 @@
 #include "harness/base/text.h"
 #include "lua/runtime/environment.h"
 #include "lua/runtime/guest.h"
+#include "trainer/eval/python_text.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -64,6 +65,7 @@ void push(lua_State* L, const json& value, int depth = 0) {
     case json::value_t::array:
       lua_createtable(L, static_cast<int>(value.size()), 0);
       for (size_t i = 0; i < value.size(); ++i) {
+        if (value[i].is_null()) throw BadDocument{"there is a null in one of its lists"};
         push(L, value[i], depth + 1);
         lua_rawseti(L, -2, static_cast<lua_Integer>(i) + 1);
       }
@@ -120,15 +122,6 @@ std::string fill(std::string_view pattern, const json& document) {
 int64_t characters(std::string_view utf8) {
   return std::count_if(utf8.begin(), utf8.end(),
                        [](char c) { return (static_cast<uint8_t>(c) & 0xc0) != 0x80; });
-}
-
-// As Python's re.split(r"\s+"), which counts the empty ends too.
-int64_t count_words(std::string_view text) {
-  const auto space = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
-  int64_t words = 1;
-  for (size_t i = 0; i < text.size(); ++i)
-    if (space(text[i]) && (i == 0 || !space(text[i - 1]))) ++words;
-  return words;
 }
 
 }  // namespace

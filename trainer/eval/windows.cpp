@@ -5,28 +5,10 @@
 #include <algorithm>
 #include <string_view>
 
+#include "trainer/eval/python_text.h"
+
 namespace bitloop::trainer {
 namespace {
-
-// Bytes of the white space at the end, as Python's str.rstrip takes it off.
-size_t trailing_spaces(std::string_view text) {
-  static constexpr std::string_view kSpaces[] = {
-      " ",        "\t",       "\n",       "\v",       "\f",       "\r",       "\x1c",
-      "\x1d",     "\x1e",     "\x1f",     "\u0085",   "\u00a0",   "\u1680",   "\u2000",
-      "\u2001",   "\u2002",   "\u2003",   "\u2004",   "\u2005",   "\u2006",   "\u2007",
-      "\u2008",   "\u2009",   "\u200a",   "\u2028",   "\u2029",   "\u202f",   "\u205f",
-      "\u3000"};
-  size_t end = text.size();
-  for (bool found = true; found;) {
-    found = false;
-    for (const std::string_view space : kSpaces)
-      if (text.substr(0, end).ends_with(space)) {
-        end -= space.size();
-        found = true;
-      }
-  }
-  return text.size() - end;
-}
 
 // `all` cut to what a model with this context reads, of which the last `targets` are predicted.
 Window cut(std::span<const int32_t> all, int64_t targets, int64_t context) {

@@ -56,7 +56,12 @@ Status run_export(const json& job, const Records& records) {
                  ? fail("bad_weights", "weights.safetensors " + run.error().message)
                  : Status(std::unexpected(run.error()));
     if (job.at("use") == "quantised") BITLOOP_TRY(use_quantised_weights(**run));
-    BITLOOP_TRY(write_safetensors(job.at("output").at("fd"), huggingface_tensors(*(*run)->model)));
+    const NamedTensors named = huggingface_tensors(*(*run)->model);
+    for (const auto& [name, tensor] : named)
+      if (!at::isfinite(tensor).all().item<bool>())
+        return fail("bad_weights",
+                    fmt::format("weights.safetensors holds a number in '{}' that is not finite", name));
+    BITLOOP_TRY(write_safetensors(job.at("output").at("fd"), named));
     records.send("exported", {{"config", huggingface_config((*run)->job.model)}});
     return {};
   };

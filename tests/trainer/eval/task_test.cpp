@@ -82,6 +82,13 @@ TEST(Task, WikitextIsDetokenisedButCountedAsPublished) {
   EXPECT_EQ(made->words, 18);  // Python's split counts the empty ends
 }
 
+TEST(Task, WordsAreCountedAtEverySpaceOfUnicode) {
+  const auto made = shipped("wikitext").question(
+      {{"page", "a\u00a0b\u2003c d\u3000e\u0085" "f\x1cg"}});
+  ASSERT_TRUE(made);
+  EXPECT_EQ(made->words, 7);
+}
+
 TEST(Task, LengthsAreCharactersNotBytes) {
   const auto made = shipped("piqa").question(
       {{"goal", "g"}, {"sol1", "naïve Ω"}, {"sol2", "\u2603"}, {"label", 0}});

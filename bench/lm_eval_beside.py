@@ -40,18 +40,15 @@ def as_lm_eval(task, document):
 def task_config(task, path):
     """lm-eval's task, reading a local file."""
     from lm_eval import tasks
+    from lm_eval.utils import load_yaml_config
     folder = pathlib.Path(tasks.__file__).parent
     if task == "hellaswag" and "query" in json.loads(path.read_text().splitlines()[0]):  # preprocessed already
         config = {"output_type": "multiple_choice", "doc_to_text": "{{query}}", "doc_to_target": "{{gold}}",
                   "doc_to_choice": "choices",
                   "metric_list": [{"metric": m, "aggregation": "mean", "higher_is_better": True} for m in ("acc", "acc_norm")]}
-    elif task == "hellaswag":
-        from lm_eval.utils import load_yaml_config
-        config = load_yaml_config(str(folder / "hellaswag/hellaswag.yaml"))
     else:
-        from lm_eval.utils import load_yaml_config
-        places = {"arc_easy": "arc/arc_easy.yaml", "arc_challenge": "arc/arc_challenge.yaml", "piqa": "piqa/piqa.yaml",
-                  "winogrande": "winogrande/default.yaml", "lambada_openai": "lambada/lambada_openai.yaml",
+        places = {"arc_easy": "arc/arc_easy.yaml", "arc_challenge": "arc/arc_challenge.yaml", "hellaswag": "hellaswag/hellaswag.yaml",
+                  "piqa": "piqa/piqa.yaml", "winogrande": "winogrande/default.yaml", "lambada_openai": "lambada/lambada_openai.yaml",
                   "wikitext": "wikitext/wikitext.yaml"}
         config = load_yaml_config(str(folder / places[task]))
     for key in ("tag", "group", "dataset_name", "training_split", "validation_split", "test_split", "dataset_kwargs"):
@@ -111,7 +108,7 @@ def main():
     tasks = options.tasks.split(",")
     theirs, seconds = lm_eval_scores(options.model, options.benchmarks, tasks, options.limit, options.threads)
 
-    rows, worst = [], 0.0
+    rows = []
     for task in tasks:
         start = time.monotonic()
         done = subprocess.run([ROOT / "build/bin/bitloop", "eval", "--model", options.model, "--benchmarks", options.benchmarks,
@@ -127,7 +124,6 @@ def main():
             for a, b in zip(log_probabilities(sample), document["log_probabilities"], strict=True):
                 if abs(a - b) > gap:
                     gap, at = abs(a - b), sample["doc_id"]
-        worst = max(worst, gap)
         for metric, numbers in ours["metrics"].items():
             rows.append((task, len(samples), metric, metrics[f"{metric},none"], numbers["value"], gap, seconds[task], ours_s))
         print(f"{task}: largest difference of a log-probability {gap:.2e}, document {at}", file=sys.stderr)

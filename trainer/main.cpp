@@ -48,6 +48,13 @@ void send_failure(const Records& records, const std::string& status, const std::
                           {"findings", nlohmann::json::array()}});
 }
 
+// What LibTorch threw, as a status.
+Error failure_of(const c10::Error& error) {
+  const std::string what = error.what_without_backtrace();
+  const bool memory = what.find("allocate memory") != std::string::npos;
+  return {memory ? "out_of_memory" : "script_error", what.substr(0, 1000)};
+}
+
 // A shell has no result: what a chunk does wrong is an answer, and what goes wrong outside of one
 // ends the process, which the host sees.
 int run_shell(const nlohmann::json& job, int event_fd) {
@@ -79,10 +86,8 @@ int run_with_model(Status (*work)(const nlohmann::json&, const Records&), const 
       records.send("result", {{"status", "out_of_memory"},
                               {"message", "the work needs more memory than its limit allows"}});
     } catch (const c10::Error& error) {
-      const std::string what = error.what_without_backtrace();
-      const bool memory = what.find("allocate memory") != std::string::npos;
-      records.send("result", {{"status", memory ? "out_of_memory" : "script_error"},
-                              {"message", what.substr(0, 1000)}});
+      const Error failure = failure_of(error);
+      records.send("result", {{"status", failure.code}, {"message", failure.message}});
     }
     return kDone;
   } catch (const std::exception& error) {
@@ -118,9 +123,8 @@ int run(int job_fd, int event_fd) {
   } catch (const std::bad_alloc&) {
     send_failure(records, "out_of_memory", "the run needs more memory than its limit allows");
   } catch (const c10::Error& error) {
-    const std::string what = error.what_without_backtrace();
-    const bool memory = what.find("allocate memory") != std::string::npos;
-    send_failure(records, memory ? "out_of_memory" : "script_error", what.substr(0, 1000));
+    const Error failure = failure_of(error);
+    send_failure(records, failure.code, failure.message);
   } catch (const std::exception& error) {
     send_failure(records, "script_error", std::string(error.what()).substr(0, 1000));
   }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -28,6 +29,14 @@ Result<UniqueFd> open_file(const std::filesystem::path& path, int flags, unsigne
   } while (fd < 0 && errno == EINTR);
   if (fd < 0) return std::unexpected(errno_error(path.string(), errno));
   return UniqueFd(fd);
+}
+
+Result<UniqueFd> open_regular(const std::filesystem::path& path) {
+  BITLOOP_ASSIGN(fd, open_file(path, O_RDONLY | O_NONBLOCK));
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode))
+    return fail("wrong_usage", path.string() + " is not a file");
+  return fd;
 }
 
 Result<Pipe> make_pipe() {

@@ -44,6 +44,9 @@ Error errno_error(std::string_view what, int error_number);
 
 // Opens with O_CLOEXEC.
 Result<UniqueFd> open_file(const std::filesystem::path& path, int flags, unsigned mode = 0644);
+// Opens a file for reading, and nothing else: a pipe without a writer must not block, a device not
+// pour. Error "wrong_usage" for what is no regular file.
+Result<UniqueFd> open_regular(const std::filesystem::path& path);
 // Both ends O_CLOEXEC.
 Result<Pipe> make_pipe();
 

@@ -15,4 +15,11 @@ std::filesystem::path share_dir() {
   return executable_path().parent_path().parent_path() / "share" / "bitloop";
 }
 
+std::filesystem::path user_data_dir() {
+  if (const char* data = std::getenv("XDG_DATA_HOME"); data != nullptr && *data == '/')
+    return std::filesystem::path(data) / "bitloop";
+  const char* home = std::getenv("HOME");
+  return std::filesystem::path(home != nullptr ? home : ".") / ".local" / "share" / "bitloop";
+}
+
 }  // namespace bitloop

@@ -13,5 +13,7 @@ std::filesystem::path program_path(const char* name);
 // ../share/bitloop: quantizers/, presets/, tasks/, data/, *.md. The environment variable
 // BITLOOP_SHARE (a hook for tests) names another folder.
 std::filesystem::path share_dir();
+// Where bitloop keeps a user's data: $XDG_DATA_HOME/bitloop (~/.local/share/bitloop).
+std::filesystem::path user_data_dir();
 
 }  // namespace bitloop

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdlib>
 #include <string_view>
 
@@ -30,9 +31,9 @@ const char* const kDegradedHelp =
 
 int exit_code_of(const Error& error) {
   constexpr std::array<std::string_view, 14> kUsage = {
-      "file_not_found", "unknown_preset", "unknown_key",  "bad_override", "bad_value",
-      "bad_preset",     "invalid_text",   "too_large",    "wrong_usage",  "bad_model",
-      "bad_weights",    "bad_document",   "bad_task",     "bad_benchmark"};
+      "file_not_found", "unknown_preset", "unknown_key", "bad_override", "bad_value",
+      "bad_preset",     "invalid_text",   "too_large",   "wrong_usage",  "bad_model",
+      "bad_weights",    "bad_document",   "bad_task",    "bad_benchmark"};
   return std::find(kUsage.begin(), kUsage.end(), error.code) != kUsage.end() ? kWrongUsage
                                                                              : kMachineCannot;
 }
@@ -44,15 +45,14 @@ int report(const Error& error) {
   return exit_code_of(error);
 }
 
+int finish(const Result<int>& done) { return done ? *done : report(done.error()); }
+
 std::filesystem::path default_workspace() {
   if (const char* chosen = std::getenv("BITLOOP_WORKSPACE"); chosen != nullptr && *chosen != '\0')
     return chosen;
   std::error_code ignored;
   if (std::filesystem::is_directory("results", ignored)) return "results";
-  if (const char* data = std::getenv("XDG_DATA_HOME"); data != nullptr && *data == '/')
-    return std::filesystem::path(data) / "bitloop";
-  const char* home = std::getenv("HOME");
-  return std::filesystem::path(home != nullptr ? home : ".") / ".local" / "share" / "bitloop";
+  return user_data_dir();
 }
 
 std::filesystem::path choose_workspace(const std::string& given) {
@@ -70,6 +70,13 @@ Result<std::vector<api::LayerState>> probe_sandbox(bool allow_degraded) {
   }
   if (found.degraded() && !allow_degraded) return fail("sandbox_missing", found.refusal());
   return layers;
+}
+
+Status prepare_for_jail(bool allow_degraded) {
+  if (const auto layers = probe_sandbox(allow_degraded); !layers)
+    return std::unexpected(layers.error());
+  std::signal(SIGPIPE, SIG_IGN);
+  return {};
 }
 
 Result<Target> load_target(const std::filesystem::path& file, const std::string& preset) {

@@ -20,6 +20,8 @@ enum ExitCode : int { kDone = 0, kCandidateFailed = 1, kWrongUsage = 2, kMachine
 // error's code.
 int report(const Error& error);
 int exit_code_of(const Error& error);
+// What a command ends with: its exit code, or report() of its error.
+int finish(const Result<int>& done);
 
 // $BITLOOP_WORKSPACE; else ./results where that folder exists; else $XDG_DATA_HOME/bitloop
 // (~/.local/share/bitloop).
@@ -33,6 +35,10 @@ extern const char* const kDegradedHelp;
 // that a jail needs and `allow_degraded` is false: what is missing, and what --allow-degraded would
 // give up.
 Result<std::vector<api::LayerState>> probe_sandbox(bool allow_degraded);
+
+// For a command that talks to a jail itself: the same question, and SIGPIPE ignored, since a jail
+// that is gone is noticed otherwise.
+Status prepare_for_jail(bool allow_degraded);
 
 // What FILE of check and train is trained on.
 struct Target {

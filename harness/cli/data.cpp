@@ -2,7 +2,6 @@
 
 #include <memory>
 
-#include "harness/base/text.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
 #include "harness/evaluation/benchmarks.h"
@@ -17,10 +16,9 @@ struct BenchmarkOptions {
 };
 
 Result<int> benchmarks(const BenchmarkOptions& options) {
-  const std::filesystem::path to = options.to.empty() ? evaluation::default_benchmarks()
-                                                      : std::filesystem::path(options.to);
-  BITLOOP_ASSIGN(prepared,
-                 evaluation::prepare_benchmarks(options.folder, to, options.unverified));
+  const std::filesystem::path to =
+      options.to.empty() ? evaluation::default_benchmarks() : std::filesystem::path(options.to);
+  BITLOOP_ASSIGN(prepared, evaluation::prepare_benchmarks(options.folder, to, options.unverified));
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   int64_t used = 0;
   for (const evaluation::Prepared& entry : prepared) {
@@ -43,9 +41,9 @@ Result<int> benchmarks(const BenchmarkOptions& options) {
   else
     fmt::print("{} files in {}\n", used, to.string());
   if (used == 0)
-    return fail("wrong_usage",
-                fmt::format("{}: no file of a benchmark there that this version knows",
-                            options.folder));
+    return fail(
+        "wrong_usage",
+        fmt::format("{}: no file of a benchmark there that this version knows", options.folder));
   return kDone;
 }
 
@@ -63,10 +61,7 @@ void add_data(CLI::App& app, int& exit_code) {
   command->add_flag("--unverified", options->unverified,
                     "take files by their names, too, whose hashes this version does not know");
   command->add_flag("--json", options->json, "one JSON document");
-  command->callback([options, &exit_code] {
-    const auto code = benchmarks(*options);
-    exit_code = code ? *code : report(code.error());
-  });
+  command->callback([options, &exit_code] { exit_code = finish(benchmarks(*options)); });
 }
 
 }  // namespace bitloop::cli

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <csignal>
 #include <memory>
 #include <thread>
 
@@ -34,7 +33,8 @@ struct EvalOptions {
 constexpr const char* kExamples =
     "Examples:\n"
     "  bitloop data benchmarks ~/Downloads/benchmarks         once: the published files\n"
-    "  bitloop eval --model gpt2                              every task whose documents are there\n"
+    "  bitloop eval --model gpt2                              every task whose documents are "
+    "there\n"
     "  bitloop eval --model gpt2 --tasks arc_easy,piqa --limit 100 --output scores.json\n"
     "Exit codes: 0 done, 2 wrong usage, 3 the machine cannot.";
 
@@ -46,10 +46,10 @@ class Bar {
     const bool last = progress.done == progress.all;
     if (!terminal_ || (!last && now - drawn_ < std::chrono::milliseconds(100))) return;
     drawn_ = now;
-    fmt::print(stderr, "\r\x1b[K{} {} {}/{}",
-               progress_bar(static_cast<int64_t>(progress.done), static_cast<int64_t>(progress.all),
-                            30),
-               progress.task, progress.done, progress.all);
+    fmt::print(
+        stderr, "\r\x1b[K{} {} {}/{}",
+        progress_bar(static_cast<int64_t>(progress.done), static_cast<int64_t>(progress.all), 30),
+        progress.task, progress.done, progress.all);
     std::fflush(stderr);
   }
   void finish() const {
@@ -67,8 +67,7 @@ void print_table(const Json& result) {
   for (const auto& [name, task] : result["tasks"].items())
     for (const auto& [metric, numbers] : task["metrics"].items())
       fmt::print("{:<16} {:>9}  {:<16} {:>10.4f}  {:>8}\n", name, task["documents"].get<int64_t>(),
-                 metric,
-                 numbers["value"].is_number() ? numbers["value"].get<double>() : HUGE_VAL,
+                 metric, numbers["value"].is_number() ? numbers["value"].get<double>() : HUGE_VAL,
                  numbers["stderr"].is_number()
                      ? fmt::format("{:.4f}", numbers["stderr"].get<double>())
                      : "");
@@ -76,24 +75,33 @@ void print_table(const Json& result) {
     fmt::print("{:<16} not measured: {}\n", name, why.get<std::string>());
 }
 
+// Whether a file can be made there, or one be replaced: asked before the work, not after hours.
+bool can_write(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const auto there = std::filesystem::symlink_status(path, ignored);
+  const auto folder = std::filesystem::absolute(path).lexically_normal().parent_path();
+  return ::access(folder.c_str(), W_OK) == 0 &&
+         (!std::filesystem::exists(there) || std::filesystem::is_regular_file(there));
+}
+
+// Names with commas between, each once.
+std::vector<std::string> task_list(const std::string& text) {
+  std::vector<std::string> names;
+  for (std::string name : split(text, ',')) {
+    std::erase(name, ' ');
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  return names;
+}
+
 Result<int> run(const EvalOptions& options) {
   if (options.limit < 0) return fail("wrong_usage", "--limit must not be negative");
-  if (!options.output.empty()) {  // rather now than after hours
-    const std::filesystem::path folder =
-        std::filesystem::absolute(options.output).lexically_normal().parent_path();
-    std::error_code ignored;
-    if (::access(folder.c_str(), W_OK) != 0 ||
-        (std::filesystem::exists(std::filesystem::symlink_status(options.output, ignored)) &&
-         !std::filesystem::is_regular_file(std::filesystem::symlink_status(options.output, ignored))))
-      return fail("wrong_usage",
-                  fmt::format("--output {}: no file can be written there", options.output));
-  }
+  if (!options.output.empty() && !can_write(options.output))
+    return fail("wrong_usage",
+                fmt::format("--output {}: no file can be written there", options.output));
   evaluation::Request request;
   request.model = options.model;
-  if (options.tasks != "all")
-    for (std::string name : split(options.tasks, ','))
-      if (std::erase(name, ' '); std::find(request.tasks.begin(), request.tasks.end(), name) == request.tasks.end())
-        request.tasks.push_back(name);
+  if (options.tasks != "all") request.tasks = task_list(options.tasks);
   request.benchmarks = options.benchmarks.empty() ? evaluation::default_benchmarks()
                                                   : std::filesystem::path(options.benchmarks);
   request.limit = options.limit;
@@ -101,9 +109,7 @@ Result<int> run(const EvalOptions& options) {
       options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
   request.memory_bytes = static_cast<uint64_t>(options.memory_gb * (1 << 30));
   request.allow_degraded = options.allow_degraded;
-  if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
-    return std::unexpected(layers.error());
-  std::signal(SIGPIPE, SIG_IGN);  // a jail that is gone is noticed otherwise
+  BITLOOP_TRY(prepare_for_jail(options.allow_degraded));
   Bar bar;
   const auto start = std::chrono::steady_clock::now();
   auto result = evaluation::evaluate(
@@ -138,8 +144,9 @@ void add_eval(CLI::App& app, int& exit_code) {
   command->add_option("--limit", options->limit, "documents of a task at most");
   command->add_option("--benchmarks", options->benchmarks,
                       "folder of the documents (default: $XDG_DATA_HOME/bitloop/benchmarks)");
-  command->add_option("--output", options->output,
-                      "also write the JSON document there, with every document's log-probabilities");
+  command->add_option(
+      "--output", options->output,
+      "also write the JSON document there, with every document's log-probabilities");
   command->add_option("--threads", options->threads, "default: one a core")
       ->check(CLI::Range(1, 256));
   command->add_option("--memory-gb", options->memory_gb, "limit of the jail (default 16)")
@@ -147,10 +154,7 @@ void add_eval(CLI::App& app, int& exit_code) {
   command->add_flag("--json", options->json, "print the JSON document, and nothing else");
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
   command->footer(kExamples);
-  command->callback([options, &exit_code] {
-    const auto code = run(*options);
-    exit_code = code ? *code : report(code.error());
-  });
+  command->callback([options, &exit_code] { exit_code = finish(run(*options)); });
 }
 
 }  // namespace bitloop::cli

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <csignal>
 #include <memory>
 #include <thread>
 
@@ -20,9 +19,7 @@ struct ExportOptions {
 };
 
 Result<int> run(const ExportOptions& options) {
-  if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
-    return std::unexpected(layers.error());
-  std::signal(SIGPIPE, SIG_IGN);  // a jail that is gone is noticed otherwise
+  BITLOOP_TRY(prepare_for_jail(options.allow_degraded));
   evaluation::ExportRequest request;
   request.run = options.run;
   request.to = options.to;
@@ -40,8 +37,10 @@ Result<int> run(const ExportOptions& options) {
 
 void add_export(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<ExportOptions>();
-  CLI::App* command = app.add_subcommand("export", "Write a run's model in the form of Hugging Face");
-  command->add_option("RUN", options->run, "folder of a run: WORKSPACE/runs/SESSION-TEST")->required();
+  CLI::App* command =
+      app.add_subcommand("export", "Write a run's model in the form of Hugging Face");
+  command->add_option("RUN", options->run, "folder of a run: WORKSPACE/runs/SESSION-TEST")
+      ->required();
   command->add_option("--to", options->to, "folder to write")->required();
   command
       ->add_option("--weights", options->weights,
@@ -51,10 +50,7 @@ void add_export(CLI::App& app, int& exit_code) {
   command->add_option("--memory-gb", options->memory_gb, "limit of the jail (default 16)")
       ->check(CLI::Range(0.1, 4096.0));
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
-  command->callback([options, &exit_code] {
-    const auto code = run(*options);
-    exit_code = code ? *code : report(code.error());
-  });
+  command->callback([options, &exit_code] { exit_code = finish(run(*options)); });
 }
 
 }  // namespace bitloop::cli

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <memory>
 
 #include "harness/base/paths.h"
@@ -43,9 +42,7 @@ Result<int> run(const LuaOptions& options) {
     BITLOOP_ASSIGN(tensor, shell::parse_tensor_option(text));
     setup.tensors.push_back(std::move(tensor));
   }
-  if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
-    return std::unexpected(layers.error());
-  std::signal(SIGPIPE, SIG_IGN);  // a jail that is gone is noticed otherwise
+  BITLOOP_TRY(prepare_for_jail(options.allow_degraded));
   BITLOOP_ASSIGN(lua, shell::JailedLua::start(std::move(setup)));
   if (!options.chunks.empty()) return shell::run_chunks(*lua, options.chunks);
   return interactive ? shell::run_terminal(*lua) : shell::run_standard_input(*lua);
@@ -71,10 +68,7 @@ void add_lua(CLI::App& app, int& exit_code) {
       ->allow_extra_args(false);
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
   command->footer(kExamples);
-  command->callback([options, &exit_code] {
-    const auto code = run(*options);
-    exit_code = code ? *code : report(code.error());
-  });
+  command->callback([options, &exit_code] { exit_code = finish(run(*options)); });
 }
 
 }  // namespace bitloop::cli

@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "harness/base/fd.h"
+#include "harness/base/paths.h"
 #include "harness/base/sha256.h"
 #include "harness/base/text.h"
 
@@ -49,10 +49,14 @@ struct Named {
   Form form;
 };
 constexpr Named kNamed[] = {
-    {"arceasy", "arc_easy.jsonl", Form::kLines},   {"arcchallenge", "arc_challenge.jsonl", Form::kLines},
-    {"hellaswag", "hellaswag.jsonl", Form::kLines}, {"piqa", "piqa.jsonl", Form::kLines},
-    {"winogrande", "winogrande.jsonl", Form::kLines}, {"lambada", "lambada.jsonl", Form::kLines},
-    {"wiki.test", "wikitext2.jsonl", Form::kPages}, {"wiki.valid", "wikitext2.jsonl", Form::kPages},
+    {"arceasy", "arc_easy.jsonl", Form::kLines},
+    {"arcchallenge", "arc_challenge.jsonl", Form::kLines},
+    {"hellaswag", "hellaswag.jsonl", Form::kLines},
+    {"piqa", "piqa.jsonl", Form::kLines},
+    {"winogrande", "winogrande.jsonl", Form::kLines},
+    {"lambada", "lambada.jsonl", Form::kLines},
+    {"wiki.test", "wikitext2.jsonl", Form::kPages},
+    {"wiki.valid", "wikitext2.jsonl", Form::kPages},
 };
 
 struct Use {
@@ -61,12 +65,20 @@ struct Use {
   bool known;
 };
 
+// A file that is used.
+struct Chosen {
+  size_t index = 0;  // among all
+  Form form = Form::kLines;
+  std::string text;
+};
+
 std::optional<Use> use_of(const fs::path& path, const std::string& sha256) {
   for (const Known& known : kKnown)
     if (known.sha256 == sha256) return Use{known.file, known.form, true};
   std::string name;
   for (const char c : path.filename().string())
-    if (c != '-' && c != '_') name += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    if (c != '-' && c != '_')
+      name += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   for (const Named& named : kNamed)
     if (name.find(named.part) != std::string::npos) return Use{named.file, named.form, false};
   return std::nullopt;
@@ -110,14 +122,15 @@ Result<Documents> take_pages(const std::string& text) {
   const auto has_text = [&] { return page.find_first_not_of(" \n") != std::string::npos; };
   const auto add = [&] {
     if (!has_text()) return;
-    documents.text += Json{{"page", page}}.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    documents.text +=
+        Json{{"page", page}}.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
     ++documents.count;
   };
   const std::vector<std::string> lines = split(text, '\n');
   for (size_t i = 0; i < lines.size(); ++i) {
-    const bool alone = (i == 0 || lines[i - 1].find_first_not_of(' ') == std::string::npos) &&
-                       (i + 1 >= lines.size() ||
-                        lines[i + 1].find_first_not_of(' ') == std::string::npos);
+    const bool alone =
+        (i == 0 || lines[i - 1].find_first_not_of(' ') == std::string::npos) &&
+        (i + 1 >= lines.size() || lines[i + 1].find_first_not_of(' ') == std::string::npos);
     if (alone && begins_page(lines[i]) && has_text()) {
       add();
       page.clear();
@@ -131,12 +144,7 @@ Result<Documents> take_pages(const std::string& text) {
 
 }  // namespace
 
-fs::path default_benchmarks() {
-  if (const char* data = std::getenv("XDG_DATA_HOME"); data != nullptr && *data == '/')
-    return fs::path(data) / "bitloop" / "benchmarks";
-  const char* home = std::getenv("HOME");
-  return fs::path(home != nullptr ? home : ".") / ".local" / "share" / "bitloop" / "benchmarks";
-}
+fs::path default_benchmarks() { return user_data_dir() / "benchmarks"; }
 
 Result<std::vector<Prepared>> prepare_benchmarks(const fs::path& folder, const fs::path& to,
                                                  bool unverified) {
@@ -151,12 +159,12 @@ Result<std::vector<Prepared>> prepare_benchmarks(const fs::path& folder, const f
     if ((kind == ".jsonl" || kind == ".txt" || kind == ".raw") && entry->is_regular_file(ignored))
       sources.push_back(entry->path());
   }
-  if (failed) return fail("file_not_found", fmt::format("{}: {}", folder.string(), failed.message()));
+  if (failed)
+    return fail("file_not_found", fmt::format("{}: {}", folder.string(), failed.message()));
   std::sort(sources.begin(), sources.end());
 
   std::vector<Prepared> prepared;
-  std::map<std::string, size_t> chosen;  // by the file that comes of it
-  std::map<std::string, Form> forms;
+  std::map<std::string, Chosen> chosen;  // by the file that comes of it
   for (const fs::path& source : sources) {
     BITLOOP_ASSIGN(text, read_file(source, kMaxFile));
     Sha256 hash;
@@ -166,19 +174,19 @@ Result<std::vector<Prepared>> prepare_benchmarks(const fs::path& folder, const f
     if (!use) {
       entry.why_not = "no benchmark that this version knows";
     } else if (!use->known && !unverified) {
-      entry.why_not = fmt::format("not the file that {} was tested with; --unverified takes it",
-                                  use->file);
+      entry.why_not =
+          fmt::format("not the file that {} was tested with; --unverified takes it", use->file);
     } else {
       entry.known = use->known;
       entry.file = use->file;
-      forms[entry.file] = use->form;
       const auto before = chosen.find(entry.file);
-      if (before == chosen.end() || (!prepared[before->second].known && entry.known)) {
-        if (before != chosen.end()) {
-          prepared[before->second].file.clear();
-          prepared[before->second].why_not = "another file is the one that was tested";
+      Prepared* const other = before == chosen.end() ? nullptr : &prepared[before->second.index];
+      if (other == nullptr || (!other->known && entry.known)) {
+        if (other != nullptr) {
+          other->file.clear();
+          other->why_not = "another file is the one that was tested";
         }
-        chosen[entry.file] = prepared.size();
+        chosen[entry.file] = {prepared.size(), use->form, std::move(text)};
       } else {
         entry.why_not = fmt::format("{} is there already", entry.file);
         entry.file.clear();
@@ -196,17 +204,10 @@ Result<std::vector<Prepared>> prepare_benchmarks(const fs::path& folder, const f
     manifest = Json::parse(*before, nullptr, /*allow_exceptions=*/false);
   if (!manifest.is_object()) manifest = Json::object();
   std::map<std::string, std::string> made;  // written when all are good
-  for (const auto& [file, index] : chosen) {
-    Prepared& entry = prepared[index];
-    BITLOOP_ASSIGN(text, read_file(entry.source, kMaxFile));
-    Documents documents;
-    if (forms[file] == Form::kPages) {
-      BITLOOP_ASSIGN(pages, take_pages(text));
-      documents = std::move(pages);
-    } else {
-      BITLOOP_ASSIGN(lines, take_lines(entry.source, text));
-      documents = std::move(lines);
-    }
+  for (const auto& [file, use] : chosen) {
+    Prepared& entry = prepared[use.index];
+    BITLOOP_ASSIGN(documents, use.form == Form::kPages ? take_pages(use.text)
+                                                       : take_lines(entry.source, use.text));
     entry.documents = documents.count;
     if (entry.documents == 0) return bad(entry.source, 1, "the file has no documents");
     made[file] = std::move(documents.text);

@@ -17,11 +17,11 @@ std::filesystem::path default_benchmarks();
 // One file of the folder that was given.
 struct Prepared {
   std::filesystem::path source;
-  std::string file;       // that it became: "arc_easy.jsonl"; "" when it was not used
-  std::string sha256;     // of the source
-  bool known = false;     // its hash is one of a file that this version was tested with
+  std::string file;    // that it became: "arc_easy.jsonl"; "" when it was not used
+  std::string sha256;  // of the source
+  bool known = false;  // its hash is one of a file that this version was tested with
   int64_t documents = 0;
-  std::string why_not;    // when it was not used
+  std::string why_not;  // when it was not used
 };
 
 // Looks at every .jsonl, .txt and .raw file of `folder` and below, knows it by its hash, or by its

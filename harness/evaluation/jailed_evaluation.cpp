@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,45 +19,35 @@ namespace {
 namespace fs = std::filesystem;
 using shell::Process;
 
-constexpr size_t kMaxConfig = size_t{1} << 20, kMaxTask = size_t{1} << 20, kMaxJob = size_t{16} << 20;
+constexpr size_t kMaxConfig = size_t{1} << 20, kMaxTask = size_t{1} << 20,
+                 kMaxJob = size_t{16} << 20;
 constexpr const char* kWeights = "output/weights.safetensors";  // of a run
 constexpr int64_t kBatchTokens = 4096;
-constexpr int kDeepest = 64;                  // levels of a JSON file
-constexpr size_t kMostDocumentFiles = 20;     // descriptors that a jail has room for
+constexpr int kDeepest = 64;               // levels of a JSON file
+constexpr size_t kMostDocumentFiles = 20;  // descriptors that a jail has room for
 constexpr std::chrono::hours kSilence{1};  // without a record from the jail
 
 std::unexpected<Error> wrong(std::string message) {
   return fail("wrong_usage", std::move(message));
 }
 
-Result<UniqueFd> open_regular(const fs::path& path);
-
 // Files for the jail, and what its job calls them.
 class Files {
  public:
   Result<Json> open(const fs::path& path, const std::string& name) {
     BITLOOP_ASSIGN(fd, open_regular(path));
+    return add(std::move(fd), name);
+  }
+  Json add(UniqueFd fd, const std::string& name) {
     Json entry = {{"path", name}, {"fd", Process::file_fd(fds_.size())}};
     fds_.push_back(std::move(fd));
     return entry;
-  }
-  int add(UniqueFd fd) {
-    fds_.push_back(std::move(fd));
-    return Process::file_fd(fds_.size() - 1);
   }
   const std::vector<UniqueFd>& fds() const { return fds_; }
 
  private:
   std::vector<UniqueFd> fds_;
 };
-
-Result<UniqueFd> open_regular(const fs::path& path) {
-  BITLOOP_ASSIGN(fd, open_file(path, O_RDONLY | O_NONBLOCK));  // a pipe must not block
-  struct stat info {};
-  if (::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode))
-    return wrong(fmt::format("{} is not a file", path.string()));
-  return fd;
-}
 
 // A JSON file; discarded where it is none, or nested deeper than any of ours: what copies it calls
 // itself at each level.
@@ -79,7 +68,8 @@ Result<Json> read_json(const fs::path& path, size_t most) {
 Result<Json> run_job(const fs::path& folder) {
   BITLOOP_ASSIGN(job, read_json(folder / "job.json", kMaxJob));
   if (!job.is_object() || !job.contains("kind") || job.at("kind") != "train")
-    return wrong(fmt::format("{} is not the job of a training run", (folder / "job.json").string()));
+    return wrong(
+        fmt::format("{} is not the job of a training run", (folder / "job.json").string()));
   return job;
 }
 
@@ -91,8 +81,8 @@ Result<Json> model_of(const fs::path& folder, Files& files) {
     BITLOOP_ASSIGN(job, run_job(folder));
     auto weights = files.open(folder / kWeights, "weights.safetensors");
     if (!weights)
-      return wrong(fmt::format("--model: {} (the run has no trained weights)",
-                               weights.error().message));
+      return wrong(
+          fmt::format("--model: {} (the run has no trained weights)", weights.error().message));
     return Json{{"job", job}, {"weights", *weights}};
   }
   const auto read = read_json(folder / "config.json", kMaxConfig);
@@ -131,14 +121,35 @@ Result<Json> documents_of(const fs::path& folder, Files& files) {
     return wrong(fmt::format("{}: {} .jsonl files, more than the {} that are looked at",
                              folder.string(), paths.size(), kMostDocumentFiles));
   if (paths.empty())
-    return wrong(fmt::format("{}: no documents there; bitloop data benchmarks DIR makes them of the "
-                             "published files",
-                             folder.string()));
+    return wrong(
+        fmt::format("{}: no documents there; bitloop data benchmarks DIR makes them of the "
+                    "published files",
+                    folder.string()));
   for (const fs::path& path : paths) {
     BITLOOP_ASSIGN(entry, files.open(path, path.filename().string()));
     documents[path.filename().string()] = entry;
   }
   return documents;
+}
+
+// Takes the records of a jail up to its result, which is what comes back.
+Status follow(Process& process, const char* what, const std::function<void(const Json&)>& take) {
+  while (const auto record = process.next(std::chrono::steady_clock::now() + kSilence)) {
+    try {
+      if (record->at("type") != "result") {
+        take(*record);
+        continue;
+      }
+      if (record->at("status") == "ok") return {};
+      return fail(record->at("status").get<std::string>(),
+                  single_line(record->at("message").get<std::string>()));
+    } catch (const Json::exception&) {
+      return fail("infrastructure",
+                  fmt::format("the jailed {} sent a record that can't be read", what));
+    }
+  }
+  return fail("infrastructure", fmt::format("the {} did not end: {}", what,
+                                            process.ended() ? process.reason() : "it fell silent"));
 }
 
 }  // namespace
@@ -150,31 +161,25 @@ Status export_model(const ExportRequest& request) {
   std::error_code failed;
   fs::create_directories(request.to, failed);
   if (failed) return fail("io_error", fmt::format("{}: {}", request.to.string(), failed.message()));
-  const fs::path made = request.to / "model.safetensors", part = fmt::format("{}.{}.part", made.string(), ::getpid());
+  const fs::path made = request.to / "model.safetensors",
+                 part = fmt::format("{}.{}.part", made.string(), ::getpid());
   fs::remove(part, failed);
   BITLOOP_ASSIGN(output, open_file(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW));
-  const Json entry = {{"path", part.string()}, {"fd", files.add(std::move(output))}};
-  Json document = {{"schema_version", 1}, {"kind", "export"},  {"job", job},
-                   {"weights", weights},  {"output", entry},
+  Json document = {{"schema_version", 1},
+                   {"kind", "export"},
+                   {"job", job},
+                   {"weights", weights},
+                   {"output", files.add(std::move(output), part.string())},
                    {"use", request.latent ? "latent" : "quantised"}};
   BITLOOP_ASSIGN(process, Process::start(std::move(document), files.fds(),
                                          {.threads = request.threads,
                                           .memory_bytes = request.memory_bytes,
-                                                          .output_bytes = request.memory_bytes,
+                                          .output_bytes = request.memory_bytes,
                                           .allow_degraded = request.allow_degraded}));
   Json config;
-  Status done = fail("infrastructure", "the export did not end");
-  while (const auto record = process->next(std::chrono::steady_clock::now() + kSilence)) {
-    const std::string type = record->value("type", "");
-    if (type == "exported") config = record->value("config", Json());
-    if (type != "result") continue;
-    done = record->value("status", "") == "ok"
-               ? Status()
-               : fail(record->value("status", ""), single_line(record->value("message", "")));
-    break;
-  }
-  if (!done && done.error().code == "infrastructure" && process->ended())
-    done = fail("infrastructure", "the export did not end: " + process->reason());
+  Status done = follow(*process, "export", [&](const Json& record) {
+    if (record.at("type") == "exported") config = record.at("config");
+  });
   if (done) {
     fs::rename(part, made, failed);
     if (failed) done = fail("io_error", fmt::format("{}: {}", made.string(), failed.message()));
@@ -202,8 +207,9 @@ Result<Json> evaluate(const Request& request,
   BITLOOP_ASSIGN(documents, documents_of(request.benchmarks, files));
   const fs::path merges = share_dir() / "data" / "gpt2-bpe" / "vocab.bpe";
   BITLOOP_ASSIGN(vocabulary, files.open(merges, "vocab.bpe"));
-  Json job = {{"schema_version", 1},  {"kind", "eval"},         {"model", model},
-              {"tasks", tasks},       {"documents", documents}, {"vocabulary", vocabulary},
+  Json job = {{"schema_version", 1},    {"kind", "eval"},
+              {"model", model},         {"tasks", tasks},
+              {"documents", documents}, {"vocabulary", vocabulary},
               {"limit", request.limit}, {"batch_tokens", kBatchTokens},
               {"skip_missing", all}};
   BITLOOP_ASSIGN(process, Process::start(std::move(job), files.fds(),
@@ -215,36 +221,28 @@ Result<Json> evaluate(const Request& request,
                  {"tasks", Json::object()},
                  {"skipped", Json::object()}};
   std::map<std::string, Json> per_document;
-  while (const auto record = process->next(std::chrono::steady_clock::now() + kSilence)) {
-    try {
-      const std::string type = record->at("type");
-      if (type == "progress") {
-        progress({record->at("task"), record->at("done"), record->at("all")});
-      } else if (type == "model") {
-        result["parameters"] = record->at("parameters");
-      } else if (type == "documents") {
-        Json& list = per_document[record->at("task").get<std::string>()];
-        if (list.is_null()) list = Json::array();
-        for (const Json& document : record->at("documents")) list.push_back(document);
-      } else if (type == "skipped") {
-        result["skipped"][record->at("task").get<std::string>()] = record->at("why");
-      } else if (type == "task") {
-        const std::string name = record->at("task");
-        result["tasks"][name] = {{"documents", record->at("documents")},
-                                 {"metrics", record->at("metrics")},
-                                 {"per_document", per_document[name]}};
-      } else if (type == "result") {
-        if (record->at("status") == "ok") return result;
-        return fail(record->at("status").get<std::string>(),
-                    single_line(record->at("message").get<std::string>()));
-      }
-    } catch (const Json::exception&) {
-      return fail("infrastructure", "the jailed evaluation sent a record that can't be read");
+  BITLOOP_TRY(follow(*process, "evaluation", [&](const Json& record) {
+    const std::string type = record.at("type");
+    if (type == "model") {
+      result["parameters"] = record.at("parameters");
+      return;
     }
-  }
-  const bool ended = process->ended();
-  return fail("infrastructure", fmt::format("the evaluation did not end: {}",
-                                            ended ? process->reason() : "it fell silent"));
+    const std::string task = record.value("task", "");  // other records have none
+    if (type == "progress") {
+      progress({task, record.at("done"), record.at("all")});
+    } else if (type == "documents") {
+      Json& list = per_document[task];
+      if (list.is_null()) list = Json::array();
+      for (const Json& document : record.at("documents")) list.push_back(document);
+    } else if (type == "skipped") {
+      result["skipped"][task] = record.at("why");
+    } else if (type == "task") {
+      result["tasks"][task] = {{"documents", record.at("documents")},
+                               {"metrics", record.at("metrics")},
+                               {"per_document", per_document[task]}};
+    }
+  }));
+  return result;
 }
 
 }  // namespace bitloop::evaluation

@@ -1,5 +1,5 @@
-// The host's side of `bitloop eval`: a trainer in a jail that scores a model's answers. It gets open
-// files and no names of folders.
+// The host's side of `bitloop eval`: a trainer in a jail that scores a model's answers. It gets
+// open files and no names of folders.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +31,8 @@ struct TaskProgress {
 };
 
 // {"model", "tasks": {name: {"documents": n, "metrics": {name: {"value", "stderr"}},
-// "per_document": […]}}, "skipped": {task: why}}. Errors: "wrong_usage" (model or task that can't be
-// had), "bad_model", "bad_weights", "bad_document", "bad_task" with what is wrong where,
+// "per_document": […]}}, "skipped": {task: why}}. Errors: "wrong_usage" (model or task that can't
+// be had), "bad_model", "bad_weights", "bad_document", "bad_task" with what is wrong where,
 // "sandbox_missing", "infrastructure".
 Result<Json> evaluate(const Request& request,
                       const std::function<void(const TaskProgress&)>& progress);

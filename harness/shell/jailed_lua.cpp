@@ -1,12 +1,11 @@
 #include "harness/shell/jailed_lua.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <chrono>
 
+#include "harness/base/fd.h"
 #include "harness/base/text.h"
 #include "harness/editor/document.h"
 #include "harness/shell/process.h"
@@ -58,14 +57,8 @@ Json read_zoo(const fs::path& folder) {
 }
 
 Result<UniqueFd> open_tensor(const TensorOption& option) {
-  const auto refuse = [&](std::string_view why) {
-    return wrong(fmt::format("--tensor {}: {} {}", option.name, option.path.string(), why));
-  };
-  auto fd =
-      open_file(option.path, O_RDONLY | O_NONBLOCK);  // a pipe without a writer must not block
+  auto fd = open_regular(option.path);
   if (!fd) return wrong(fmt::format("--tensor {}: {}", option.name, fd.error().message));
-  struct stat info {};
-  if (::fstat(fd->get(), &info) != 0 || !S_ISREG(info.st_mode)) return refuse("is not a file");
   return fd;
 }
 

@@ -134,9 +134,8 @@ Result<std::unique_ptr<Quantizer>> Quantizer::load(std::string_view source,
   Status status =
       impl->guest.run(limits.load_seconds, [&](lua_State* L) { impl->load(L, source); });
   if (!status) {
-    std::string& message = status.error().message;
-    add_absent_hint(message);
-    if (const std::string hint = syntax_hint(message); !hint.empty()) message += "; " + hint;
+    add_absent_hint(status.error().message);
+    add_syntax_hint(status.error().message);
     return std::unexpected(status.error());
   }
   if (impl->format.name.empty()) {

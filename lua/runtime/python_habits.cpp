@@ -63,8 +63,8 @@ std::string python_constant(std::string_view source, std::string_view file_name)
     while (end < source.size() && in_name(source[end])) ++end;
     const std::string_view name = source.substr(at, end - at);
     const size_t next = std::min(source.find_first_not_of(" \t\r\n", end), source.size());
-    const bool made = next < source.size() && source[next] == '=' &&
-                      !source.substr(next).starts_with("==");
+    const bool made =
+        next < source.size() && source[next] == '=' && !source.substr(next).starts_with("==");
     for (size_t i = 0; i < kConstants.size(); ++i)
       if (name == kConstants[i].first && before != '.' && before != ':') {
         defined[i] = defined[i] || made;
@@ -82,12 +82,11 @@ std::string python_constant(std::string_view source, std::string_view file_name)
   return "";
 }
 
-std::string syntax_hint(std::string_view message) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kHints = {{
-      {"')' expected near '='", "arguments with names go in braces: x:mean{dim = -1, keepdim = true}"},
+void add_syntax_hint(std::string& message) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kHints = {{
+      {"')' expected near '='",
+       "arguments with names go in braces: x:mean{dim = -1, keepdim = true}"},
       {"unexpected symbol near '*'", "a power is x ^ y"},
-      {"unexpected symbol near '!'", "not equal is ~= for numbers, x:ne(y) for tensors"},
-      {"near '!='", "not equal is ~= for numbers, x:ne(y) for tensors"},
       {"near '!'", "not equal is ~= for numbers, x:ne(y) for tensors"},
       {"unexpected symbol near '#'", "a comment begins with --"},
       {"syntax error near '+'", "there is no +=: write x = x + y"},
@@ -95,8 +94,10 @@ std::string syntax_hint(std::string_view message) {
       {"near 'def'", "a function is: function Q.name(w, ctx) … end"},
   }};
   for (const auto& [found, hint] : kHints)
-    if (message.find(found) != std::string_view::npos) return std::string(hint);
-  return "";
+    if (message.find(found) != std::string::npos) {
+      message.append("; ").append(hint);
+      return;
+    }
 }
 
 }  // namespace bitloop::lua

@@ -11,7 +11,7 @@ namespace bitloop::lua {
 // nothing at all. A sentence with the line where one is read, or "".
 std::string python_constant(std::string_view source, std::string_view file_name);
 
-// What to write instead, for the parser's message, or "".
-std::string syntax_hint(std::string_view message);
+// Adds to the parser's message what to write instead.
+void add_syntax_hint(std::string& message);
 
 }  // namespace bitloop::lua

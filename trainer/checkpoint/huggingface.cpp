@@ -31,8 +31,8 @@ Result<ModelConfig> read_huggingface_config(const json& config) {
   if (config.contains("quantization_config"))
     return bad_model("quantization_config is not read by this version");
   if (architecture != "gpt2")
-    return bad_model(fmt::format("model_type '{}' is not read by this version: gpt2 is",
-                                 architecture));
+    return bad_model(
+        fmt::format("model_type '{}' is not read by this version: gpt2 is", architecture));
   // What must have one value for the model to be ours; absent means that value.
   const std::pair<const char*, json> fixed[] = {{"scale_attn_weights", true},
                                                 {"scale_attn_by_inverse_layer_idx", false},
@@ -45,9 +45,8 @@ Result<ModelConfig> read_huggingface_config(const json& config) {
                                    config.at(name).dump(), value.dump()));
   const std::string activation = text("activation_function", "gelu_new");
   if (activation != "gelu_new" && activation != "gelu_pytorch_tanh")
-    return bad_model(
-        fmt::format("activation_function '{}' is not read by this version: gelu_new is",
-                    activation));
+    return bad_model(fmt::format(
+        "activation_function '{}' is not read by this version: gelu_new is", activation));
   ModelConfig model;
   const std::pair<const char*, int64_t*> sizes[] = {{"vocab_size", &model.vocab_size},
                                                     {"n_positions", &model.context},
@@ -90,8 +89,9 @@ Status load_huggingface(const MappedTensors& tensors, Gpt2& model) {
     BITLOOP_ASSIGN(head, tensors.get("lm_head.weight"));
     BITLOOP_ASSIGN(embedding, tensors.get(prefix + "wte.weight"));
     if (!at::equal(head, embedding))
-      return fail("bad_weights", "'lm_head.weight' is not the token embedding, which this version's "
-                                 "head is tied to");
+      return fail("bad_weights",
+                  "'lm_head.weight' is not the token embedding, which this version's "
+                  "head is tied to");
   }
   return {};
 }
@@ -121,8 +121,7 @@ NamedTensors huggingface_tensors(Gpt2& model) {
   for (const auto& [name, parameter] : model.named_parameters()) {
     at::Tensor value = parameter.detach();
     if (name == "wte.weight") value = value.narrow(0, 0, model.config().vocab_size);
-    tensors.emplace_back("transformer." + name,
-                         (is_conv1d(name) ? value.t() : value).contiguous());
+    tensors.emplace_back("transformer." + name, (is_conv1d(name) ? value.t() : value).contiguous());
   }
   if (model.config().bias) return tensors;
   // transformers' layers always have biases.

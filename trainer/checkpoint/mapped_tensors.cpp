@@ -84,12 +84,6 @@ Result<MappedTensors> MappedTensors::parse(std::shared_ptr<const MappedFile> fil
   return tensors;
 }
 
-std::vector<std::string> MappedTensors::names() const {
-  std::vector<std::string> all;
-  for (const auto& [name, entry] : entries_) all.push_back(name);
-  return all;
-}
-
 Result<at::Tensor> MappedTensors::get(const std::string& name) const {
   const auto found = entries_.find(name);
   if (found == entries_.end()) return bad(fmt::format("has no tensor '{}'", name));
@@ -110,7 +104,8 @@ Result<at::Tensor> MappedTensors::get(const std::string& name) const {
   const auto options = at::TensorOptions(type->type);
   // Types other than float are copied anyway, and from anywhere; a float must lie where one may.
   if (type->type == at::kFloat && reinterpret_cast<uintptr_t>(at) % alignof(float) == 0)
-    return at::from_blob(at, entry.shape, [file = file_](void*) {}, options);
+    return at::from_blob(
+        at, entry.shape, [file = file_](void*) {}, options);
   at::Tensor copy = at::empty(entry.shape, options);
   if (count > 0) std::memcpy(copy.data_ptr(), at, count * type->bytes);
   return copy.to(at::kFloat);

@@ -39,7 +39,6 @@ class MappedTensors {
   static Result<MappedTensors> parse(std::shared_ptr<const MappedFile> file);
 
   bool has(const std::string& name) const { return entries_.contains(name); }
-  std::vector<std::string> names() const;
   // Float32, read-only: of an F32 tensor a view of the file, of F16 and BF16 a copy. Error
   // "bad_weights" for a name that is not there and for other types.
   Result<at::Tensor> get(const std::string& name) const;

@@ -49,7 +49,8 @@ std::optional<double> bootstrap(const std::vector<double>& log_probabilities) {
 double log_probability(const Answer& answer) { return answer.scores.front().log_probability; }
 
 // Nats over all documents for each of what `count` counts of them.
-double nats_per(std::span<const Answer> answers, const std::function<int64_t(const Answer&)>& count) {
+double nats_per(std::span<const Answer> answers,
+                const std::function<int64_t(const Answer&)>& count) {
   double nats = 0.0, all = 0.0;
   for (const Answer& answer : answers) {
     nats -= log_probability(answer);
@@ -102,7 +103,8 @@ int64_t chosen(const Answer& answer, bool by_length) {
 
 std::vector<Metric> measure(const Task& task, std::span<const Answer> answers) {
   std::vector<Metric> metrics;
-  for (const std::string& name : task.metrics()) metrics.push_back(measure_one(task, name, answers));
+  for (const std::string& name : task.metrics())
+    metrics.push_back(measure_one(task, name, answers));
   return metrics;
 }
 

@@ -28,9 +28,9 @@ struct Metric {
 // The choice with the largest score, the first of equals; `by_length`: of scores a character.
 int64_t chosen(const Answer& answer, bool by_length);
 
-// Every metric of the task, over at least one answer. Standard errors of means are s / sqrt(n); that
-// of a perplexity is by bootstrap (1,000 draws from a fixed seed); ratios over all documents have
-// none.
+// Every metric of the task, over at least one answer. Standard errors of means are s / sqrt(n);
+// that of a perplexity is by bootstrap (1,000 draws from a fixed seed); ratios over all documents
+// have none.
 std::vector<Metric> measure(const Task& task, std::span<const Answer> answers);
 
 }  // namespace bitloop::trainer

@@ -1,4 +1,5 @@
-// White space as Python's str has it (strip, split, \s): lm-evaluation-harness is written in Python.
+// White space as Python's str has it (strip, split, \s): lm-evaluation-harness is written in
+// Python.
 #pragma once
 
 #include <cstddef>

@@ -25,8 +25,7 @@ Status add_scores(Gpt2& model, const at::Tensor& features_RD, const Predictions&
     BITLOOP_ASSIGN(padded, model.logits(features_RD.index_select(0, ids(all.rows)), context));
     const at::Tensor logits = padded.narrow(1, 0, model.config().vocab_size);
     const at::Tensor target = logits.gather(1, ids(all.targets).unsqueeze(1)).squeeze(1);
-    const at::Tensor log_probability =
-        (target - logits.logsumexp(1)).to(at::kDouble).contiguous();
+    const at::Tensor log_probability = (target - logits.logsumexp(1)).to(at::kDouble).contiguous();
     const at::Tensor best = logits.argmax(1).contiguous();
     const double* of = log_probability.const_data_ptr<double>();
     const int64_t* likeliest = best.const_data_ptr<int64_t>();
@@ -136,7 +135,8 @@ Result<std::vector<WindowScore>> score_windows(Gpt2& model, std::span<const Wind
                                                const std::function<void(size_t done)>& progress) {
   at::NoGradGuard no_grad;
   std::vector<WindowScore> scores(windows.size());
-  std::vector<Sequence> sequences = sequences_of(windows, static_cast<size_t>(options.batch_tokens));
+  std::vector<Sequence> sequences =
+      sequences_of(windows, static_cast<size_t>(options.batch_tokens));
   // The longest first: what needs the most memory fails at once or never.
   std::stable_sort(sequences.begin(), sequences.end(),
                    [](const Sequence& a, const Sequence& b) { return a.length > b.length; });

@@ -109,7 +109,8 @@ std::string text_of(const json& value, std::string_view path) {
 std::string fill(std::string_view pattern, const json& document) {
   std::string filled;
   while (!pattern.empty()) {
-    const size_t open = pattern.find('{'), close = pattern.find('}', std::min(open, pattern.size()));
+    const size_t open = pattern.find('{'),
+                 close = pattern.find('}', std::min(open, pattern.size()));
     if (open == std::string_view::npos || close == std::string_view::npos) break;
     const std::string_view path = pattern.substr(open + 1, close - open - 1);
     filled += pattern.substr(0, open);
@@ -192,8 +193,7 @@ void Task::Impl::load(lua_State* L, std::string_view source) {
   lua_call(L, 0, 1);
   lua_setfield(L, environment, "string");
   const std::string chunk = "=" + guest.file_name();
-  if (luaL_loadbufferx(L, source.data(), source.size(), chunk.c_str(), "t") != LUA_OK)
-    lua_error(L);
+  if (luaL_loadbufferx(L, source.data(), source.size(), chunk.c_str(), "t") != LUA_OK) lua_error(L);
   lua_pushvalue(L, environment);
   lua_setupvalue(L, -2, 1);
   lua_call(L, 0, 1);
@@ -217,8 +217,8 @@ void Task::Impl::load(lua_State* L, std::string_view source) {
   if (kind == TaskKind::kMultipleChoice) {
     const bool by_context = lua_getfield(L, -1, "contexts") != LUA_TNIL;
     lua_pop(L, 1);
-    for (const char* member : by_context ? std::array{"contexts", "continuation"}
-                                         : std::array{"context", "choices"})
+    for (const char* member :
+         by_context ? std::array{"contexts", "continuation"} : std::array{"context", "choices"})
       wanted.emplace_back(member);
   }
   for (const std::string& member : wanted) {
@@ -245,9 +245,8 @@ void Task::Impl::read_forms(lua_State* L) {
 
 void Task::Impl::check_fields(const json& document) const {
   for (const std::vector<std::string>& fields : forms)
-    if (std::all_of(fields.begin(), fields.end(), [&](const std::string& path) {
-          return at_path(document, path) != nullptr;
-        }))
+    if (std::all_of(fields.begin(), fields.end(),
+                    [&](const std::string& path) { return at_path(document, path) != nullptr; }))
       return;
   for (const std::string& path : forms.front()) (void)field(document, path);
 }
@@ -272,8 +271,7 @@ void Task::Impl::push_made(lua_State* L, const char* member, const json& documen
 
 std::string Task::Impl::make_text(lua_State* L, const char* member, const json& document) const {
   push_made(L, member, document, false);
-  if (lua_type(L, -1) != LUA_TSTRING)
-    throw BadDocument{fmt::format("its {} is no text", member)};
+  if (lua_type(L, -1) != LUA_TSTRING) throw BadDocument{fmt::format("its {} is no text", member)};
   size_t length = 0;
   const char* text = lua_tolstring(L, -1, &length);
   return {text, length};
@@ -327,8 +325,8 @@ Question Task::Impl::make(lua_State* L, const json& document) const {
     return question;
   }
   if (kind == TaskKind::kContinuation) {
-    question.prompts.push_back(
-        {make_text(L, "context", document), fmt::format(" {}", make_text(L, "continuation", document))});
+    question.prompts.push_back({make_text(L, "context", document),
+                                fmt::format(" {}", make_text(L, "continuation", document))});
     return question;
   }
   lua_rawgeti(L, LUA_REGISTRYINDEX, table);
@@ -360,8 +358,8 @@ const std::string& Task::separator() const { return impl_->separator; }
 
 Result<Task> Task::load(std::string_view source, const std::string& file_name) {
   auto impl = std::make_unique<Impl>(file_name);
-  const Status loaded = impl->guest.run(
-      kLimits.load_seconds, [&](lua_State* L) { impl->load(L, source); });
+  const Status loaded =
+      impl->guest.run(kLimits.load_seconds, [&](lua_State* L) { impl->load(L, source); });
   if (!loaded) return fail("bad_task", loaded.error().message);
   return Task(std::move(impl));
 }

@@ -26,9 +26,9 @@ Window cut(std::span<const int32_t> all, int64_t targets, int64_t context) {
 Result<Window> continuation_window(const tokenizer::Gpt2& tokenizer, const Prompt& prompt,
                                    int64_t context) {
   const std::string whole = prompt.context + prompt.continuation;
-  const std::string_view before = std::string_view(prompt.context)
-                                      .substr(0, prompt.context.size() -
-                                                     trailing_spaces(prompt.context));
+  const std::string_view before =
+      std::string_view(prompt.context)
+          .substr(0, prompt.context.size() - trailing_spaces(prompt.context));
   std::vector<int32_t> tokens = tokenizer.encode(whole);
   size_t start = tokenizer.encode(before).size();
   if (start == 0) {
@@ -53,8 +53,8 @@ std::vector<Window> rolling_windows(std::span<const int32_t> tokens, int64_t con
   for (int64_t done = 0; done < size; done += context) {
     const int64_t end = std::min(size, done + context);
     // Tokens up to `end` are all[1, end + 1).
-    windows.push_back(
-        cut(std::span<const int32_t>(all).first(static_cast<size_t>(end) + 1), end - done, context));
+    windows.push_back(cut(std::span<const int32_t>(all).first(static_cast<size_t>(end) + 1),
+                          end - done, context));
   }
   return windows;
 }
@@ -65,8 +65,9 @@ std::vector<Window> block_windows(std::span<const int32_t> tokens, int64_t conte
   if (predicted < 1) return windows;
   const int64_t length = std::min(context, predicted);
   for (int64_t begin = 0; begin + length <= predicted; begin += length)
-    windows.push_back(cut(tokens.subspan(static_cast<size_t>(begin), static_cast<size_t>(length) + 1),
-                          length, length));
+    windows.push_back(
+        cut(tokens.subspan(static_cast<size_t>(begin), static_cast<size_t>(length) + 1), length,
+            length));
   return windows;
 }
 

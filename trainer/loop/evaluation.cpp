@@ -8,11 +8,9 @@
 #include <memory>
 
 #include "harness/base/fd.h"
-#include "sandbox/lock_down.h"
 #include "trainer/checkpoint/huggingface.h"
 #include "trainer/eval/run_task.h"
 #include "trainer/loop/finished_run.h"
-#include "trainer/loop/threads.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -27,12 +25,10 @@ Result<std::string> read_given(const json& file, size_t limit) {
   auto text = read_all(fd, limit);
   ::close(fd);
   if (!text)
-    return fail("bad_file", fmt::format("{}: {}", file.at("path").get<std::string>(),
-                                        text.error().message));
+    return fail("bad_file",
+                fmt::format("{}: {}", file.at("path").get<std::string>(), text.error().message));
   return text;
 }
-
-using Weights = std::shared_ptr<const MappedFile>;
 
 // What is scored, and how.
 struct Subject {
@@ -42,26 +38,18 @@ struct Subject {
   ForwardContext context;
 };
 
-std::unexpected<Error> named(const json& weights, const Error& error) {
-  return fail(error.code, error.code == "bad_weights"
-                              ? fmt::format("{} {}", weights.at("path").get<std::string>(),
-                                            error.message)
-                              : error.message);
-}
-
 Result<Subject> load_run(const json& job, const MappedTensors& tensors, const Records& records) {
   Subject subject;
-  auto run = load_finished_run(job.at("job"), tensors, records);
-  if (!run) return named(job.at("weights"), run.error());
-  const Job& trained = (*run)->job;
+  BITLOOP_ASSIGN(run, load_finished_run(job.at("job"), tensors, records));
+  const Job& trained = run->job;
   if (trained.model.vocab_size != tokenizer::Gpt2::kSize || trained.data.format == "bytes")
     return fail("bad_model",
                 fmt::format("the run's model ({}) has no GPT-2 tokens: benchmarks are for models "
                             "that have",
                             trained.preset_name));
-  subject.context = finished_context(**run);
-  subject.model = (*run)->model.get();
-  subject.run = std::move(*run);
+  subject.context = finished_context(*run);
+  subject.model = run->model.get();
+  subject.run = std::move(run);
   return subject;
 }
 
@@ -74,16 +62,8 @@ Result<Subject> load_huggingface_model(const json& job, const MappedTensors& ten
   Subject subject;
   subject.made = std::make_unique<Gpt2>(Gpt2::empty(config, false));
   subject.model = subject.made.get();
-  if (const Status loaded = load_huggingface(tensors, *subject.model); !loaded)
-    return named(job.at("weights"), loaded.error());
+  BITLOOP_TRY(load_huggingface(tensors, *subject.model));
   return subject;
-}
-
-Result<Subject> load_subject(const json& job, Weights file, const Records& records) {
-  const auto tensors = MappedTensors::parse(std::move(file));
-  if (!tensors) return named(job.at("weights"), tensors.error());
-  return job.contains("job") ? load_run(job, *tensors, records)
-                             : load_huggingface_model(job, *tensors);
 }
 
 json to_json(const TaskRun& run) {
@@ -105,8 +85,9 @@ json to_json(const TaskRun& run) {
 json to_json(const std::vector<Metric>& metrics) {
   json values = json::object();
   for (const Metric& metric : metrics)
-    values[metric.name] = {{"value", metric.value},
-                           {"stderr", metric.standard_error ? json(*metric.standard_error) : json()}};
+    values[metric.name] = {
+        {"value", metric.value},
+        {"stderr", metric.standard_error ? json(*metric.standard_error) : json()}};
   return values;
 }
 
@@ -129,10 +110,10 @@ Status run_all(const json& job, const Records& records, const Subject& subject,
     BITLOOP_ASSIGN(task, Task::load(entry.at("content").get<std::string>(),
                                     entry.at("path").get<std::string>()));
     if (!job.at("documents").contains(task.file())) {
-      const std::string why =
-          fmt::format("{} is not among the benchmarks: bitloop data benchmarks DIR makes it of the "
-                      "published file",
-                      task.file());
+      const std::string why = fmt::format(
+          "{} is not among the benchmarks: bitloop data benchmarks DIR makes it of the "
+          "published file",
+          task.file());
       if (!job.at("skip_missing").get<bool>())
         return fail("bad_document", fmt::format("{}: {}", task.name(), why));
       records.send("skipped", {{"task", task.name()}, {"why", why}});
@@ -147,13 +128,12 @@ Status run_all(const json& job, const Records& records, const Subject& subject,
     options.documents_name = task.file();
     options.limit = job.at("limit");
     options.scoring.batch_tokens = job.at("batch_tokens");
-    BITLOOP_ASSIGN(run,
-                   run_task(task, documents, tokenizer, *subject.model, subject.context, options,
-                            [&](size_t done, size_t all) {
-                              records.send("progress", {{"task", task.name()},
-                                                        {"done", done},
-                                                        {"all", all}});
-                            }));
+    BITLOOP_ASSIGN(
+        run,
+        run_task(task, documents, tokenizer, *subject.model, subject.context, options,
+                 [&](size_t done, size_t all) {
+                   records.send("progress", {{"task", task.name()}, {"done", done}, {"all", all}});
+                 }));
     send_documents(records, task.name(), to_json(run));
     records.send("task", {{"task", task.name()},
                           {"documents", run.documents},
@@ -162,37 +142,20 @@ Status run_all(const json& job, const Records& records, const Subject& subject,
   return {};
 }
 
-Status run(const json& job, const Records& records) {
-  const at::NoGradGuard no_graph;
-  start_threads(job.at("threads"));
-  const int weights_fd = job.at("model").at("weights").at("fd");
-  BITLOOP_ASSIGN(weights, MappedFile::map(weights_fd));
-  ::close(weights_fd);
-  warm_libraries();
-  BITLOOP_TRY(sandbox::lock_down(sandbox::LockDownProfile::kCpu));
-  // From here on files are read that may be hostile.
-  const auto work = [&]() -> Status {
-    BITLOOP_ASSIGN(merges, read_given(job.at("vocabulary"), kMaxVocabulary));
-    BITLOOP_ASSIGN(tokenizer,
-                   tokenizer::Gpt2::from_merges(merges, job.at("vocabulary").at("path")));
-    BITLOOP_ASSIGN(subject, load_subject(job.at("model"), std::move(weights), records));
-    records.send("model", {{"parameters", subject.model->parameter_count()}});
-    return run_all(job, records, subject, tokenizer);
-  };
-  const Status done = work();
-  records.send("result", {{"status", done ? "ok" : done.error().code},
-                          {"message", done ? "evaluated" : done.error().message}});
-  return {};
-}
-
 }  // namespace
 
 Status evaluate_benchmarks(const json& job, const Records& records) {
-  try {
-    return run(job, records);
-  } catch (const json::exception& error) {
-    return fail("bad_job", fmt::format("the evaluation's job can't be read: {}", error.what()));
-  }
+  const json& model = job.at("model");
+  return run_with_weights(
+      job, model.at("weights"), records, [&](const MappedTensors& weights) -> Status {
+        BITLOOP_ASSIGN(merges, read_given(job.at("vocabulary"), kMaxVocabulary));
+        BITLOOP_ASSIGN(tokenizer,
+                       tokenizer::Gpt2::from_merges(merges, job.at("vocabulary").at("path")));
+        BITLOOP_ASSIGN(subject, model.contains("job") ? load_run(model, weights, records)
+                                                      : load_huggingface_model(model, weights));
+        records.send("model", {{"parameters", subject.model->parameter_count()}});
+        return run_all(job, records, subject, tokenizer);
+      });
 }
 
 }  // namespace bitloop::trainer

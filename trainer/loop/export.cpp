@@ -2,12 +2,9 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include "sandbox/lock_down.h"
 #include "trainer/checkpoint/huggingface.h"
 #include "trainer/loop/finished_run.h"
-#include "trainer/loop/threads.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -39,46 +36,22 @@ Status use_quantised_weights(Run& run) {
   return {};
 }
 
-Status run_export(const json& job, const Records& records) {
-  const at::NoGradGuard no_grad;
-  start_threads(job.at("threads"));
-  const int weights_fd = job.at("weights").at("fd");
-  BITLOOP_ASSIGN(file, MappedFile::map(weights_fd));
-  ::close(weights_fd);
-  warm_libraries();
-  BITLOOP_TRY(sandbox::lock_down(sandbox::LockDownProfile::kCpu));
-  const auto work = [&]() -> Status {
-    const auto tensors = MappedTensors::parse(file);
-    if (!tensors) return fail("bad_weights", "weights.safetensors " + tensors.error().message);
-    auto run = load_finished_run(job.at("job"), *tensors, records);
-    if (!run)
-      return run.error().code == "bad_weights"
-                 ? fail("bad_weights", "weights.safetensors " + run.error().message)
-                 : Status(std::unexpected(run.error()));
-    if (job.at("use") == "quantised") BITLOOP_TRY(use_quantised_weights(**run));
-    const NamedTensors named = huggingface_tensors(*(*run)->model);
-    for (const auto& [name, tensor] : named)
-      if (!at::isfinite(tensor).all().item<bool>())
-        return fail("bad_weights",
-                    fmt::format("weights.safetensors holds a number in '{}' that is not finite", name));
-    BITLOOP_TRY(write_safetensors(job.at("output").at("fd"), named));
-    records.send("exported", {{"config", huggingface_config((*run)->job.model)}});
-    return {};
-  };
-  const Status done = work();
-  records.send("result", {{"status", done ? "ok" : done.error().code},
-                          {"message", done ? "exported" : done.error().message}});
-  return {};
-}
-
 }  // namespace
 
 Status export_model(const json& job, const Records& records) {
-  try {
-    return run_export(job, records);
-  } catch (const json::exception& error) {
-    return fail("bad_job", fmt::format("the export's job can't be read: {}", error.what()));
-  }
+  return run_with_weights(
+      job, job.at("weights"), records, [&](const MappedTensors& weights) -> Status {
+        BITLOOP_ASSIGN(run, load_finished_run(job.at("job"), weights, records));
+        if (job.at("use") == "quantised") BITLOOP_TRY(use_quantised_weights(*run));
+        const NamedTensors tensors = huggingface_tensors(*run->model);
+        for (const auto& [name, tensor] : tensors)
+          if (!at::isfinite(tensor).all().item<bool>())
+            return fail("bad_weights",
+                        fmt::format("holds a number in '{}' that is not finite", name));
+        BITLOOP_TRY(write_safetensors(job.at("output").at("fd"), tensors));
+        records.send("exported", {{"config", huggingface_config(run->job.model)}});
+        return {};
+      });
 }
 
 }  // namespace bitloop::trainer

@@ -1,6 +1,8 @@
-// The model that a run left: its job, its candidate and its weights, ready to be used again.
+// The jobs on a model that is there, and the model that a run left: its job, its candidate and its
+// weights, ready to be used again.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -9,9 +11,13 @@
 
 namespace bitloop::trainer {
 
-// What LibTorch's libraries look up of the machine at their first use, while files can be opened: a
-// small model scores something.
-void warm_libraries();
+// What these jobs have in common: starts job.threads threads, maps the weights ({"fd", "path"}),
+// narrows this process's system calls, and only then parses them and does the work, whose outcome
+// becomes the record `result`; an error "bad_weights" gets the file's name there. Returns what is
+// wrong with the machine or the job.
+Status run_with_weights(const nlohmann::json& job, const nlohmann::json& weights,
+                        const Records& records,
+                        const std::function<Status(const MappedTensors&)>& work);
 
 // `job`: the run's job.json. Loads the candidate, so system calls must be narrowed before. Errors:
 // "bad_job", those of the candidate, "bad_weights" (a sentence that follows the file's name).

@@ -275,8 +275,7 @@ Error Evaluator::tidy(Error error) const {
       error.message.erase(0, prefix.size());
   }
   lua::add_absent_hint(error.message);
-  if (const std::string hint = lua::syntax_hint(error.message); !hint.empty())
-    error.message += "; " + hint;
+  lua::add_syntax_hint(error.message);
   return error;
 }
 

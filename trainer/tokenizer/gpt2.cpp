@@ -52,8 +52,8 @@ class Merges {
   std::vector<Slot> slots_;
 };
 
-// The bytes in the order of their tokens: those that print come first, for vocab.bpe shows each byte
-// as a character and gives the others characters from U+0100 on.
+// The bytes in the order of their tokens: those that print come first, for vocab.bpe shows each
+// byte as a character and gives the others characters from U+0100 on.
 std::array<uint8_t, 256> bytes_by_token() {
   std::array<uint8_t, 256> order{};
   size_t n = 0;
@@ -208,8 +208,8 @@ Result<Gpt2> Gpt2::from_merges(std::string_view text, const std::string& name) {
                   right = space == std::string_view::npos ? -1 : token(line.substr(space + 1));
     if (left < 0 || right < 0)
       return fail("data_unavailable",
-                  fmt::format("{}: line {} is no merge of two tokens that were there before",
-                              name, line_number));
+                  fmt::format("{}: line {} is no merge of two tokens that were there before", name,
+                              line_number));
     tables->merges.add(left, right, merged++);
     tables->add(tables->bytes[static_cast<size_t>(left)] +
                 tables->bytes[static_cast<size_t>(right)]);

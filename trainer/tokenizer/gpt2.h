@@ -1,5 +1,5 @@
-// GPT-2's tokenizer: byte-level byte pair encoding (Sennrich et al. 2016; Radford et al. 2019), equal
-// to OpenAI's encoder.py and to tiktoken's "gpt2". Any bytes can be encoded, and decode to
+// GPT-2's tokenizer: byte-level byte pair encoding (Sennrich et al. 2016; Radford et al. 2019),
+// equal to OpenAI's encoder.py and to tiktoken's "gpt2". Any bytes can be encoded, and decode to
 // themselves.
 #pragma once
 

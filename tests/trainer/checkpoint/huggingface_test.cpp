@@ -44,7 +44,8 @@ TEST(HuggingFace, WhatIsExportedIsTheSameModelWhenItIsRead) {
     ASSERT_TRUE(model.quantize_weights(context));
     ASSERT_TRUE(other.quantize_weights(context));
     const at::Tensor ids = at::randint(17, {2, 12}, at::kLong);
-    const at::Tensor a = model.forward(ids, context)->narrow(1, 0, 17), b = *other.forward(ids, context);
+    const at::Tensor a = model.forward(ids, context)->narrow(1, 0, 17),
+                     b = *other.forward(ids, context);
     EXPECT_LE((a - b).abs().max().item<float>(), 1e-6f);
   }
 }
@@ -77,8 +78,10 @@ std::string file(const std::string& header, size_t data) {
 }
 
 TEST(MappedTensors, WhatIsNoSafetensorsFileIsToldWhy) {
-  EXPECT_EQ(parse_error(file(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8)), "read");
-  EXPECT_EQ(parse_error(file(R"({"x":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}})", 4)), "read");
+  EXPECT_EQ(parse_error(file(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8)),
+            "read");
+  EXPECT_EQ(parse_error(file(R"({"x":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}})", 4)),
+            "read");
   EXPECT_EQ(parse_error(""), "is cut short");
   EXPECT_EQ(parse_error("1234567"), "is cut short");
   EXPECT_THAT(parse_error(std::string(16, '\xff')), HasSubstr("no safetensors file"));
@@ -91,8 +94,10 @@ TEST(MappedTensors, WhatIsNoSafetensorsFileIsToldWhy) {
               HasSubstr("another number of bytes"));
   EXPECT_THAT(parse_error(file(R"({"x":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8)),
               HasSubstr("wrong header entry"));
-  EXPECT_THAT(parse_error(file(R"({"x":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}})", 8)),
-              HasSubstr("wrong header entry"));
+  EXPECT_THAT(
+      parse_error(
+          file(R"({"x":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}})", 8)),
+      HasSubstr("wrong header entry"));
   EXPECT_THAT(parse_error(file(R"({"x":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}})", 8)),
               HasSubstr("which is not read"));
   EXPECT_THAT(parse_error(file(R"({"x":3})", 0)), HasSubstr("wrong header entry for 'x'"));

@@ -8,8 +8,8 @@ namespace bitloop::trainer {
 namespace {
 
 Task task(const std::string& kind, const std::string& metrics, const std::string& more) {
-  return *Task::load("return {name = 'n', file = 'f.jsonl', kind = '" + kind + "', fields = {'a'}, " +
-                         "metrics = {" + metrics + "}, " + more + "}",
+  return *Task::load("return {name = 'n', file = 'f.jsonl', kind = '" + kind +
+                         "', fields = {'a'}, " + "metrics = {" + metrics + "}, " + more + "}",
                      "t.lua");
 }
 
@@ -28,7 +28,8 @@ TEST(Metrics, TheFirstOfEqualsIsChosen) {
 }
 
 TEST(Metrics, AccuracyAndItsError) {
-  const Task asked = task("multiple_choice", "'acc', 'acc_norm'", "context = '', choices = 'a', gold = 'a'");
+  const Task asked =
+      task("multiple_choice", "'acc', 'acc_norm'", "context = '', choices = 'a', gold = 'a'");
   const std::vector<Answer> answers = {choice({-2, -3}, {1, 3}, 0), choice({-2, -3}, {1, 1}, 0),
                                        choice({-2, -3}, {1, 1}, 1), choice({-9, -3}, {1, 1}, 1)};
   const std::vector<Metric> metrics = measure(asked, answers);
@@ -42,8 +43,7 @@ TEST(Metrics, AccuracyAndItsError) {
 TEST(Metrics, APerplexitysErrorIsAboutThatOfItsLogarithm) {
   const Task asked = task("continuation", "'perplexity', 'acc'", "context = '', continuation = ''");
   std::vector<Answer> answers;
-  for (int i = 0; i < 400; ++i)
-    answers.push_back(choice({-3 + 0.5 * std::sin(i)}, {}, 0));
+  for (int i = 0; i < 400; ++i) answers.push_back(choice({-3 + 0.5 * std::sin(i)}, {}, 0));
   const std::vector<Metric> metrics = measure(asked, answers);
   EXPECT_NEAR(metrics[0].value, std::exp(3), 0.1);
   const double expected = std::exp(3) * 0.5 / std::sqrt(2.0) / std::sqrt(400);
@@ -52,7 +52,8 @@ TEST(Metrics, APerplexitysErrorIsAboutThatOfItsLogarithm) {
 }
 
 TEST(Metrics, RatiosAreOverAllDocuments) {
-  const Task asked = task("document", "'word_perplexity', 'byte_perplexity', 'bits_per_byte'", "text = ''");
+  const Task asked =
+      task("document", "'word_perplexity', 'byte_perplexity', 'bits_per_byte'", "text = ''");
   std::vector<Answer> answers = {choice({-10}, {}, 0), choice({-30}, {}, 0)};
   answers[0].question.words = 3;
   answers[1].question.words = 7;

@@ -63,8 +63,8 @@ TEST(Scorer, BatchesOfAllLengthsChangeNoScore) {
 
   for (const int64_t batch_tokens : {1, 24, 4096}) {
     size_t last = 0;
-    const auto scores = score_windows(model, windows, context, {batch_tokens},
-                                      [&](size_t done) { last = done; });
+    const auto scores =
+        score_windows(model, windows, context, {batch_tokens}, [&](size_t done) { last = done; });
     ASSERT_TRUE(scores);
     EXPECT_EQ(last, windows.size());
     for (size_t i = 0; i < windows.size(); ++i) {

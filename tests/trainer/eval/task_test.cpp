@@ -38,12 +38,12 @@ TEST(Task, EveryShippedFileIsATask) {
 
 TEST(Task, ChoicesOfEitherFormOfArcAreTheSameQuestion) {
   Task arc = shipped("arc_easy");
-  const auto parts = arc.question({{"question", "Why?"},
-                                   {"choices", {{"text", {"because", "so"}}, {"label", {"A", "B"}}}},
-                                   {"answerKey", "B"}});
-  const auto query = arc.question({{"query", "Question: Why?\nAnswer:"},
-                                   {"choices", {"because", "so"}},
-                                   {"gold", 1}});
+  const auto parts =
+      arc.question({{"question", "Why?"},
+                    {"choices", {{"text", {"because", "so"}}, {"label", {"A", "B"}}}},
+                    {"answerKey", "B"}});
+  const auto query = arc.question(
+      {{"query", "Question: Why?\nAnswer:"}, {"choices", {"because", "so"}}, {"gold", 1}});
   ASSERT_TRUE(parts);
   ASSERT_TRUE(query);
   for (const auto& question : {*parts, *query}) {
@@ -55,10 +55,11 @@ TEST(Task, ChoicesOfEitherFormOfArcAreTheSameQuestion) {
 }
 
 TEST(Task, WinograndeScoresWhatFollowsTheGap) {
-  const auto made = shipped("winogrande").question({{"sentence", "Ann met Mary and _ smiled. "},
-                                                    {"option1", "Ann"},
-                                                    {"option2", "Mary"},
-                                                    {"answer", "2"}});
+  const auto made = shipped("winogrande")
+                        .question({{"sentence", "Ann met Mary and _ smiled. "},
+                                   {"option1", "Ann"},
+                                   {"option2", "Mary"},
+                                   {"answer", "2"}});
   ASSERT_TRUE(made);
   EXPECT_EQ(made->prompts.at(0).context, "Ann met Mary and Ann");
   EXPECT_EQ(made->prompts.at(1).context, "Ann met Mary and Mary");
@@ -75,7 +76,8 @@ TEST(Task, LambadaAsksForTheLastWord) {
 
 TEST(Task, WikitextIsDetokenisedButCountedAsPublished) {
   const auto made =
-      shipped("wikitext").question({{"page", " = A = \n \n 1 @,@ 850 ( c. 2 ) \" so \" it 's . \n"}});
+      shipped("wikitext")
+          .question({{"page", " = A = \n \n 1 @,@ 850 ( c. 2 ) \" so \" it 's . \n"}});
   ASSERT_TRUE(made);
   EXPECT_EQ(made->prompts.at(0).continuation, " = A =\n\n1,850 (c. 2) \"so\" it's.\n");
   EXPECT_EQ(made->bytes, 46);
@@ -83,8 +85,10 @@ TEST(Task, WikitextIsDetokenisedButCountedAsPublished) {
 }
 
 TEST(Task, WordsAreCountedAtEverySpaceOfUnicode) {
-  const auto made = shipped("wikitext").question(
-      {{"page", "a\u00a0b\u2003c d\u3000e\u0085" "f\x1cg"}});
+  const auto made = shipped("wikitext")
+                        .question({{"page",
+                                    "a\u00a0b\u2003c d\u3000e\u0085"
+                                    "f\x1cg"}});
   ASSERT_TRUE(made);
   EXPECT_EQ(made->words, 7);
 }
@@ -99,7 +103,8 @@ TEST(Task, LengthsAreCharactersNotBytes) {
 TEST(Task, AFileThatIsNoTaskIsToldWhy) {
   const std::string good =
       "name = 'n', file = 'f.jsonl', fields = {'a'}, metrics = {'acc'}, kind = 'multiple_choice', ";
-  EXPECT_EQ(load_error("return {" + good + "context = '{a}', choices = 'b', gold = 'c'}"), "loaded");
+  EXPECT_EQ(load_error("return {" + good + "context = '{a}', choices = 'b', gold = 'c'}"),
+            "loaded");
   EXPECT_THAT(load_error("x ="), HasSubstr("t.lua:1:"));
   EXPECT_THAT(load_error("return 1"), HasSubstr("must return a table"));
   EXPECT_THAT(load_error("return {" + good + "context = '{a}', gold = 'c'}"),

@@ -10,8 +10,8 @@ namespace {
 using Ids = std::vector<int32_t>;
 
 const tokenizer::Gpt2& gpt2() {
-  static const tokenizer::Gpt2 loaded = *tokenizer::Gpt2::load(
-      std::filesystem::path(BITLOOP_DEPS_DIR) / "data/gpt2-bpe");
+  static const tokenizer::Gpt2 loaded =
+      *tokenizer::Gpt2::load(std::filesystem::path(BITLOOP_DEPS_DIR) / "data/gpt2-bpe");
   return loaded;
 }
 

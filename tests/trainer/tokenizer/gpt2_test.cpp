@@ -76,14 +76,14 @@ std::string noise(std::mt19937& random, size_t length) {
       } else if (point < 0x800) {
         text += {static_cast<char>(0xc0 | point >> 6), static_cast<char>(0x80 | (point & 0x3f))};
       } else if (point < 0x10000) {
-        text += {static_cast<char>(0xe0 | point >> 12),
-                 static_cast<char>(0x80 | (point >> 6 & 0x3f)),
-                 static_cast<char>(0x80 | (point & 0x3f))};
+        text +=
+            {static_cast<char>(0xe0 | point >> 12), static_cast<char>(0x80 | (point >> 6 & 0x3f)),
+             static_cast<char>(0x80 | (point & 0x3f))};
       } else {
-        text += {static_cast<char>(0xf0 | point >> 18),
-                 static_cast<char>(0x80 | (point >> 12 & 0x3f)),
-                 static_cast<char>(0x80 | (point >> 6 & 0x3f)),
-                 static_cast<char>(0x80 | (point & 0x3f))};
+        text +=
+            {static_cast<char>(0xf0 | point >> 18), static_cast<char>(0x80 | (point >> 12 & 0x3f)),
+             static_cast<char>(0x80 | (point >> 6 & 0x3f)),
+             static_cast<char>(0x80 | (point & 0x3f))};
       }
     }
   }
@@ -101,8 +101,8 @@ TEST(Gpt2Tokenizer, AnyBytesComeBack) {
 TEST(Gpt2Tokenizer, PartsOfATextMakeTheSameTokens) {
   std::mt19937 random(2);
   for (int i = 0; i < 300; ++i) {
-    const std::string text = i % 3 == 0 ? "x 're'l'll 'r" + noise(random, 20) + "   y\n\n 'v 've"
-                                        : noise(random, 200);
+    const std::string text =
+        i % 3 == 0 ? "x 're'l'll 'r" + noise(random, 20) + "   y\n\n 'v 've" : noise(random, 200);
     const Ids want = gpt2().encode(text);
     Gpt2::Stream stream(gpt2());
     Ids got;
@@ -180,8 +180,9 @@ TEST(Gpt2Tokenizer, EqualsTheVectorsOfOthers) {
 TEST(Gpt2Tokenizer, ReencodesWholeFilesOfTokens) {
   const fs::path folder = unpacked("text-small");
   if (folder.empty()) GTEST_SKIP() << "the texts are not here (set BITLOOP_SHARED_DATA)";
-  for (const char* name : {"tinyshakespeare/val.bin", "tinyshakespeare/train.bin",
-                           "tinystories-gpt2-tokens/val.bin", "owt-gpt2-tokens/nanogpt_pr_val.bin"}) {
+  for (const char* name :
+       {"tinyshakespeare/val.bin", "tinyshakespeare/train.bin", "tinystories-gpt2-tokens/val.bin",
+        "owt-gpt2-tokens/nanogpt_pr_val.bin"}) {
     const auto bytes = read_file(folder / name);
     ASSERT_TRUE(bytes);
     Ids ids;

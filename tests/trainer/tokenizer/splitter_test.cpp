@@ -54,8 +54,8 @@ TEST(Splitter, TheLastOfSeveralSpacesGoesWithTheNextWord) {
 
 TEST(Splitter, BytesThatAreNoTextAreCharactersOfTheRest) {
   EXPECT_EQ(pieces("a\xff\xfe b"), (Pieces{"a", "\xff\xfe", " b"}));
-  EXPECT_EQ(pieces("\xc3"), (Pieces{"\xc3"}));                    // cut short
-  EXPECT_EQ(pieces("\xc0\xaf!"), (Pieces{"\xc0\xaf!"}));          // overlong
+  EXPECT_EQ(pieces("\xc3"), (Pieces{"\xc3"}));                        // cut short
+  EXPECT_EQ(pieces("\xc0\xaf!"), (Pieces{"\xc0\xaf!"}));              // overlong
   EXPECT_EQ(pieces("x\xed\xa0\x80"), (Pieces{"x", "\xed\xa0\x80"}));  // half of a surrogate pair
   EXPECT_EQ(pieces("\xf4\x90\x80\x80y"), (Pieces{"\xf4\x90\x80\x80", "y"}));  // beyond Unicode
 }

@@ -12,6 +12,7 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/quantizers/ DESTINATION ${share}/quantiz
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/results/baselines/ DESTINATION ${share}/baselines FILES_MATCHING PATTERN "*.tsv")
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/trainer/presets/ DESTINATION ${share}/presets FILES_MATCHING PATTERN "*.json")
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/harness/tasks/ DESTINATION ${share}/tasks FILES_MATCHING PATTERN "*.json")
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/trainer/eval/tasks/ DESTINATION ${share}/eval FILES_MATCHING PATTERN "*.lua")
 install(FILES ${PROJECT_SOURCE_DIR}/program.md ${PROJECT_SOURCE_DIR}/docs/lua.md ${PROJECT_SOURCE_DIR}/docs/model.md
         DESTINATION ${share})
 install(DIRECTORY ${BITLOOP_DEPS_DIR}/data/ DESTINATION ${share}/data OPTIONAL)

@@ -10,7 +10,7 @@
 namespace bitloop::sandbox {
 namespace {
 
-constexpr int kMaxTargets = 32;
+constexpr int kMaxTargets = 64;
 
 }  // namespace
 

@@ -40,7 +40,7 @@ struct Policy {
   uint64_t memory_bytes = 0;         // resident memory at which the program is killed
   uint64_t file_bytes = 0;           // RLIMIT_FSIZE: size of the largest file it may write
   unsigned threads = 1;              // how many may live at once; a process more is never allowed
-  unsigned open_files = 32;          // RLIMIT_NOFILE
+  unsigned open_files = 80;          // RLIMIT_NOFILE: descriptors that are given and some more
   std::chrono::seconds cpu_time{0};  // RLIMIT_CPU, all threads together
   std::chrono::milliseconds deadline{0};  // wall-clock time from start to kill
   bool allow_degraded = false;            // start although a required layer can't be had

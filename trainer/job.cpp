@@ -120,6 +120,7 @@ Result<Job> parse_job(const std::string& text) {
     read(eval, "log_every", job.eval.log_every);
     if (preset.contains("limits")) read(preset.at("limits"), "threads", job.threads);
 
+    read(document, "benchmarks", job.benchmarks);
     if (const auto rules = document.find("rules"); rules != document.end()) {
       read(*rules, "quantize_head", job.rules.quantize_head);
       read(*rules, "paper_compat", job.rules.paper_compat);

@@ -81,6 +81,7 @@ struct Job {
   TrainConfig train;
   EvalConfig eval;
   Rules rules;
+  nlohmann::json benchmarks;  // to be scored after training (trainer/eval/benchmarks.h), or null
   int64_t threads = 2;
   nlohmann::json config;  // the preset as it came, for the header record
 };

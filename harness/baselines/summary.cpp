@@ -29,6 +29,7 @@ Entry entry_of(const Plan& plan, size_t candidate) {
   Entry entry;
   entry.name = plan.candidates[candidate].name;
   std::vector<double> losses, train_s, tokens_per_s;
+  std::map<std::string, std::vector<double>> benchmarks;
   std::set<std::string> flags, versions, devices, precisions;
   const auto note = [](std::set<std::string>& into, const std::string& text) {
     if (!text.empty()) into.insert(text);
@@ -47,6 +48,10 @@ Entry entry_of(const Plan& plan, size_t candidate) {
       if (row.tokens_per_s) tokens_per_s.push_back(*row.tokens_per_s);
       if (row.peak_memory_mb)
         entry.peak_memory_mb = std::max(entry.peak_memory_mb.value_or(0), *row.peak_memory_mb);
+      for (const char* name : kBenchmarks)
+        if (const auto& value =
+                row.*std::get<ledger::Number ledger::Row::*>(ledger::find_column(name)->field))
+          benchmarks[name].push_back(*value);
       if (row.params) entry.params = row.params;
       if (row.tokens) entry.tokens = row.tokens;
       if (!row.description.empty()) entry.doc = row.description;
@@ -59,6 +64,7 @@ Entry entry_of(const Plan& plan, size_t candidate) {
     entry.seeds.push_back(std::move(result));
   }
   entry.val_loss = spread_of(losses);
+  for (const auto& [name, values] : benchmarks) entry.benchmarks[name] = spread_of(values)->mean;
   entry.train_s = median(std::move(train_s));
   entry.tokens_per_s = median(std::move(tokens_per_s));
   entry.flags = sorted(flags);

@@ -2,6 +2,7 @@
 // references, and who is Pareto-optimal in (val_loss, bits per weight).
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +15,9 @@ namespace bitloop::baselines {
 
 constexpr const char* kTernary = "ternary";  // the references, by name
 constexpr const char* kFloat = "float";
+// The ledger's columns of benchmarks.
+constexpr const char* kBenchmarks[] = {"wikitext2_ppl", "lambada_ppl", "arc_easy",
+                                       "hellaswag",     "piqa",        "winogrande"};
 constexpr double kFloatBits = 32;  // a method of so many bits quantises no weights
 
 // Bits that differ by less are the same: a layer's single scale costs 0.0003 bits a weight.
@@ -39,6 +43,7 @@ struct Entry {
   ledger::Number train_s, tokens_per_s;  // medians
   ledger::Number peak_memory_mb;         // the largest
   ledger::Integer params, tokens;
+  std::map<std::string, double> benchmarks;  // means over the seeds that have them, by column
   std::vector<std::string> flags, versions, devices, precisions;  // each once, sorted
   std::string time;                                               // of the newest run
 

@@ -28,6 +28,12 @@ constexpr std::array kColumns = {
     TableColumn{"to_float", "nats/token", "mean difference to `float`, paired by seed"},
     TableColumn{"to_float_in_se", "", "that difference in its standard errors"},
     TableColumn{"packed_bits_per_weight", "bits", "the payload of the packed file"},
+    TableColumn{"wikitext2_ppl", "", "block perplexity, mean over seeds; empty: not measured"},
+    TableColumn{"lambada_ppl", "", "likewise"},
+    TableColumn{"arc_easy", "%", "accuracy, mean over seeds; empty: not measured"},
+    TableColumn{"hellaswag", "%", "likewise"},
+    TableColumn{"piqa", "%", "likewise"},
+    TableColumn{"winogrande", "%", "likewise"},
     TableColumn{"train_s", "s", "wall time of training, median"},
     TableColumn{"tokens_per_s", "tokens/s", "training throughput, median"},
     TableColumn{"peak_memory_mb", "MiB", "largest resident set of a run"},
@@ -57,6 +63,10 @@ std::array<Json, kColumns.size()> values_of(const Entry& entry) {
   const auto mean = [](const std::optional<PairedDifference>& difference) {
     return difference ? Json(difference->mean) : Json();
   };
+  const auto benchmark = [&](const char* name) {
+    const auto found = entry.benchmarks.find(name);
+    return found == entry.benchmarks.end() ? Json() : Json(found->second);
+  };
   Json losses = Json::array();
   for (const SeedResult& seed : entry.seeds) losses.push_back(number(seed.val_loss));
   const std::optional<Spread>& loss = entry.val_loss;
@@ -74,6 +84,12 @@ std::array<Json, kColumns.size()> values_of(const Entry& entry) {
           mean(entry.to_float),
           in_standard_errors(entry.to_float),
           number(entry.packed_bits_per_weight),
+          benchmark("wikitext2_ppl"),
+          benchmark("lambada_ppl"),
+          benchmark("arc_easy"),
+          benchmark("hellaswag"),
+          benchmark("piqa"),
+          benchmark("winogrande"),
           number(entry.train_s),
           number(entry.tokens_per_s),
           number(entry.peak_memory_mb),

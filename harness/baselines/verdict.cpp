@@ -30,6 +30,24 @@ Json side_json(const Entry& entry) {
           {"statuses", statuses}};
 }
 
+Json benchmarks_json(const Verdict& verdict) {
+  Json list = Json::array();
+  for (const BenchmarkDifference& of : verdict.benchmarks)
+    list.push_back({{"task", of.task},
+                    {"metric", of.choices ? "acc" : "nats_per_token"},
+                    {"documents", of.difference.pairs},
+                    {"seeds", of.seeds},
+                    {"a", of.a},
+                    {"b", of.b},
+                    {"difference", of.difference.mean},
+                    {"standard_error", number(of.difference.standard_error)},
+                    {"low", number(of.difference.low)},
+                    {"high", number(of.difference.high)},
+                    {"p_value", number(of.difference.p_value)},
+                    {"unpaired_standard_error", number(of.unpaired_error)}});
+  return list;
+}
+
 std::string p_text(double p) {
   return p < 1e-4 ? std::string("p < 0.0001") : fmt::format("p = {:.4f}", p);
 }
@@ -42,6 +60,29 @@ std::string loss_text(const PairedDifference& difference) {
   return fmt::format("{:.4f} nats {} ({:.0f}% interval {:.4f} to {:.4f}, {}, {} pairs)",
                      std::abs(difference.mean), lower ? "lower" : "higher", 100 * kConfidence, low,
                      high, p_text(*difference.p_value), difference.pairs);
+}
+
+// A line a benchmark; "" without any.
+std::string benchmarks_text(const Verdict& verdict) {
+  if (verdict.benchmarks.empty()) return "";
+  std::string text = fmt::format("{:<16} {:>9}  {:<10} {:>9} {:>9} {:>10}  {}\n", "benchmark",
+                                 "documents", "", "A", "B", "B - A", "paired by document");
+  for (const BenchmarkDifference& of : verdict.benchmarks) {
+    const double unit = of.choices ? 100.0 : 1.0;
+    const int decimals = of.choices ? 2 : 4;
+    const auto cell = [&](double value) { return fmt::format("{:.{}f}", unit * value, decimals); };
+    const PairedDifference& difference = of.difference;
+    std::string certainty = "one document says nothing about noise";
+    if (difference.p_value)
+      certainty =
+          fmt::format("{:.0f}% interval {} to {}, {}{}", 100 * kConfidence, cell(*difference.low),
+                      cell(*difference.high), p_text(*difference.p_value),
+                      difference.beyond_noise() ? "" : ": inside the noise");
+    text += fmt::format("{:<16} {:>9}  {:<10} {:>9} {:>9} {:>10}  {}\n", of.task, difference.pairs,
+                        of.choices ? "acc, %" : "nats/token", cell(of.a), cell(of.b),
+                        fmt::format("{:+.{}f}", unit * difference.mean, decimals), certainty);
+  }
+  return text;
 }
 
 std::string bits_text(double bits) {
@@ -139,6 +180,7 @@ nlohmann::ordered_json verdict_json(const Summary& summary, const Entry& a, cons
           {"a", side_json(a)},
           {"b", side_json(b)},
           {"difference", difference},
+          {"benchmarks", benchmarks_json(verdict)},
           {"verdict", name_of(verdict.outcome)},
           {"message", verdict.sentence}};
 }
@@ -169,7 +211,7 @@ std::string verdict_for_people(const Entry& a, const Entry& b, const Verdict& ve
     text += fmt::format(
         "  {:>+8.4f}  {}", loss->mean,
         loss->standard_error ? fmt::format("standard error {:.4f}", *loss->standard_error) : "");
-  return text + "\n" + verdict.sentence + "\n";
+  return text + "\n" + benchmarks_text(verdict) + verdict.sentence + "\n";
 }
 
 }  // namespace bitloop::baselines

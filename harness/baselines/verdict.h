@@ -4,7 +4,9 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
+#include "harness/baselines/documents.h"
 #include "harness/baselines/summary.h"
 
 namespace bitloop::baselines {
@@ -21,15 +23,16 @@ const char* name_of(
 
 struct Verdict {
   Outcome outcome = Outcome::kUndecided;
-  std::optional<PairedDifference> val_loss;  // b - a
-  ledger::Number bits;                       // b - a
-  std::string sentence;                      // the answer, for people
+  std::optional<PairedDifference> val_loss;     // b - a
+  ledger::Number bits;                          // b - a
+  std::vector<BenchmarkDifference> benchmarks;  // set by who has the runs' folders; may be empty
+  std::string sentence;                         // the answer, for people
 };
 
 Verdict compare(const Entry& a, const Entry& b);
 
-// {task, steps, seeds, a: {…}, b: {…}, difference: {…}, verdict, message}; missing numbers are
-// null.
+// {task, steps, seeds, a: {…}, b: {…}, difference: {…}, benchmarks: […], verdict, message}; missing
+// numbers are null.
 nlohmann::ordered_json verdict_json(const Summary& summary, const Entry& a, const Entry& b,
                                     const Verdict& verdict);
 // The same for a terminal; ends with the sentence.

@@ -21,7 +21,7 @@ struct BaselineOptions {
   std::string preset = "quick";
   int seeds = 3;
   size_t jobs = 1;
-  std::string workspace;
+  std::string workspace, benchmarks;
   std::string output;
   Overrides overrides;
   bool dry_run = false;
@@ -110,11 +110,9 @@ int perform(const BaselineOptions& options) {
   if (!plan) return report(plan.error());
   const auto output = output_folder(options);
   if (!output) return report(output.error());
-  TrainPlan training{sessions::kBaselineType,
-                     {sessions::kBaselineType},
-                     options.workspace,
-                     options.jobs,
-                     options.allow_degraded};
+  TrainPlan training{sessions::kBaselineType, {sessions::kBaselineType},
+                     options.workspace,       options.jobs,
+                     options.allow_degraded,  choose_benchmarks(options.benchmarks)};
   if (options.workspace.empty()) training.workspace = default_workspace() / "baseline-runs";
   if (const auto taken = take_earlier_runs(*plan, training); !taken) return report(taken.error());
   if (options.dry_run) {
@@ -148,6 +146,7 @@ void add_baseline(CLI::App& app, int& exit_code) {
   command->add_option("--workspace", options->workspace,
                       "folder of journal, ledger and runs (default: baseline-runs in the default "
                       "workspace, so that a server there is not disturbed)");
+  add_benchmarks(*command, options->benchmarks);
   command->add_option("--output", options->output,
                       "folder for PRESET.tsv and PRESET.svg (default: ./results/baselines where "
                       "that exists and no FILE is named, else the current folder)");

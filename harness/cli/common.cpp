@@ -12,6 +12,7 @@
 #include "harness/base/paths.h"
 #include "harness/base/text.h"
 #include "harness/editor/document.h"
+#include "harness/tasks/benchmarks.h"
 #include "harness/tasks/preset.h"
 #include "sandbox/jail.h"
 
@@ -57,6 +58,16 @@ std::filesystem::path default_workspace() {
 
 std::filesystem::path choose_workspace(const std::string& given) {
   return given.empty() ? default_workspace() : std::filesystem::path(given);
+}
+
+void add_benchmarks(CLI::App& command, std::string& benchmarks) {
+  command.add_option("--benchmarks", benchmarks,
+                     "folder of the benchmarks' documents, which bitloop data benchmarks fills "
+                     "(default: $XDG_DATA_HOME/bitloop/benchmarks)");
+}
+
+std::filesystem::path choose_benchmarks(const std::string& given) {
+  return given.empty() ? tasks::default_benchmarks() : std::filesystem::path(given);
 }
 
 Result<std::vector<api::LayerState>> probe_sandbox(bool allow_degraded) {

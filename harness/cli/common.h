@@ -31,6 +31,10 @@ std::filesystem::path choose_workspace(const std::string& given);
 extern const char* const kWorkspaceHelp;
 extern const char* const kDegradedHelp;
 
+// The option --benchmarks of every command that scores a model; empty: the user's own folder.
+void add_benchmarks(CLI::App& command, std::string& benchmarks);
+std::filesystem::path choose_benchmarks(const std::string& given);
+
 // Asks the sandbox which layers this machine can give. Error: "sandbox_missing" when one is missing
 // that a jail needs and `allow_degraded` is false: what is missing, and what --allow-degraded would
 // give up.

@@ -16,8 +16,7 @@ struct BenchmarkOptions {
 };
 
 Result<int> benchmarks(const BenchmarkOptions& options) {
-  const std::filesystem::path to =
-      options.to.empty() ? evaluation::default_benchmarks() : std::filesystem::path(options.to);
+  const std::filesystem::path to = choose_benchmarks(options.to);
   BITLOOP_ASSIGN(prepared, evaluation::prepare_benchmarks(options.folder, to, options.unverified));
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   int64_t used = 0;

@@ -12,7 +12,6 @@
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
 #include "harness/cli/progress.h"
-#include "harness/evaluation/benchmarks.h"
 #include "harness/evaluation/jailed_evaluation.h"
 
 namespace bitloop::cli {
@@ -21,8 +20,8 @@ namespace {
 using evaluation::Json;
 
 struct EvalOptions {
-  std::string model, benchmarks, output;
-  std::string tasks = "all";
+  std::string model, benchmarks, tokens, output;
+  std::string tasks;
   int64_t limit = 0;
   unsigned threads = 0;
   double memory_gb = 16;
@@ -36,6 +35,7 @@ constexpr const char* kExamples =
     "  bitloop eval --model gpt2                              every task whose documents are "
     "there\n"
     "  bitloop eval --model gpt2 --tasks arc_easy,piqa --limit 100 --output scores.json\n"
+    "  bitloop eval --model gpt2 --tokens fineweb_val_000000.bin\n"
     "Exit codes: 0 done, 2 wrong usage, 3 the machine cannot.";
 
 // A bar that is drawn over, on a terminal; elsewhere nothing, for the table comes soon enough.
@@ -101,9 +101,13 @@ Result<int> run(const EvalOptions& options) {
                 fmt::format("--output {}: no file can be written there", options.output));
   evaluation::Request request;
   request.model = options.model;
-  if (options.tasks != "all") request.tasks = task_list(options.tasks);
-  request.benchmarks = options.benchmarks.empty() ? evaluation::default_benchmarks()
-                                                  : std::filesystem::path(options.benchmarks);
+  // With a file of tokens the benchmarks are asked for by name.
+  if (options.tasks.empty() && !options.tokens.empty())
+    request.tasks.emplace();
+  else if (!options.tasks.empty() && options.tasks != "all")
+    request.tasks = task_list(options.tasks);
+  request.tokens = options.tokens;
+  request.benchmarks = choose_benchmarks(options.benchmarks);
   request.limit = options.limit;
   request.threads =
       options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
@@ -138,12 +142,17 @@ void add_eval(CLI::App& app, int& exit_code) {
                    "a Hugging Face GPT-2 (a folder with config.json and model.safetensors), or the "
                    "folder of a run: WORKSPACE/runs/SESSION-TEST")
       ->required();
-  command->add_option("--tasks", options->tasks,
-                      "names, with commas between: " + join(evaluation::task_names(), ", ") +
-                          "; or all (the default): those whose documents are there");
-  command->add_option("--limit", options->limit, "documents of a task at most");
-  command->add_option("--benchmarks", options->benchmarks,
-                      "folder of the documents (default: $XDG_DATA_HOME/bitloop/benchmarks)");
+  command->add_option(
+      "--tasks", options->tasks,
+      "names, with commas between: " + join(evaluation::task_names(), ", ") +
+          "; or all (the default without --tokens): those whose documents are there");
+  command->add_option(
+      "--tokens", options->tokens,
+      "a file of tokens (llm.c's shard, or headerless uint16): its loss, perplexity "
+      "and bits per byte");
+  command->add_option("--limit", options->limit,
+                      "documents of a task, or windows of tokens, at most");
+  add_benchmarks(*command, options->benchmarks);
   command->add_option(
       "--output", options->output,
       "also write the JSON document there, with every document's log-probabilities");

@@ -28,6 +28,7 @@ struct TrainPlan {
   std::filesystem::path workspace;
   size_t jobs = 1;
   bool allow_degraded = false;
+  std::filesystem::path benchmarks;  // documents of the task's benchmarks
 };
 // Marks in the plan what the workspace's runs have done.
 Status take_earlier_runs(baselines::Plan& plan, const TrainPlan& options);

@@ -21,7 +21,7 @@ struct ServeOptions {
   int jobs = 1;
   int ready_checks = 2;
   bool allow_degraded = false;
-  std::string workspace;
+  std::string workspace, benchmarks;
 };
 
 int serve(const ServeOptions& options) {
@@ -35,9 +35,9 @@ int serve(const ServeOptions& options) {
 
   const auto layers = probe_sandbox(options.allow_degraded);
   if (!layers) return report(layers.error());
-  auto service =
-      sessions::Service::open({choose_workspace(options.workspace), share_dir(), options.jobs,
-                               options.allow_degraded, options.ready_checks});
+  auto service = sessions::Service::open(
+      {choose_workspace(options.workspace), share_dir(), options.jobs, options.allow_degraded,
+       options.ready_checks, choose_benchmarks(options.benchmarks)});
   if (!service) return report(service.error());
   api::Dispatcher dispatcher(api::make_routes(**service, {*layers}));
   api::Server server(dispatcher, {.port = options.port});
@@ -67,6 +67,7 @@ void add_serve(CLI::App& app, int& exit_code) {
       ->add_option("--port", options->port, "TCP port on 127.0.0.1; 0 (default) takes a free one")
       ->check(CLI::Range(0, 65535));
   command->add_option("--workspace", options->workspace, kWorkspaceHelp);
+  add_benchmarks(*command, options->benchmarks);
   command->add_option("--jobs", options->jobs, "tests that run at a time (default 1)")
       ->check(CLI::Range(1, 64));
   command

@@ -20,7 +20,7 @@ constexpr int64_t kPollMs = 200;
 struct TrainOptions {
   std::string file;
   std::string preset = "quick";
-  std::string workspace;
+  std::string workspace, benchmarks;
   std::string description;
   int64_t seed = -1;
   Overrides overrides;
@@ -62,8 +62,9 @@ int train(const TrainOptions& options) {
     return report(applied.error());
   if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
     return report(layers.error());
-  auto service = sessions::Service::open(
-      {choose_workspace(options.workspace), share_dir(), 1, options.allow_degraded});
+  auto service =
+      sessions::Service::open({choose_workspace(options.workspace), share_dir(), 1,
+                               options.allow_degraded, 0, choose_benchmarks(options.benchmarks)});
   if (!service) return report(service.error());
 
   sessions::LocalRun run{target->candidate, target->name,   options.description,
@@ -100,6 +101,7 @@ void add_train(CLI::App& app, int& exit_code) {
   add_overrides(*command, options->overrides);
   command->add_option("--description", options->description, "the idea, for the ledger");
   command->add_option("--workspace", options->workspace, kWorkspaceHelp);
+  add_benchmarks(*command, options->benchmarks);
   command->add_flag("--json", options->json, "one JSON document: {status, message, metrics}");
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
   command->callback([options, &exit_code] { exit_code = train(*options); });

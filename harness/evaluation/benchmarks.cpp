@@ -8,7 +8,6 @@
 #include <optional>
 
 #include "harness/base/fd.h"
-#include "harness/base/paths.h"
 #include "harness/base/sha256.h"
 #include "harness/base/text.h"
 
@@ -143,8 +142,6 @@ Result<Documents> take_pages(const std::string& text) {
 }
 
 }  // namespace
-
-fs::path default_benchmarks() { return user_data_dir() / "benchmarks"; }
 
 Result<std::vector<Prepared>> prepare_benchmarks(const fs::path& folder, const fs::path& to,
                                                  bool unverified) {

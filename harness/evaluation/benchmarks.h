@@ -11,9 +11,6 @@
 
 namespace bitloop::evaluation {
 
-// $XDG_DATA_HOME/bitloop/benchmarks (~/.local/share/bitloop/benchmarks).
-std::filesystem::path default_benchmarks();
-
 // One file of the folder that was given.
 struct Prepared {
   std::filesystem::path source;

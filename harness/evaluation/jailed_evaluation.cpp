@@ -7,11 +7,13 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <set>
 
 #include "harness/base/fd.h"
 #include "harness/base/paths.h"
 #include "harness/base/text.h"
 #include "harness/shell/process.h"
+#include "harness/tasks/benchmarks.h"
 
 namespace bitloop::evaluation {
 namespace {
@@ -19,13 +21,13 @@ namespace {
 namespace fs = std::filesystem;
 using shell::Process;
 
-constexpr size_t kMaxConfig = size_t{1} << 20, kMaxTask = size_t{1} << 20,
-                 kMaxJob = size_t{16} << 20;
+constexpr size_t kMaxConfig = size_t{1} << 20, kMaxJob = size_t{16} << 20,
+                 kMaxIndex = size_t{16} << 20;
+constexpr const char *kWhole = "model.safetensors", *kIndex = "model.safetensors.index.json";
+constexpr size_t kMostParts = 24;  // files of a model: descriptors that a jail has room for
 constexpr const char* kWeights = "output/weights.safetensors";  // of a run
-constexpr int64_t kBatchTokens = 4096;
-constexpr int kDeepest = 64;               // levels of a JSON file
-constexpr size_t kMostDocumentFiles = 20;  // descriptors that a jail has room for
-constexpr std::chrono::hours kSilence{1};  // without a record from the jail
+constexpr int kDeepest = 64;                                    // levels of a JSON file
+constexpr std::chrono::hours kSilence{1};                       // without a record from the jail
 
 std::unexpected<Error> wrong(std::string message) {
   return fail("wrong_usage", std::move(message));
@@ -73,6 +75,34 @@ Result<Json> run_job(const fs::path& folder) {
   return job;
 }
 
+// One file, or those of a model in parts.
+Result<std::vector<std::string>> weight_files(const fs::path& folder) {
+  std::error_code ignored;
+  if (fs::exists(folder / kWhole, ignored) || !fs::exists(folder / kIndex, ignored))
+    return std::vector<std::string>{kWhole};
+  BITLOOP_ASSIGN(index, read_json(folder / kIndex, kMaxIndex));
+  std::set<std::string> names;
+  try {
+    for (const auto& [tensor, file] : index.at("weight_map").items())
+      names.insert(file.get<std::string>());
+  } catch (const Json::exception&) {
+    names.clear();
+  }
+  // Files beside the index, not anywhere.
+  const bool plain = std::ranges::all_of(names, [](const std::string& name) {
+    return !name.empty() && name.find('/') == std::string::npos && name != "..";
+  });
+  if (names.empty() || !plain)
+    return wrong(
+        fmt::format("--model: {} must have a weight_map from tensors to the names of files "
+                    "beside it",
+                    (folder / kIndex).string()));
+  if (names.size() > kMostParts)
+    return wrong(fmt::format("--model: {} names {} files, more than the {} that are read",
+                             (folder / kIndex).string(), names.size(), kMostParts));
+  return std::vector<std::string>(names.begin(), names.end());
+}
+
 Result<Json> model_of(const fs::path& folder, Files& files) {
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored))
@@ -83,43 +113,33 @@ Result<Json> model_of(const fs::path& folder, Files& files) {
     if (!weights)
       return wrong(
           fmt::format("--model: {} (the run has no trained weights)", weights.error().message));
-    return Json{{"job", job}, {"weights", *weights}};
+    return Json{{"job", job}, {"weights", {*weights}}};
   }
   const auto read = read_json(folder / "config.json", kMaxConfig);
   if (!read) return wrong("--model: " + read.error().message);
   const Json& config = *read;
   if (config.is_discarded())
     return wrong(fmt::format("--model: {} is no JSON", (folder / "config.json").string()));
-  auto weights = files.open(folder / "model.safetensors", "model.safetensors");
-  if (!weights)
-    return wrong(fmt::format("--model: {} (weights are read from model.safetensors)",
-                             weights.error().message));
-  return Json{{"config", config}, {"weights", *weights}};
-}
-
-Result<Json> tasks_of(const std::vector<std::string>& names) {
-  Json tasks = Json::array();
-  const std::vector<std::string> known = task_names();
-  for (const std::string& name : names) {
-    if (std::find(known.begin(), known.end(), name) == known.end())
-      return wrong(fmt::format("there is no task '{}': {} are there", name, join(known, ", ")));
-    const std::string file = name + ".lua";
-    BITLOOP_ASSIGN(text, read_file(share_dir() / "eval" / file, kMaxTask));
-    tasks.push_back({{"path", file}, {"content", text}});
+  BITLOOP_ASSIGN(parts, weight_files(folder));
+  Json weights = Json::array();
+  for (const std::string& name : parts) {
+    auto part = files.open(folder / name, name);
+    if (!part)
+      return wrong(
+          fmt::format("--model: {} (weights are read from model.safetensors, or from the "
+                      "files that {} names)",
+                      part.error().message, kIndex));
+    weights.push_back(*part);
   }
-  return tasks;
+  return Json{{"config", config}, {"weights", weights}};
 }
 
 Result<Json> documents_of(const fs::path& folder, Files& files) {
   Json documents = Json::object();
-  std::error_code failed;
-  std::vector<fs::path> paths;
-  for (const auto& entry : fs::directory_iterator(folder, failed))
-    if (entry.path().extension() == ".jsonl") paths.push_back(entry.path());
-  std::sort(paths.begin(), paths.end());
-  if (paths.size() > kMostDocumentFiles)
+  const std::vector<fs::path> paths = tasks::benchmark_documents(folder);
+  if (paths.size() > tasks::kMostDocumentFiles)
     return wrong(fmt::format("{}: {} .jsonl files, more than the {} that are looked at",
-                             folder.string(), paths.size(), kMostDocumentFiles));
+                             folder.string(), paths.size(), tasks::kMostDocumentFiles));
   if (paths.empty())
     return wrong(
         fmt::format("{}: no documents there; bitloop data benchmarks DIR makes them of the "
@@ -168,7 +188,7 @@ Status export_model(const ExportRequest& request) {
   Json document = {{"schema_version", 1},
                    {"kind", "export"},
                    {"job", job},
-                   {"weights", weights},
+                   {"weights", {weights}},
                    {"output", files.add(std::move(output), part.string())},
                    {"use", request.latent ? "latent" : "quantised"}};
   BITLOOP_ASSIGN(process, Process::start(std::move(document), files.fds(),
@@ -189,29 +209,35 @@ Status export_model(const ExportRequest& request) {
   return done;
 }
 
-std::vector<std::string> task_names() {
-  std::vector<std::string> names;
-  std::error_code failed;
-  for (const auto& entry : fs::directory_iterator(share_dir() / "eval", failed))
-    if (entry.path().extension() == ".lua") names.push_back(entry.path().stem().string());
-  std::sort(names.begin(), names.end());
-  return names;
-}
+std::vector<std::string> task_names() { return tasks::benchmark_names(share_dir()); }
 
 Result<Json> evaluate(const Request& request,
                       const std::function<void(const TaskProgress&)>& progress) {
   Files files;
   BITLOOP_ASSIGN(model, model_of(request.model, files));
-  const bool all = request.tasks.empty();
-  BITLOOP_ASSIGN(tasks, tasks_of(all ? task_names() : request.tasks));
-  BITLOOP_ASSIGN(documents, documents_of(request.benchmarks, files));
-  const fs::path merges = share_dir() / "data" / "gpt2-bpe" / "vocab.bpe";
-  BITLOOP_ASSIGN(vocabulary, files.open(merges, "vocab.bpe"));
-  Json job = {{"schema_version", 1},    {"kind", "eval"},
-              {"model", model},         {"tasks", tasks},
-              {"documents", documents}, {"vocabulary", vocabulary},
-              {"limit", request.limit}, {"batch_tokens", kBatchTokens},
-              {"skip_missing", all}};
+  const std::vector<std::string> names = request.tasks ? *request.tasks : task_names();
+  auto tasks = tasks::load_benchmarks(share_dir(), names);
+  if (!tasks) return wrong(tasks.error().message);
+  Json documents = Json::object();
+  if (!names.empty()) {
+    BITLOOP_ASSIGN(there, documents_of(request.benchmarks, files));
+    documents = std::move(there);
+  }
+  BITLOOP_ASSIGN(vocabulary, files.open(tasks::benchmark_vocabulary(share_dir()), "vocab.bpe"));
+  Json job = {{"schema_version", 1},
+              {"kind", "eval"},
+              {"model", model},
+              {"benchmarks",
+               {{"tasks", *tasks},
+                {"documents", documents},
+                {"vocabulary", vocabulary},
+                {"limit", request.limit}}},
+              {"skip_missing", !request.tasks}};
+  if (!request.tokens.empty()) {
+    auto tokens = files.open(request.tokens, request.tokens.filename().string());
+    if (!tokens) return wrong("--tokens: " + tokens.error().message);
+    job["tokens"] = *tokens;
+  }
   BITLOOP_ASSIGN(process, Process::start(std::move(job), files.fds(),
                                          {.threads = request.threads,
                                           .memory_bytes = request.memory_bytes,
@@ -236,7 +262,7 @@ Result<Json> evaluate(const Request& request,
       for (const Json& document : record.at("documents")) list.push_back(document);
     } else if (type == "skipped") {
       result["skipped"][task] = record.at("why");
-    } else if (type == "task") {
+    } else if (type == "eval") {
       result["tasks"][task] = {{"documents", record.at("documents")},
                                {"metrics", record.at("metrics")},
                                {"per_document", per_document[task]}};

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,9 @@ namespace bitloop::evaluation {
 using Json = nlohmann::ordered_json;
 
 struct Request {
-  std::filesystem::path model;       // a Hugging Face folder, or that of a run
-  std::vector<std::string> tasks;    // by name; empty: all whose documents are there
+  std::filesystem::path model;                    // a Hugging Face folder, or that of a run
+  std::optional<std::vector<std::string>> tasks;  // by name; nothing: all whose documents are there
+  std::filesystem::path tokens;      // a file of tokens whose loss is measured; empty: none
   std::filesystem::path benchmarks;  // folder of prepare_benchmarks
   int64_t limit = 0;                 // documents of a task at most; 0: all
   unsigned threads = 2;

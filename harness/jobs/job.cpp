@@ -61,6 +61,15 @@ Result<Job> read_job(const std::filesystem::path& path) {
     if (own.is_string() && own.get<std::string>().starts_with('/'))
       job.data.emplace_back(own.get<std::string>());
   }
+  if (const Json benchmarks = document.value("benchmarks", Json()); benchmarks.is_object()) {
+    const Json documents = benchmarks.value("documents", Json::object());
+    for (const auto& [name, file] : documents.items()) {
+      const Json path = file.is_object() ? file.value("file", Json()) : Json();
+      if (!path.is_string() || !path.get<std::string>().starts_with('/'))
+        return bad("benchmarks.documents must name files by absolute paths");
+      job.data.emplace_back(path.get<std::string>());
+    }
+  }
   const Json degraded = document.value("allow_degraded", Json(false));
   if (!degraded.is_boolean()) return bad("allow_degraded must be true or false");
   job.allow_degraded = degraded.get<bool>();

@@ -17,6 +17,8 @@ using sandbox::KilledBy;
 constexpr const char* kTrainerStatuses[] = {"ok",      "script_error",  "rejected",     "diverged",
                                             "timeout", "out_of_memory", "stopped_early"};
 
+constexpr const char* kDigest = "benchmarks_digest";  // of every log-probability
+
 std::string signal_name(int number) {
   const char* name = ::sigabbrev_np(number);
   return name ? fmt::format("SIG{}", name) : fmt::format("signal {}", number);
@@ -82,6 +84,8 @@ std::string difference(const Json& metrics, const Json& repeated) {
              loss_again = repeated.value("val_loss", Json());
   if (!same_number(loss, loss_again))
     return fmt::format("the final val_loss was {} and then {}", loss.dump(), loss_again.dump());
+  if (metrics.value(kDigest, Json()) != repeated.value(kDigest, Json()))
+    return "the answers to the benchmarks were others";
   return "";
 }
 
@@ -172,7 +176,7 @@ void compare_with_repetition(Outcome& outcome, const Outcome& repetition) {
   if (!findings.is_array()) findings = Json::array();
   const std::string detail =
       different.empty()
-          ? "the first losses and the final val_loss are the same bits in another process"
+          ? "the first losses and the final scores are the same bits in another process"
           : "not deterministic: " + different;
   findings.push_back({{"rule", "determinism"}, {"ok", different.empty()}, {"detail", detail}});
   if (!different.empty()) reject(outcome, "the run is not deterministic: " + different);

@@ -18,6 +18,10 @@
 
 namespace bitloop::jobs {
 
+// Answers to the benchmarks, document by document: lines {task, first, documents:
+// [{log_probabilities, greedy, gold, tokens}]}.
+inline constexpr const char* kDocumentsFile = "documents.jsonl";
+
 // How a run ended: verdict.json as far as the host uses it.
 struct Verdict {
   std::string status;              // "ok", "script_error", …, "infrastructure"

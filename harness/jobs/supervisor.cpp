@@ -19,6 +19,7 @@
 #include "harness/jobs/log_table.h"
 #include "harness/jobs/outcome.h"
 #include "harness/jobs/output_tail.h"
+#include "harness/jobs/run_folder.h"
 #include "harness/jobs/trainer_process.h"
 #include "sandbox/jail.h"
 
@@ -125,8 +126,8 @@ Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool ou
   return outcome;
 }
 
-// events.jsonl and log.tsv. A write that fails (a full disk) is remembered: the run goes on, its
-// verdict says so.
+// events.jsonl, log.tsv and, of runs with benchmarks, documents.jsonl. A write that fails (a full
+// disk) is remembered: the run goes on, its verdict says so.
 class RunFiles {
  public:
   static Result<RunFiles> open(const fs::path& folder) {
@@ -135,27 +136,42 @@ class RunFiles {
     RunFiles files;
     files.events_ = std::move(events);
     files.log_ = std::move(log);
+    files.folder_ = folder;
     files.write(files.log_, LogTable::kHeader);
     return files;
   }
   void take(const Json& record) {
-    write(events_, record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+    const std::string line = record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    if (record["type"] == "documents") return take_documents(line);
+    write(events_, line);
     write(log_, table_.take(record));
   }
   // `durable`: they survive a crash of the machine.
   Status finish(bool durable) {
     write(log_, table_.finish());
-    if (durable && status_ && (::fsync(events_.get()) != 0 || ::fsync(log_.get()) != 0))
-      status_ = std::unexpected(errno_error("events.jsonl", errno));
+    for (const UniqueFd* file : {&events_, &log_, &documents_})
+      if (durable && status_ && file->valid() && ::fsync(file->get()) != 0)
+        status_ = std::unexpected(errno_error("events.jsonl", errno));
     return status_;
   }
 
  private:
+  // Answers of single documents: too many for readers of the curve, and a file of their own for
+  // `bitloop compare`.
+  void take_documents(const std::string& line) {
+    if (!documents_.valid() && status_) {
+      auto file = open_file(folder_ / kDocumentsFile, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND);
+      if (!file) status_ = std::unexpected(file.error());
+      if (file) documents_ = std::move(*file);
+    }
+    write(documents_, line);
+  }
   void write(const UniqueFd& fd, const std::string& line) {
     if (line.empty() || !status_) return;
     status_ = write_all(fd.get(), line);
   }
-  UniqueFd events_, log_;
+  fs::path folder_;
+  UniqueFd events_, log_, documents_;
   LogTable table_;
   Status status_;
 };

@@ -1,10 +1,13 @@
 #include "harness/sessions/job.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <random>
 
 #include "harness/base/text.h"
 #include "harness/journal/journal.h"
+#include "harness/tasks/benchmarks.h"
 
 namespace bitloop::sessions {
 
@@ -24,7 +27,14 @@ std::string fingerprint(std::string_view candidate, const tasks::Task& task,
   return journal::content_id(all.dump());
 }
 
+std::filesystem::path run_dir(const std::filesystem::path& workspace, std::string_view session,
+                              int64_t test) {
+  return workspace / "runs" / fmt::format("{}-{}", session, test);
+}
+
 nlohmann::json make_job(const JobRequest& request) {
+  const nlohmann::json& eval = request.preset.at("eval");
+  const bool asked = request.kind == std::string_view("train") && !request.task.benchmarks.empty();
   return {
       {"schema_version", 1},
       {"kind", request.kind},
@@ -36,6 +46,10 @@ nlohmann::json make_job(const JobRequest& request) {
       {"seed", request.seed},
       {"data_dir", (request.share_dir / "data").string()},
       {"allow_degraded", request.allow_degraded},
+      {"benchmarks",
+       asked ? tasks::job_benchmarks(request.task.benchmark_files, request.share_dir,
+                                     request.benchmarks, eval.value("documents", int64_t{0}))
+             : nlohmann::json()},
   };
 }
 

@@ -21,6 +21,7 @@ struct JobRequest {
   int64_t seed = 0;
   std::filesystem::path share_dir;
   bool allow_degraded = false;
+  std::filesystem::path benchmarks = {};  // folder of documents for the task's benchmarks
 };
 
 // The seed of a run: the task's, else the preset's train.seed.
@@ -30,6 +31,10 @@ int64_t default_seed(const tasks::Task& task, const nlohmann::json& preset);
 // description and limits), the rules and the seed. Two runs of one fingerprint are repetitions.
 std::string fingerprint(std::string_view candidate, const tasks::Task& task,
                         const nlohmann::json& preset, int64_t seed);
+
+// Where a run's files are.
+std::filesystem::path run_dir(const std::filesystem::path& workspace, std::string_view session,
+                              int64_t test);
 
 nlohmann::json make_job(const JobRequest& request);
 

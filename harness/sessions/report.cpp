@@ -29,7 +29,8 @@ std::string text_member(const json& object, const char* name, std::string otherw
 struct Stage {
   std::string name;
   json metrics;
-  std::string failure;  // "[FAILED script_error] candidate.lua:17: …", or ""
+  std::string failure;     // "[FAILED script_error] candidate.lua:17: …", or ""
+  json not_measured = {};  // benchmarks that were left out: {name: why}
 };
 
 std::string failure_line(std::string_view status, std::string detail) {
@@ -43,6 +44,7 @@ std::vector<Stage> stages_of_result(const json& result) {
     Stage stage;
     stage.name = text_member(item, "name", "train");
     stage.metrics = member(item, "metrics");
+    stage.not_measured = member(item, "not_measured");
     const json& failure = member(item, "failure");
     if (failure.is_object())
       stage.failure = failure_line(text_member(failure, "status", "script_error"),
@@ -58,8 +60,9 @@ std::vector<Stage> stages_of_events(std::string_view events) {
   for (const std::string& line : split_lines(events)) {
     const json record = json::parse(line, nullptr, false);
     const std::string type = text_member(record, "type");
-    if (type == "stage" && text_member(record, "name") == "eval")
-      stages.push_back({"eval", json(), ""});
+    const std::string name = text_member(record, "name");
+    if (type == "stage" && (name == "eval" || name == "benchmarks"))
+      stages.push_back({name, json(), ""});
     if (type != "step" && type != "val") continue;
     for (const char* name : {"step", "train_loss", "val_loss"})
       if (const json& value = member(record, name); value.is_number())
@@ -75,6 +78,10 @@ void render_stage(std::string& text, const Stage& stage, std::string_view label)
     text += "\nTraining metrics (last steps):\nTRAIN_METRICS: " + metrics;
   else if (!metrics.empty())
     text += "\nEVAL_METRICS: " + metrics;
+  if (stage.not_measured.is_object())
+    for (const auto& [name, why] : stage.not_measured.items())
+      if (why.is_string())
+        text += fmt::format("\nNot measured: {}: {}", name, single_line(why.get<std::string>()));
   if (!stage.failure.empty()) text += "\n" + stage.failure;
 }
 

@@ -33,6 +33,8 @@ struct ServiceOptions {
   int jobs = 1;                 // tests that run at a time
   bool allow_degraded = false;  // runs may start without every layer of the jail
   int ready_checks = 0;         // trainers kept ready for checks, one a task, at most
+  // Documents of the tasks' benchmarks, as `bitloop data benchmarks` writes them.
+  std::filesystem::path benchmarks = {};
 };
 
 struct FileInfo {

@@ -42,7 +42,7 @@ class CheckSlot {
 }  // namespace
 
 std::filesystem::path Service::Impl::run_dir(std::string_view id, int64_t test) const {
-  return options.workspace / "runs" / fmt::format("{}-{}", id, test);
+  return sessions::run_dir(options.workspace, id, test);
 }
 
 std::filesystem::path Service::run_dir(std::string_view id, int64_t test) const {
@@ -146,7 +146,8 @@ Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& share
                            preset,
                            session.state.tests.back().seed,
                            options.share_dir,
-                           options.allow_degraded};
+                           options.allow_degraded,
+                           options.benchmarks};
   queue->submit({run_dir(session.state.id, test.number), make_job(request),
                  [this, shared, number = test.number](const jobs::Verdict& verdict) {
                    finish_test(shared, number, verdict);

@@ -73,6 +73,8 @@ constexpr PresetKey kKeys[] = {
     INTEGER("eval.every", true, 1, kMany, "steps", "between evaluations while training"),
     INTEGER("eval.batches", true, 1, kMany, "micro-batches", "in such an evaluation"),
     INTEGER("eval.log_every", true, 1, kMany, "steps", "between lines of log.tsv"),
+    INTEGER("eval.documents", false, 0, kMany, "documents",
+            "of each of the task's benchmarks at most, for a test of bitloop itself; 0: all"),
     INTEGER("limits.deadline_s", true, 1, 31536000, "s", "wall time, after which the run is ended"),
     INTEGER("limits.memory_mb", true, 64, 16777216, "MiB", "of the jail"),
     INTEGER("limits.threads", true, 1, 1024, "threads", "of the trainer's products"),

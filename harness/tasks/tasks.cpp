@@ -7,6 +7,7 @@
 
 #include "harness/base/fd.h"
 #include "harness/base/text.h"
+#include "harness/tasks/benchmarks.h"
 #include "harness/tasks/preset.h"
 
 namespace bitloop::tasks {
@@ -30,15 +31,16 @@ class TaskReader {
   Result<Task> read() {
     Task task;
     if (!json_.is_object()) return bad("a task must be a JSON object");
-    BITLOOP_TRY(known_keys(
-        json_, "",
-        {"name", "preset", "description", "rules", "tests", "allowed_config", "baselines"}));
+    BITLOOP_TRY(known_keys(json_, "",
+                           {"name", "preset", "description", "rules", "tests", "allowed_config",
+                            "benchmarks", "baselines"}));
     BITLOOP_TRY(text("name", task.name));
     BITLOOP_TRY(text("preset", task.preset));
     BITLOOP_TRY(text("description", task.description));
     BITLOOP_TRY(rules(task.rules));
     BITLOOP_TRY(tests(task.tests));
     BITLOOP_TRY(allowed_config(task.allowed_config));
+    BITLOOP_TRY(benchmarks(task.benchmarks));
     BITLOOP_TRY(baselines(task.baselines));
     return task;
   }
@@ -105,6 +107,16 @@ class TaskReader {
         return bad(fmt::format("allowed_config.{} must be [low, high]", key));
       allowed[key] = {value[0].get<double>(), value[1].get<double>()};
     }
+    return {};
+  }
+
+  Status benchmarks(std::vector<std::string>& names) const {
+    if (!json_.contains("benchmarks")) return {};
+    const Json& list = json_["benchmarks"];
+    if (!list.is_array() ||
+        !std::ranges::all_of(list, [](const Json& name) { return name.is_string(); }))
+      return bad("benchmarks must be a list of names");
+    names = list.get<std::vector<std::string>>();
     return {};
   }
 
@@ -176,6 +188,7 @@ Json to_json(const Task& task) {
       {"rules", std::move(rules)},
       {"budget", {{"tests", task.tests}}},
       {"allowed_config", config_json(task)},
+      {"benchmarks", task.benchmarks},
       {"baselines", baselines_json(task)},
       {"noise_floor", task.measured.noise_floor ? Json(task.measured.noise_floor->sd) : Json()}};
 }
@@ -202,6 +215,11 @@ Result<std::vector<Task>> load_tasks(const std::filesystem::path& share_dir) {
       if (preset.error().code != "unknown_preset") return std::unexpected(preset.error());
       return fail("bad_task", fmt::format("{}: {}", file.string(), preset.error().message));
     }
+    auto benchmarks = load_benchmarks(share_dir, task.benchmarks);
+    if (!benchmarks)
+      return fail("bad_task",
+                  fmt::format("{}: benchmarks: {}", file.string(), benchmarks.error().message));
+    task.benchmark_files = std::move(*benchmarks);
     BITLOOP_ASSIGN(measured, load_baselines(share_dir, task.name));
     task.measured = std::move(measured);
     tasks.push_back(std::move(task));

@@ -36,6 +36,9 @@ struct Task {
   Rules rules;
   int tests = 3;                                 // budget of a session
   std::map<std::string, Bounds> allowed_config;  // what Q.config may set, and within which bounds
+  // Asked of a trained model, by name (harness/tasks/benchmarks.h); empty: none.
+  std::vector<std::string> benchmarks;
+  nlohmann::json benchmark_files = nlohmann::json::array();  // load_benchmarks of them
   nlohmann::json baselines = nlohmann::json::array();  // [{name, val_loss, source}]: what to beat
   BaselineTable measured;                              // the shipped table of the task's name
 };

@@ -13,6 +13,7 @@ import pytest
 
 import tiny_gpt2
 from bitloop import BIN, ROOT
+from small import small_run
 
 pytestmark = pytest.mark.skipif(not (BIN / "bitloop-trainer").exists(),
                                 reason="built without the trainer (BITLOOP_TRAINER=OFF)")
@@ -166,6 +167,78 @@ def test_a_model_that_can_not_be_read_is_named(model, documents, tmp_path):
     assert "is no JSON" in said(broken)
 
 
+def test_a_model_in_parts_is_one_model(model, documents, tmp_path):
+    whole = (model / "model.safetensors").read_bytes()
+    (length,) = struct.unpack("<Q", whole[:8])
+    header, data = json.loads(whole[8:8 + length]), whole[8 + length:]
+    header.pop("__metadata__", None)
+    names = sorted(header)
+    index = {}
+
+    def write_part(file, of):
+        entries, body = {}, b""
+        for name in of:
+            begin, end = header[name]["data_offsets"]
+            entries[name] = {**header[name], "data_offsets": [len(body), len(body) + end - begin]}
+            body += data[begin:end]
+            index[name] = file
+        text = json.dumps(entries).encode()
+        text += b" " * (-len(text) % 8)
+        (tmp_path / file).write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+    write_part("model-00001-of-00002.safetensors", names[:7])
+    write_part("model-00002-of-00002.safetensors", names[7:])
+    (tmp_path / "config.json").write_text(json.dumps(tiny_gpt2.CONFIG))
+    at = tmp_path / "model.safetensors.index.json"
+    at.write_text(json.dumps({"metadata": {}, "weight_map": index}))
+    assert scores(tmp_path, documents) == scores(model, documents)
+
+    write_part("model-00002-of-00002.safetensors", names[6:])
+    assert "model-00002-of-00002.safetensors has '" + names[6] + "', which another file" in refused(evaluate(tmp_path, documents))
+    (tmp_path / "model-00002-of-00002.safetensors").unlink()
+    assert "model-00002-of-00002.safetensors: No such file" in refused(evaluate(tmp_path, documents))
+    for weight_map in ({}, {"a": "../../etc/passwd"}, {"a": 3}, []):
+        at.write_text(json.dumps({"weight_map": weight_map}))
+        assert "must have a weight_map from tensors to the names of files beside it" in refused(evaluate(tmp_path, documents))
+    at.write_text(json.dumps({"weight_map": {str(i): f"{i}.safetensors" for i in range(30)}}))
+    assert "names 30 files, more than the 24" in refused(evaluate(tmp_path, documents))
+
+
+def test_the_loss_of_a_file_of_tokens(model, tmp_path):
+    tokens = array.array("H", ((i * 7919) % 50257 for i in range(64 * 5 + 30)))
+    plain, shard = tmp_path / "plain.bin", tmp_path / "shard.bin"
+    plain.write_bytes(tokens.tobytes())
+    shard.write_bytes(struct.pack("<256i", 20240520, 1, len(tokens), *[0] * 253) + tokens.tobytes())
+    found = {}
+    for file in (plain, shard):
+        done = run("eval", "--model", model, "--tokens", file, "--allow-degraded", "--json")
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout)
+        assert list(result["tasks"]) == ["tokens"]
+        found[file] = result["tasks"]["tokens"]
+    assert found[plain] == found[shard]
+    metrics = found[plain]["metrics"]
+    windows = [document["log_probabilities"][0] for document in found[plain]["per_document"]]
+    assert len(windows) == found[plain]["documents"] == 5  # 350 tokens: five windows of 64, and their targets
+    loss = -sum(windows) / 5 / 64
+    assert metrics["loss"]["value"] == pytest.approx(loss)
+    assert metrics["perplexity"]["value"] == pytest.approx(math.exp(loss))
+    deviation = math.sqrt(sum((-window / 64 - loss) ** 2 for window in windows) / 4)
+    assert metrics["loss"]["stderr"] == pytest.approx(deviation / math.sqrt(5), rel=1e-4)
+    assert 0.3 < metrics["bits_per_byte"]["value"] < 30
+    limited = json.loads(run("eval", "--model", model, "--tokens", plain, "--limit", 2, "--allow-degraded", "--json").stdout)
+    assert limited["tasks"]["tokens"]["per_document"] == found[plain]["per_document"][:2]
+
+    plain.write_bytes(tokens.tobytes() + b"x")
+    sentence = refused(run("eval", "--model", model, "--tokens", plain, "--allow-degraded"))
+    assert "plain.bin: 701 bytes is no whole number of uint16 tokens" in sentence
+    plain.write_bytes(b"\xff\xff" * 200)
+    assert "token 65535 at position 0 is not in the vocabulary" in refused(run("eval", "--model", model, "--tokens", plain, "--allow-degraded"))
+    plain.write_bytes(tokens.tobytes()[:100])
+    assert "shorter than a window of the model" in refused(run("eval", "--model", model, "--tokens", plain, "--allow-degraded"))
+    assert "--tokens: " in refused(run("eval", "--model", model, "--tokens", tmp_path / "none.bin", "--allow-degraded"))
+
+
 def test_many_files_among_the_documents_are_refused(model, documents, tmp_path):
     for number in range(40):
         (tmp_path / f"{number}.jsonl").write_text("{}")
@@ -219,21 +292,6 @@ def test_benchmarks_are_taken_by_name_only_when_asked(model, tmp_path):
     broken = run("data", "benchmarks", tmp_path / "published", "--to", to, "--unverified")
     assert broken.returncode == 2 and "PIQA_valid.jsonl, line 2: it is no JSON object, or cut short" in broken.stderr
     assert len((to / "piqa.jsonl").read_text().splitlines()) == 2  # the old one is whole
-
-
-def small_run(folder, quantizer, *more):
-    """A short run of `small` on tokens of GPT-2's vocabulary, shrunk to what two cores do in seconds."""
-    tokens = array.array("H", ((i * i * 31 + i * 7) % 50257 for i in range(3000))).tobytes()
-    for name in ("train.bin", "val.bin"):
-        (folder / name).write_bytes(tokens)
-    settings = {"model.layers": 1, "model.width": 32, "model.heads": 2, "model.context": 64, "train.batch": 2, "train.micro_batch": 2,
-                "train.warmup_iters": 1, "limits.threads": 2, "limits.memory_mb": 4096, "data.path": folder / "train.bin",
-                "data.val_path": folder / "val.bin"}
-    done = run("train", ROOT / "quantizers" / f"{quantizer}.lua", "--preset", "small", "--steps", "2", "--eval-every", "2", "--workspace",
-               folder / "workspace", "--allow-degraded", "--json", *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")),
-               *more)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "workspace" / "runs" / "local-1"
 
 
 def scores(model, documents):

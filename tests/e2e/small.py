@@ -1,10 +1,13 @@
-"""A share folder with a `quick` that trains in a second, for tests of what is not the training."""
+"""Trainings that take a second, for tests of what is not the training: a share folder with such a `quick`, and runs of a `small`
+that was shrunk."""
 
+import array
 import json
 import pathlib
 import shutil
+import subprocess
 
-from bitloop import BIN
+from bitloop import BIN, ROOT
 
 SHARE = BIN.parent / "share" / "bitloop"
 
@@ -26,3 +29,24 @@ def make_share(folder, steps=6):
     task = json.loads((folder / "tasks" / "quick.json").read_text())
     (folder / "tasks" / "hasty.json").write_text(json.dumps({**task, "name": "hasty", "preset": "hasty"}))
     return folder
+
+
+def small_settings(folder):
+    """`small` shrunk to what two cores do in seconds, on tokens of GPT-2's vocabulary that are written into the folder: options."""
+    tokens = array.array("H", ((i * i * 31 + i * 7) % 50257 for i in range(3000))).tobytes()
+    for name in ("train.bin", "val.bin"):
+        (folder / name).write_bytes(tokens)
+    settings = {"model.layers": 1, "model.width": 32, "model.heads": 2, "model.context": 64, "train.batch": 2, "train.micro_batch": 2,
+                "train.warmup_iters": 1, "limits.threads": 2, "limits.memory_mb": 4096, "data.path": folder / "train.bin",
+                "data.val_path": folder / "val.bin"}
+    return ["--preset", "small", "--steps", "2", "--eval-every", "2", "--workspace", folder / "workspace", "--allow-degraded", "--json",
+            *(word for key, value in settings.items() for word in ("--set", f"{key}={value}"))]
+
+
+def small_run(folder, quantizer, *more):
+    """The folder of a finished short run of `small`; quantizer: a name of the zoo or a file."""
+    file = quantizer if isinstance(quantizer, pathlib.Path) else ROOT / "quantizers" / f"{quantizer}.lua"
+    done = subprocess.run([BIN / "bitloop", "train", file, *map(str, small_settings(folder)), *map(str, more)],
+                          text=True, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "workspace" / "runs" / "local-1"

@@ -75,13 +75,20 @@ Result<MappedTensors> MappedTensors::parse(std::shared_ptr<const MappedFile> fil
         return bad(fmt::format("is cut short: '{}' lies beyond its end", name));
       entry.begin = data + offsets[0];
       entry.end = data + offsets[1];
+      entry.file = file;
       tensors.entries_[name] = std::move(entry);
     } catch (const json::exception&) {
       return bad(fmt::format("has a wrong header entry for '{}'", name));
     }
   }
-  tensors.file_ = std::move(file);
   return tensors;
+}
+
+Status MappedTensors::add(MappedTensors other) {
+  for (auto& [name, entry] : other.entries_)
+    if (!entries_.try_emplace(name, std::move(entry)).second)
+      return bad(fmt::format("has '{}', which another file of the model has, too", name));
+  return {};
 }
 
 Result<at::Tensor> MappedTensors::get(const std::string& name) const {
@@ -100,12 +107,12 @@ Result<at::Tensor> MappedTensors::get(const std::string& name) const {
   if (count > (entry.end - entry.begin) / type->bytes ||
       count * type->bytes != entry.end - entry.begin)
     return bad(fmt::format("has another number of bytes for '{}' than its shape says", name));
-  char* const at = file_->data() + entry.begin;
+  char* const at = entry.file->data() + entry.begin;
   const auto options = at::TensorOptions(type->type);
   // Types other than float are copied anyway, and from anywhere; a float must lie where one may.
   if (type->type == at::kFloat && reinterpret_cast<uintptr_t>(at) % alignof(float) == 0)
     return at::from_blob(
-        at, entry.shape, [file = file_](void*) {}, options);
+        at, entry.shape, [file = entry.file](void*) {}, options);
   at::Tensor copy = at::empty(entry.shape, options);
   if (count > 0) std::memcpy(copy.data_ptr(), at, count * type->bytes);
   return copy.to(at::kFloat);

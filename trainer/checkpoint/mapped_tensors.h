@@ -38,6 +38,10 @@ class MappedTensors {
   // Error "bad_weights": a sentence without the file's name.
   static Result<MappedTensors> parse(std::shared_ptr<const MappedFile> file);
 
+  // Takes over the tensors of another file of the same model. Error "bad_weights": a name that both
+  // have.
+  Status add(MappedTensors other);
+
   bool has(const std::string& name) const { return entries_.contains(name); }
   // Float32, read-only: of an F32 tensor a view of the file, of F16 and BF16 a copy. Error
   // "bad_weights" for a name that is not there and for other types.
@@ -48,8 +52,8 @@ class MappedTensors {
     std::string type;
     std::vector<int64_t> shape;
     uint64_t begin = 0, end = 0;
+    std::shared_ptr<const MappedFile> file;  // shared: tensors are views of it
   };
-  std::shared_ptr<const MappedFile> file_;
   std::map<std::string, Entry> entries_;
 };
 

@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "harness/base/fd.h"
+#include "trainer/tokenizer/gpt2.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -32,19 +33,51 @@ struct Mapping {
   }
 };
 
-Result<std::shared_ptr<Mapping>> map_file(const std::string& path) {
-  auto fd = open_file(path, O_RDONLY);
-  if (!fd) return unavailable(fd.error().message);
+Result<std::shared_ptr<Mapping>> map_descriptor(int fd, const std::string& path) {
   struct stat info {};
-  if (::fstat(fd->get(), &info) != 0) return unavailable(errno_error(path, errno).message);
+  if (::fstat(fd, &info) != 0) return unavailable(errno_error(path, errno).message);
   if (info.st_size == 0) return unavailable(path + ": the file is empty");
   auto mapping = std::make_shared<Mapping>();
-  void* address =
-      ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, fd->get(), 0);
+  void* address = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
   if (address == MAP_FAILED) return unavailable(errno_error(path, errno).message);
   mapping->address = address;
   mapping->size = static_cast<size_t>(info.st_size);
   return mapping;
+}
+
+Result<std::shared_ptr<Mapping>> map_file(const std::string& path) {
+  auto fd = open_file(path, O_RDONLY);
+  if (!fd) return unavailable(fd.error().message);
+  return map_descriptor(fd->get(), path);
+}
+
+constexpr int32_t kLlmcMagic = 20240520, kLlmcVersion = 1;
+constexpr size_t kLlmcHeaderBytes = 256 * sizeof(int32_t);
+
+// Where the ids of a file in llm.c's form begin, and how many there are.
+struct Body {
+  const void* words;
+  int64_t count;
+};
+Result<Body> read_llmc(const Mapping& mapping, const std::string& path) {
+  int32_t header[3] = {};
+  if (mapping.size < kLlmcHeaderBytes)
+    return unavailable(path + ": shorter than an llm.c header (1024 bytes)");
+  std::memcpy(header, mapping.address, sizeof header);
+  if (header[0] != kLlmcMagic || header[1] != kLlmcVersion)
+    return unavailable(fmt::format("{}: not an llm.c shard (magic {}, version {}; expected {}, {})",
+                                   path, header[0], header[1], kLlmcMagic, kLlmcVersion));
+  if (header[2] <= 0 || mapping.size != kLlmcHeaderBytes + 2 * static_cast<size_t>(header[2]))
+    return unavailable(fmt::format("{}: the header promises {} tokens, but the file has {} bytes",
+                                   path, header[2], mapping.size));
+  return Body{static_cast<const char*>(mapping.address) + kLlmcHeaderBytes, header[2]};
+}
+
+Result<Body> read_uint16(const Mapping& mapping, const std::string& path) {
+  if (mapping.size % 2 != 0)
+    return unavailable(
+        fmt::format("{}: {} bytes is no whole number of uint16 tokens", path, mapping.size));
+  return Body{mapping.address, static_cast<int64_t>(mapping.size / 2)};
 }
 
 Status check_vocabulary(const uint16_t* words, int64_t count, int64_t vocab_size,
@@ -83,7 +116,6 @@ Result<Dataset> open_bytes(const DataConfig& config, const std::string& data_dir
   Dataset dataset;
   dataset.train = TokenStream::from_bytes(std::move(train));
   dataset.validation = TokenStream::from_bytes(std::move(validation));
-  dataset.tokens_are_bytes = true;
   return dataset;
 }
 
@@ -116,40 +148,56 @@ TokenStream TokenStream::from_bytes(std::string bytes) {
   return stream;
 }
 
-Result<TokenStream> TokenStream::from_uint16_file(const std::string& path, int64_t vocab_size) {
-  BITLOOP_ASSIGN(mapping, map_file(path));
-  if (mapping->size % 2 != 0)
-    return unavailable(
-        fmt::format("{}: {} bytes is no whole number of uint16 tokens", path, mapping->size));
+Result<TokenStream> TokenStream::from_words(std::shared_ptr<const void> owner, const void* words,
+                                            int64_t count, int64_t vocab_size,
+                                            const std::string& name) {
   TokenStream stream;
-  stream.words_ = static_cast<const uint16_t*>(mapping->address);
-  stream.size_ = static_cast<int64_t>(mapping->size / 2);
-  BITLOOP_TRY(check_vocabulary(stream.words_, stream.size_, vocab_size, path));
-  stream.owner_ = std::move(mapping);
+  stream.words_ = static_cast<const uint16_t*>(words);
+  stream.size_ = count;
+  BITLOOP_TRY(check_vocabulary(stream.words_, stream.size_, vocab_size, name));
+  stream.owner_ = std::move(owner);
   return stream;
 }
 
-Result<TokenStream> TokenStream::from_llmc_file(const std::string& path, int64_t vocab_size) {
-  constexpr int32_t kMagic = 20240520, kVersion = 1;
-  constexpr size_t kHeaderBytes = 256 * sizeof(int32_t);
+Result<TokenStream> TokenStream::from_uint16_file(const std::string& path, int64_t vocab_size) {
   BITLOOP_ASSIGN(mapping, map_file(path));
-  int32_t header[3] = {};
-  if (mapping->size < kHeaderBytes)
-    return unavailable(path + ": shorter than an llm.c header (1024 bytes)");
-  std::memcpy(header, mapping->address, sizeof header);
-  if (header[0] != kMagic || header[1] != kVersion)
-    return unavailable(fmt::format("{}: not an llm.c shard (magic {}, version {}; expected {}, {})",
-                                   path, header[0], header[1], kMagic, kVersion));
-  if (header[2] <= 0 || mapping->size != kHeaderBytes + 2 * static_cast<size_t>(header[2]))
-    return unavailable(fmt::format("{}: the header promises {} tokens, but the file has {} bytes",
-                                   path, header[2], mapping->size));
-  TokenStream stream;
-  stream.words_ =
-      reinterpret_cast<const uint16_t*>(static_cast<const char*>(mapping->address) + kHeaderBytes);
-  stream.size_ = header[2];
-  BITLOOP_TRY(check_vocabulary(stream.words_, stream.size_, vocab_size, path));
-  stream.owner_ = std::move(mapping);
-  return stream;
+  BITLOOP_ASSIGN(body, read_uint16(*mapping, path));
+  return from_words(std::move(mapping), body.words, body.count, vocab_size, path);
+}
+
+Result<TokenStream> TokenStream::from_llmc_file(const std::string& path, int64_t vocab_size) {
+  BITLOOP_ASSIGN(mapping, map_file(path));
+  BITLOOP_ASSIGN(body, read_llmc(*mapping, path));
+  return from_words(std::move(mapping), body.words, body.count, vocab_size, path);
+}
+
+Result<TokenStream> TokenStream::from_descriptor(int fd, const std::string& name,
+                                                 int64_t vocab_size) {
+  BITLOOP_ASSIGN(mapping, map_descriptor(fd, name));
+  int32_t magic = 0;
+  std::memcpy(&magic, mapping->address, std::min(mapping->size, sizeof magic));
+  BITLOOP_ASSIGN(body,
+                 magic == kLlmcMagic ? read_llmc(*mapping, name) : read_uint16(*mapping, name));
+  return from_words(std::move(mapping), body.words, body.count, vocab_size, name);
+}
+
+std::optional<int64_t> TokenStream::bytes(int64_t begin, int64_t count) const {
+  if (bytes_ != nullptr) return count;
+  if (!lengths_) return std::nullopt;
+  int64_t sum = 0;
+  for (int64_t i = begin; i < begin + count; ++i) sum += (*lengths_)[words_[i]];
+  return sum;
+}
+
+void TokenStream::set_lengths(std::shared_ptr<const std::vector<uint16_t>> lengths) {
+  lengths_ = std::move(lengths);
+}
+
+std::shared_ptr<const std::vector<uint16_t>> token_lengths(const tokenizer::Gpt2& tokenizer) {
+  auto lengths = std::make_shared<std::vector<uint16_t>>(tokenizer::Gpt2::kSize);
+  for (int32_t id = 0; id < tokenizer::Gpt2::kEndOfText; ++id)
+    (*lengths)[static_cast<size_t>(id)] = static_cast<uint16_t>(tokenizer.decode({{id}})->size());
+  return lengths;
 }
 
 void TokenStream::copy(int64_t begin, int64_t count, int64_t* out) const {
@@ -177,6 +225,13 @@ Result<Dataset> open_dataset(const DataConfig& config, const ModelConfig& model,
     BITLOOP_ASSIGN(validation, open((root / config.val_path).string(), model.vocab_size));
     dataset.train = std::move(train);
     dataset.validation = std::move(validation);
+    // Without GPT-2's merges among the data the text's bytes are not known.
+    if (const auto tokenizer = tokenizer::Gpt2::load(root / "gpt2-bpe");
+        tokenizer && model.vocab_size == tokenizer::Gpt2::kSize) {
+      const auto lengths = token_lengths(*tokenizer);
+      dataset.train.set_lengths(lengths);
+      dataset.validation.set_lengths(lengths);
+    }
   } else {
     return unavailable(
         fmt::format("data.format '{}' is unknown: use bytes, tokens16 or llmc", config.format));

@@ -7,11 +7,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "harness/base/result.h"
 #include "trainer/job.h"
+#include "trainer/tokenizer/gpt2.h"
 
 namespace bitloop::trainer {
 
@@ -24,8 +26,15 @@ class TokenStream {
   static Result<TokenStream> from_uint16_file(const std::string& path, int64_t vocab_size);
   // llm.c shard: 256 int32 header (magic 20240520, version 1, token count), then uint16 ids.
   static Result<TokenStream> from_llmc_file(const std::string& path, int64_t vocab_size);
+  // An open file of either form; `name` is what messages call it.
+  static Result<TokenStream> from_descriptor(int fd, const std::string& name, int64_t vocab_size);
 
   int64_t size() const { return size_; }
+  // UTF-8 bytes of the text that ids [begin, begin + count) stand for; nullopt where the vocabulary
+  // is not known.
+  std::optional<int64_t> bytes(int64_t begin, int64_t count) const;
+  // `lengths`: bytes of each id.
+  void set_lengths(std::shared_ptr<const std::vector<uint16_t>> lengths);
   // Copies ids [begin, begin + count) to `out`.
   void copy(int64_t begin, int64_t count, int64_t* out) const;
 
@@ -33,13 +42,19 @@ class TokenStream {
   std::shared_ptr<const void> owner_;  // shared: copies of a stream read the same mapping
   const uint8_t* bytes_ = nullptr;
   const uint16_t* words_ = nullptr;
+  static Result<TokenStream> from_words(std::shared_ptr<const void> owner, const void* words,
+                                        int64_t count, int64_t vocab_size, const std::string& name);
+
   int64_t size_ = 0;
+  std::shared_ptr<const std::vector<uint16_t>> lengths_;  // shared by a dataset's two streams
 };
+
+// Bytes of GPT-2's tokens; <|endoftext|> stands between texts and for none.
+std::shared_ptr<const std::vector<uint16_t>> token_lengths(const tokenizer::Gpt2& tokenizer);
 
 struct Dataset {
   TokenStream train;
   TokenStream validation;
-  bool tokens_are_bytes = false;  // then bits per byte follow from the loss alone
 };
 
 // Opens what the job's `data` names. Errors: "data_unavailable" with the file and what is wrong

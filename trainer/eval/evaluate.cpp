@@ -1,14 +1,13 @@
 #include "trainer/eval/evaluate.h"
 
 #include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
 
 #include <algorithm>
-#include <map>
 #include <numbers>
 #include <set>
-#include <string>
 #include <vector>
+
+#include "trainer/eval/guards.h"
 
 namespace bitloop::trainer {
 
@@ -26,16 +25,6 @@ std::vector<Piece> pieces_of(int64_t windows, int64_t B, int64_t wanted) {
   for (int64_t k = 0; k < count; ++k) pieces.push_back({k * full / count * B, B});
   if (wanted == 0 && windows % B != 0) pieces.push_back({full * B, windows % B});
   return pieces;
-}
-
-ScoreGuard make_guard(const EvalOptions& options, const std::string& digest, int64_t rows) {
-  ScoreGuard guard;
-  guard.digest = digest;
-  if (options.reorder_rows) {
-    guard.order = at::randperm(rows, at::detail::createCPUGenerator(options.order_seed), at::kLong);
-    guard.inverse = at::argsort(guard.order);
-  }
-  return guard;
 }
 
 }  // namespace
@@ -58,36 +47,37 @@ Result<EvalScore> evaluate(Gpt2& model, const TokenStream& validation, const Eva
   const int64_t T = model.config().context, windows = validation_windows(validation, T);
   const std::vector<Piece> pieces =
       pieces_of(windows, std::min(options.batch, windows), options.batches);
-  std::map<int64_t, ScoreGuard> guards;  // by the number of windows: all batches, and the last
-  if (options.guarded && context.quantizer != nullptr) {
-    const std::string digest = context.quantizer->state_digest();
-    for (const Piece& piece : pieces)
-      if (!guards.contains(piece.count))
-        guards[piece.count] = make_guard(options, digest, piece.count * T);
-    context.guard = &guards.at(pieces.front().count);
-  }
+  ScoreGuards guards(options.guarded ? context.quantizer : nullptr, options.reorder_rows,
+                     options.order_seed);
+  context.guard = guards.of(pieces.front().count * T);
   BITLOOP_TRY(model.quantize_weights(context));
 
   std::vector<double> sums(pieces.size());
   for (size_t i = 0; i < pieces.size(); ++i) {
     const size_t k = options.reversed ? pieces.size() - 1 - i : i;
     const auto [first, count] = pieces[k];
-    if (!guards.empty()) context.guard = &guards.at(count);
+    context.guard = guards.of(count * T);
     const Batch batch = validation_batch(validation, first, count, T);
     BITLOOP_ASSIGN(logits, model.forward(batch.inputs_BT, context));
-    const double mean =
-        at::cross_entropy_loss(logits, batch.targets_BT.view({-1})).item<float>();
+    const double mean = at::cross_entropy_loss(logits, batch.targets_BT.view({-1})).item<float>();
     sums[k] = mean * static_cast<double>(count * T);
   }
+  EvalScore score;
   double sum = 0.0;
-  int64_t tokens = 0;
   for (size_t k = 0; k < pieces.size(); ++k) {
+    const int64_t begin = pieces[k].first * T + 1, count = pieces[k].count * T;  // of the targets
     sum += sums[k];
-    tokens += pieces[k].count * T;
+    score.tokens += count;
+    const auto bytes = validation.bytes(begin, count);
+    score.bytes = bytes && score.bytes ? std::optional(*score.bytes + *bytes) : std::nullopt;
   }
-  return EvalScore{.loss = sum / static_cast<double>(tokens), .tokens = tokens};
+  score.loss = sum / static_cast<double>(score.tokens);
+  return score;
 }
 
-double bits_per_byte(double loss) { return loss / std::numbers::ln2; }
+std::optional<double> EvalScore::bits_per_byte() const {
+  if (!bytes || *bytes == 0) return std::nullopt;
+  return loss * (static_cast<double>(tokens) / static_cast<double>(*bytes)) / std::numbers::ln2;
+}
 
 }  // namespace bitloop::trainer

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "harness/base/result.h"
 #include "trainer/data/dataset.h"
@@ -22,8 +23,12 @@ struct EvalOptions {
 };
 
 struct EvalScore {
-  double loss = 0.0;   // nats a token
-  int64_t tokens = 0;  // predicted
+  double loss = 0.0;                 // nats a token
+  int64_t tokens = 0;                // predicted
+  std::optional<int64_t> bytes = 0;  // of UTF-8 that they stand for, where that is known
+
+  // Bits a UTF-8 byte.
+  std::optional<double> bits_per_byte() const;
 };
 
 // Quantises the weights afresh and evaluates. `context` gives quantizer, step and total_steps;
@@ -34,8 +39,5 @@ Result<EvalScore> evaluate(Gpt2& model, const TokenStream& validation, const Eva
 // Meets the shapes of integer products in evaluations with this batch, before system calls are
 // narrowed.
 void warm_evaluation(Gpt2& model, const TokenStream& validation, int64_t batch);
-
-// Bits a UTF-8 byte, for data whose tokens are bytes.
-double bits_per_byte(double loss);
 
 }  // namespace bitloop::trainer

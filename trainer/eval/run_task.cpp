@@ -49,11 +49,13 @@ Status add_question(Prepared& prepared, const Task& task, Question question,
   return {};
 }
 
-// All documents of a kBlocks task in one answer.
+// All documents of a kBlocks task as one text.
 void add_blocks(Prepared& prepared, const std::string& text, const tokenizer::Gpt2& tokenizer,
                 int64_t context) {
-  prepared.add(block_windows(tokenizer.encode(text), context), {0, 0});
-  prepared.run.answers.push_back({{}, std::vector<WindowScore>(1)});
+  for (Window& window : block_windows(tokenizer.encode(text), context)) {
+    prepared.add({std::move(window)}, {prepared.run.answers.size(), 0});
+    prepared.run.answers.push_back({{}, std::vector<WindowScore>(1)});
+  }
 }
 
 Result<Prepared> prepare(Task& task, std::string_view documents, const tokenizer::Gpt2& tokenizer,
@@ -67,7 +69,8 @@ Result<Prepared> prepare(Task& task, std::string_view documents, const tokenizer
     documents.remove_prefix(std::min(end + 1, documents.size()));
     ++line_number;
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    if (options.limit > 0 && prepared.run.documents == options.limit) break;
+    prepared.run.limited = options.limit > 0 && prepared.run.documents == options.limit;
+    if (prepared.run.limited) break;
     const auto at_line = [&](const std::string& what) {
       return fail("bad_document",
                   fmt::format("{}, line {}: {}", options.documents_name, line_number, what));
@@ -107,9 +110,11 @@ Result<TaskRun> run_task(Task& task, std::string_view documents, const tokenizer
     WindowScore& sum =
         prepared.run.answers[prepared.places[i].answer].scores[prepared.places[i].prompt];
     if (!std::isfinite(scores[i].log_probability))
-      return fail("bad_model", fmt::format("{}: what the model says of document {} is no finite "
-                                           "number: its weights or their quantisation are broken",
-                                           options.documents_name, prepared.places[i].answer + 1));
+      return fail("bad_model", fmt::format("{}: what the model says of {} {} is no finite number: "
+                                           "its weights or their quantisation are broken",
+                                           options.documents_name,
+                                           task.kind() == TaskKind::kBlocks ? "block" : "document",
+                                           prepared.places[i].answer + 1));
     sum.log_probability += scores[i].log_probability;
     sum.tokens += scores[i].tokens;
     sum.greedy = sum.greedy && scores[i].greedy;

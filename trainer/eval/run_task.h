@@ -11,8 +11,9 @@
 namespace bitloop::trainer {
 
 struct TaskRun {
-  std::vector<Answer> answers;  // in the order of the documents; one in all for a kBlocks task
+  std::vector<Answer> answers;  // in the order of the documents; of a kBlocks task one a block
   int64_t documents = 0;
+  bool limited = false;  // there were more documents than the limit
 };
 
 struct TaskRunOptions {

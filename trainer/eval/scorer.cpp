@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace bitloop::trainer {
 namespace {
@@ -15,13 +16,15 @@ struct Predictions {
 };
 
 Status add_scores(Gpt2& model, const at::Tensor& features_RD, const Predictions& all,
-                  std::span<WindowScore* const> owners, const ForwardContext& context) {
+                  std::span<WindowScore* const> owners, ForwardContext context,
+                  ScoreGuards* guards) {
   const auto count = static_cast<int64_t>(all.rows.size());
   for (int64_t begin = 0; begin < count; begin += kHeadRows) {
     const int64_t n = std::min(kHeadRows, count - begin);
     const auto ids = [&](const std::vector<int64_t>& of) {
       return at::from_blob(const_cast<int64_t*>(of.data()) + begin, {n}, at::kLong);  // only read
     };
+    if (guards != nullptr) context.guard = guards->of(n);
     BITLOOP_ASSIGN(padded, model.logits(features_RD.index_select(0, ids(all.rows)), context));
     const at::Tensor logits = padded.narrow(1, 0, model.config().vocab_size);
     const at::Tensor target = logits.gather(1, ids(all.targets).unsqueeze(1)).squeeze(1);
@@ -130,7 +133,7 @@ Layout layout_of(std::span<const Window> windows, std::span<const Sequence> batc
 }  // namespace
 
 Result<std::vector<WindowScore>> score_windows(Gpt2& model, std::span<const Window> windows,
-                                               const ForwardContext& context,
+                                               ForwardContext context,
                                                const ScoringOptions& options,
                                                const std::function<void(size_t done)>& progress) {
   at::NoGradGuard no_grad;
@@ -140,28 +143,53 @@ Result<std::vector<WindowScore>> score_windows(Gpt2& model, std::span<const Wind
   // The longest first: what needs the most memory fails at once or never.
   std::stable_sort(sequences.begin(), sequences.end(),
                    [](const Sequence& a, const Sequence& b) { return a.length > b.length; });
+  std::vector<std::span<const Sequence>> batches;
+  for (size_t begin = 0; begin < sequences.size(); begin += batches.back().size()) {
+    const auto most =
+        std::max<size_t>(1, static_cast<size_t>(options.batch_tokens) / sequences[begin].length);
+    batches.push_back(std::span<const Sequence>(sequences).subspan(
+        begin, std::min(most, sequences.size() - begin)));
+  }
+  if (options.reversed) std::ranges::reverse(batches);
   size_t done = 0;
-  for (size_t begin = 0; begin < sequences.size();) {
-    const auto T = static_cast<int64_t>(sequences[begin].length);
-    const size_t B = std::min(sequences.size() - begin,
-                              static_cast<size_t>(std::max<int64_t>(1, options.batch_tokens / T)));
-    const auto batch = std::span<const Sequence>(sequences).subspan(begin, B);
-    const at::Tensor ids = at::zeros({static_cast<int64_t>(B), T}, at::kLong);
+  for (const std::span<const Sequence> batch : batches) {
+    const auto B = std::ssize(batch), T = static_cast<int64_t>(batch.front().length);
+    const at::Tensor ids = at::zeros({B, T}, at::kLong);
     Predictions predictions;
     std::vector<WindowScore*> owners;
-    for (size_t b = 0; b < B; ++b)
-      place(windows, batch[b], static_cast<int64_t>(b) * T, ids.data_ptr<int64_t>(), predictions,
+    for (int64_t b = 0; b < B; ++b)
+      place(windows, batch[static_cast<size_t>(b)], b * T, ids.data_ptr<int64_t>(), predictions,
             owners, scores);
     const bool branches = std::any_of(batch.begin(), batch.end(),
                                       [](const Sequence& sequence) { return sequence.count > 1; });
     const Layout layout = branches ? layout_of(windows, batch, T) : Layout{};
+    if (options.guards != nullptr) context.guard = options.guards->of(B * T);
     BITLOOP_ASSIGN(features, model.features(ids, context, branches ? &layout : nullptr));
-    BITLOOP_TRY(add_scores(model, features, predictions, owners, context));
-    begin += B;
+    BITLOOP_TRY(add_scores(model, features, predictions, owners, context, options.guards));
     for (const Sequence& sequence : batch) done += sequence.count;
     progress(done);
   }
   return scores;
+}
+
+void warm_scoring(const ModelConfig* scored) {
+  if (scored != nullptr) {
+    const int64_t D = scored->width;
+    for (const auto& [N, K] :
+         {std::pair{3 * D, D}, {D, D}, {4 * D, D}, {D, 4 * D}, {scored->padded_vocab_size, D}})
+      (void)warm_float_product(N, K);
+  }
+  Gpt2 model({.vocab_size = 64,
+              .padded_vocab_size = 64,
+              .context = 64,
+              .layers = 1,
+              .heads = 2,
+              .width = 128},
+             false, 1);
+  const ForwardContext context;
+  (void)model.quantize_weights(context);
+  const Window window{std::vector<int32_t>(64, 1), std::vector<int32_t>(64, 2)};
+  (void)score_windows(model, std::vector{window, window}, context, {}, [](size_t) {});
 }
 
 }  // namespace bitloop::trainer

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "harness/base/result.h"
+#include "trainer/eval/guards.h"
 #include "trainer/eval/windows.h"
 #include "trainer/model/gpt2.h"
 
@@ -21,15 +22,22 @@ struct WindowScore {
 };
 
 struct ScoringOptions {
-  int64_t batch_tokens = 4096;  // of a batch, padding included
+  int64_t batch_tokens = 4096;    // of a batch, padding included
+  bool reversed = false;          // batches last to first: not a bit of any score may change
+  ScoreGuards* guards = nullptr;  // for scores that count; null: none
 };
 
 // One score a window, in their order. Float32; each window's score is the same in any batch up to
 // the rounding of products. `context` is that of a score: lambda 1, no training. `progress` is told
 // how many are done. Errors are those of the candidate's functions. Requires: quantize_weights.
 Result<std::vector<WindowScore>> score_windows(Gpt2& model, std::span<const Window> windows,
-                                               const ForwardContext& context,
+                                               ForwardContext context,
                                                const ScoringOptions& options,
                                                const std::function<void(size_t done)>& progress);
+
+// Before system calls are narrowed: what LibTorch's libraries look up of the machine at their first
+// use (a small model scores something), and the products' kernels of a model of this shape, unless
+// that is null.
+void warm_scoring(const ModelConfig* model);
 
 }  // namespace bitloop::trainer

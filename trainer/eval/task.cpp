@@ -135,6 +135,7 @@ struct Task::Impl {
   std::string name, file, separator;
   TaskKind kind = TaskKind::kBlocks;
   std::vector<std::string> metrics;
+  Ledger ledger;
   std::vector<std::vector<std::string>> forms;  // a document has all fields of one of these
 
   void load(lua_State* L, std::string_view source);
@@ -146,6 +147,7 @@ struct Task::Impl {
   std::vector<std::string> list_member(lua_State* L, const char* member) const;
   std::vector<std::string> take_list(lua_State* L, const char* member) const;
   void read_forms(lua_State* L);
+  void read_ledger(lua_State* L);
   void check_fields(const json& document) const;
 
   // Pushes what member `member` makes of the document: a text filled in, or a function's result.
@@ -213,6 +215,7 @@ void Task::Impl::load(lua_State* L, std::string_view source) {
   for (const std::string& metric : metrics)
     if (std::find(found->metrics.begin(), found->metrics.end(), metric) == found->metrics.end())
       refuse(L, fmt::format("a {} task has no metric '{}'", kind_name, metric));
+  read_ledger(L);
   std::vector<std::string> wanted(found->members.begin(), found->members.end());
   if (kind == TaskKind::kMultipleChoice) {
     const bool by_context = lua_getfield(L, -1, "contexts") != LUA_TNIL;
@@ -241,6 +244,16 @@ void Task::Impl::read_forms(lua_State* L) {
   }
   lua_settop(L, file_table);
   if (forms.empty()) forms.push_back(list_member(L, "fields"));
+}
+
+void Task::Impl::read_ledger(lua_State* L) {
+  if (lua_getfield(L, -1, "ledger") != LUA_TNIL) {
+    if (!lua_istable(L, -1)) refuse(L, "'ledger' must be a table {column = …, metric = …}");
+    ledger = {string_member(L, "column"), string_member(L, "metric")};
+    if (std::find(metrics.begin(), metrics.end(), ledger.metric) == metrics.end())
+      refuse(L, fmt::format("'ledger' names '{}', which is none of its metrics", ledger.metric));
+  }
+  lua_pop(L, 1);
 }
 
 void Task::Impl::check_fields(const json& document) const {
@@ -355,6 +368,7 @@ TaskKind Task::kind() const { return impl_->kind; }
 const std::vector<std::string>& Task::metrics() const { return impl_->metrics; }
 const std::string& Task::file() const { return impl_->file; }
 const std::string& Task::separator() const { return impl_->separator; }
+const Task::Ledger& Task::ledger() const { return impl_->ledger; }
 
 Result<Task> Task::load(std::string_view source, const std::string& file_name) {
   auto impl = std::make_unique<Impl>(file_name);

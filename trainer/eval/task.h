@@ -50,6 +50,11 @@ class Task {
   const std::string& file() const;
   // kBlocks: what stands between two documents.
   const std::string& separator() const;
+  // Which of its metrics stands in the ledger, and in which column; empty texts where none does.
+  struct Ledger {
+    std::string column, metric;
+  };
+  const Ledger& ledger() const;
 
   // Error "bad_document": a sentence that names the field.
   Result<Question> question(const nlohmann::json& document);

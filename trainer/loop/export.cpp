@@ -40,7 +40,7 @@ Status use_quantised_weights(Run& run) {
 
 Status export_model(const json& job, const Records& records) {
   return run_with_weights(
-      job, job.at("weights"), records, [&](const MappedTensors& weights) -> Status {
+      job, job.at("weights"), nullptr, records, [&](const MappedTensors& weights) -> Status {
         BITLOOP_ASSIGN(run, load_finished_run(job.at("job"), weights, records));
         if (job.at("use") == "quantised") BITLOOP_TRY(use_quantised_weights(*run));
         const NamedTensors tensors = huggingface_tensors(*run->model);

@@ -2,8 +2,11 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
+#include <utility>
+#include <vector>
+
+#include "harness/base/fd.h"
 #include "sandbox/lock_down.h"
 #include "trainer/eval/scorer.h"
 #include "trainer/loop/threads.h"
@@ -13,47 +16,46 @@ namespace {
 
 using nlohmann::json;
 
-// What LibTorch's libraries look up of the machine at their first use, while files can be opened: a
-// small model scores something.
-void warm_libraries() {
-  Gpt2 model({.vocab_size = 64,
-              .padded_vocab_size = 64,
-              .context = 64,
-              .layers = 1,
-              .heads = 2,
-              .width = 128},
-             false, 1);
-  const ForwardContext context;
-  (void)model.quantize_weights(context);
-  const Window window{std::vector<int32_t>(64, 1), std::vector<int32_t>(64, 2)};
-  (void)score_windows(model, std::vector{window, window}, context, {}, [](size_t) {});
-}
-
-Status run(const json& job, const json& weights, const Records& records,
+Status run(const json& job, const json& weights, const ModelConfig* model, const Records& records,
            const std::function<Status(const MappedTensors&)>& work) {
   const at::NoGradGuard no_graph;
   start_threads(job.at("threads"));
-  const int fd = weights.at("fd");
-  BITLOOP_ASSIGN(file, MappedFile::map(fd));
-  ::close(fd);
-  warm_libraries();
+  std::vector<std::pair<std::string, std::shared_ptr<const MappedFile>>> files;
+  for (const json& part : weights) {
+    const UniqueFd fd(part.at("fd").get<int>());
+    BITLOOP_ASSIGN(file, MappedFile::map(fd.get()));
+    files.emplace_back(part.at("path"), std::move(file));
+  }
+  warm_scoring(model);
   BITLOOP_TRY(sandbox::lock_down(sandbox::LockDownProfile::kCpu));
   // From here on files are read that may be hostile.
-  const auto tensors = MappedTensors::parse(file);
-  const Status done = tensors ? work(*tensors) : Status(std::unexpected(tensors.error()));
+  std::string name = files.size() == 1 ? files.front().first : "the model";
+  const auto load_and_work = [&]() -> Status {
+    MappedTensors all;
+    for (const auto& [path, file] : files) {
+      const auto part = MappedTensors::parse(file);
+      const Status added = part ? all.add(*part) : Status(std::unexpected(part.error()));
+      if (added) continue;
+      name = path;
+      return added;
+    }
+    return work(all);
+  };
+  const Status done = load_and_work();
   const std::string status = done ? "ok" : done.error().code;
   std::string message = done ? "done" : done.error().message;
-  if (status == "bad_weights") message = weights.at("path").get<std::string>() + " " + message;
+  if (status == "bad_weights") message = fmt::format("{} {}", name, message);
   records.send("result", {{"status", status}, {"message", message}});
   return {};
 }
 
 }  // namespace
 
-Status run_with_weights(const json& job, const json& weights, const Records& records,
+Status run_with_weights(const json& job, const json& weights, const ModelConfig* scored,
+                        const Records& records,
                         const std::function<Status(const MappedTensors&)>& work) {
   try {
-    return run(job, weights, records, work);
+    return run(job, weights, scored, records, work);
   } catch (const json::exception& error) {
     return fail("bad_job", fmt::format("the job can't be read: {}", error.what()));
   }
@@ -89,6 +91,7 @@ ForwardContext finished_context(const Run& run) {
   ForwardContext context = run.context(run.job.train.steps, false);
   context.lambda = 1.0;
   context.products = Products::kExact;  // integer products would make code for every length
+  context.packed = true;
   return context;
 }
 

@@ -14,9 +14,9 @@ namespace bitloop::trainer {
 Status train(Job job, const Records& records);
 // The free pre-flight: load, audits, no training.
 Status check(Job job, const Records& records);
-// In a fresh process: the first steps of training again, and the final evaluation of the written
-// weights with the batches in reverse order. The supervisor compares the numbers with training's,
-// bit by bit.
+// In a fresh process: the first steps of training again, the final evaluation of the written
+// weights and their benchmarks, with the batches in reverse order. The supervisor compares the
+// numbers with training's, bit by bit.
 Status verify(Job job, const Records& records);
 
 inline constexpr int64_t kRepeatedSteps = 5;

@@ -8,6 +8,7 @@
 #include "sandbox/lock_down.h"
 #include "trainer/audit/bits.h"
 #include "trainer/eval/evaluate.h"
+#include "trainer/loop/benchmark_score.h"
 #include "trainer/loop/threads.h"
 #include "trainer/model/functions.h"
 
@@ -122,6 +123,7 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
     warm_evaluation(*run->model, run->data.validation, run->job.train.micro_batch);
   }
   warm_model(*run);
+  if (run->job.kind != "check") BITLOOP_TRY(open_benchmarks(*run));
   records.stage("warm");
   BITLOOP_TRY(sandbox::lock_down(sandbox::LockDownProfile::kCpu));
   return run;

@@ -14,6 +14,7 @@
 #include "trainer/audit/audits.h"
 #include "trainer/checkpoint/safetensors.h"
 #include "trainer/data/dataset.h"
+#include "trainer/eval/benchmarks.h"
 #include "trainer/eval/evaluate.h"
 #include "trainer/job.h"
 #include "trainer/model/fused_step.h"
@@ -28,6 +29,7 @@ struct Run {
   Job job;
   const Records* records = nullptr;
   Dataset data;
+  std::optional<Benchmarks> benchmarks;  // that the job asks for
   UniqueFd weights_file;  // output/weights.safetensors: written by train, read by verify
   std::unique_ptr<Gpt2> model;
   std::unique_ptr<FusedTraining> fused;  // null: training steps go through autograd

@@ -5,6 +5,7 @@
 
 #include "harness/base/version.h"
 #include "trainer/eval/evaluate.h"
+#include "trainer/loop/benchmark_score.h"
 #include "trainer/loop/modes.h"
 #include "trainer/loop/step.h"
 
@@ -48,6 +49,8 @@ json share_fields(const std::optional<CodeShares>& shares) {
   return {{"q_neg1", shares->negative}, {"q_zero", shares->zero}, {"q_pos1", shares->positive}};
 }
 
+json or_null(const std::optional<double>& number) { return number ? json(*number) : json(); }
+
 EvalOptions quick_look(const Job& job) {
   return {.batches = job.eval.batches, .batch = job.train.micro_batch};
 }
@@ -58,10 +61,9 @@ Status run_steps(Run& run, const Records& records, Outcome& outcome) {
   AdamW optimizer = make_optimizer(run);
   BITLOOP_ASSIGN(first,
                  evaluate(*run.model, run.data.validation, quick_look(job), run.context(0, false)));
-  records.send("init_eval", {{"step", 0},
-                             {"val_loss", first.loss},
-                             {"val_bpb", run.data.tokens_are_bytes ? json(bits_per_byte(first.loss))
-                                                                   : json(nullptr)}});
+  records.send(
+      "init_eval",
+      {{"step", 0}, {"val_loss", first.loss}, {"val_bpb", or_null(first.bits_per_byte())}});
 
   const double tokens_per_step = static_cast<double>(job.train.batch * job.model.context);
   const Clock::time_point start = Clock::now();
@@ -95,8 +97,7 @@ Status run_steps(Run& run, const Records& records, Outcome& outcome) {
       records.send("val", {{"step", done},
                            {"lambda", result.lambda},
                            {"val_loss", score.loss},
-                           {"val_bpb", run.data.tokens_are_bytes ? json(bits_per_byte(score.loss))
-                                                                 : json(nullptr)}});
+                           {"val_bpb", or_null(score.bits_per_byte())}});
     }
   }
   if (run.quantizer->state_digest() != run.loaded_digest)
@@ -137,8 +138,7 @@ Status score(Run& run, const Records& records, Outcome& outcome) {
       std::find(outcome.flags.begin(), outcome.flags.end(), "leaks") == outcome.flags.end())
     outcome.flags.push_back("leaks");
   json metrics = {{"val_loss", final_score.loss},
-                  {"val_bpb", run.data.tokens_are_bytes ? json(bits_per_byte(final_score.loss))
-                                                        : json(nullptr)},
+                  {"val_bpb", or_null(final_score.bits_per_byte())},
                   {"bits_per_weight", *audits.bits_per_weight}};
   metrics.update(shares);
   outcome.metrics.update(metrics);
@@ -146,6 +146,20 @@ Status score(Run& run, const Records& records, Outcome& outcome) {
   records.send(
       "eval",
       {{"task", "validation"}, {"val_loss", final_score.loss}, {"tokens", final_score.tokens}});
+  return {};
+}
+
+// What the task asks of a model that is trained and scored.
+Status answer_benchmarks(Run& run, const Records& records, Outcome& outcome) {
+  records.stage("benchmarks");
+  BITLOOP_ASSIGN(scores, score_benchmarks(run, false));
+  outcome.metrics.update(scores->columns);
+  outcome.metrics["benchmarks_digest"] = scores->digest;
+  if (scores->limited) outcome.flags.push_back("limited");
+  outcome.stages.push_back({{"name", "benchmarks"},
+                            {"metrics", scores->columns},
+                            {"not_measured", scores->not_measured},
+                            {"failure", nullptr}});
   return {};
 }
 
@@ -182,6 +196,9 @@ Status train(Job job, const Records& records) {
   records.stage("eval");
   if (const Status scored = score(*run, records, outcome); !scored)
     return outcome.fail_stage(records, "eval", scored.error());
+  if (run->benchmarks)
+    if (const Status answered = answer_benchmarks(*run, records, outcome); !answered)
+      return outcome.fail_stage(records, "benchmarks", answered.error());
   outcome.send(records, "ok", "trained and scored");
   return {};
 }

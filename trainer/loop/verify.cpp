@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "trainer/eval/evaluate.h"
+#include "trainer/loop/benchmark_score.h"
 #include "trainer/loop/modes.h"
 #include "trainer/loop/step.h"
 
@@ -34,7 +35,10 @@ Result<json> repeat(Run& run) {
   run.quantizer = std::move(fresh);
   BITLOOP_ASSIGN(score, evaluate(*run.model, run.data.validation, score_options(run.job, true),
                                  run.context(run.job.train.steps, false)));
-  return json{{"first_losses", first_losses}, {"val_loss", score.loss}};
+  json metrics = {{"first_losses", first_losses}, {"val_loss", score.loss}};
+  BITLOOP_ASSIGN(benchmarks, score_benchmarks(run, true));
+  if (benchmarks) metrics["benchmarks_digest"] = benchmarks->digest;
+  return metrics;
 }
 
 }  // namespace

@@ -158,6 +158,8 @@ namespace {
 // The product of the two sides, integer where both are.
 at::Tensor multiply(const BitLinear& layer, const Activation& activation,
                     const std::optional<at::Tensor>& bias, const ForwardContext& context) {
+  if (context.packed && layer.packed && !at::GradMode::is_enabled())
+    return layer.packed->multiply(activation.operand.value, bias);
   const bool bfloat16 = context.products == Products::kBfloat16;
   if (!activation.operand.codes_int8.defined() && layer.weight_operand.codes_int8.defined()) {
     Operand weight = layer.weight_operand;
@@ -180,9 +182,9 @@ at::Tensor blend_outputs(const BitLinear& layer, const at::Tensor& x_RK,
     quantised = multiply(layer, activation, std::nullopt, context);
   }
   if (!at::GradMode::is_enabled() && context.lambda == 1.0) return quantised;
-  const at::Tensor y = QuantizedProduct::apply(x_RK, layer.used_weight, std::nullopt,
-                                               float_operand(x_RK), float_operand(layer.latent),
-                                               context.products == Products::kBfloat16);
+  const at::Tensor y =
+      QuantizedProduct::apply(x_RK, layer.used_weight, std::nullopt, float_operand(x_RK),
+                              float_operand(layer.latent), context.products == Products::kBfloat16);
   return y + (quantised - y.detach()) * context.lambda;
 }
 
@@ -196,8 +198,8 @@ Result<at::Tensor> bitlinear_forward(BitLinear& layer, const at::Tensor& given_R
   if (format != nullptr && format->hadamard_block > 0)
     x_RK = lua::block_hadamard(x_RK, format->hadamard_block);
   const bool blends = format != nullptr && format->blend_output;
-  const bool want_integer = context.products != Products::kExact &&
-                            layer.weight_operand.codes_int8.defined();
+  const bool want_integer =
+      context.products != Products::kExact && layer.weight_operand.codes_int8.defined();
   ForwardContext whole = context;  // outputs are blended below, not their inputs
   if (blends) whole.lambda = 1.0;
   BITLOOP_ASSIGN(activation, quantize_activation(layer, x_RK, whole, want_integer));

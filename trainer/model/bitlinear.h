@@ -12,6 +12,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,6 +20,7 @@
 #include "harness/base/result.h"
 #include "lua/quantizer/quantizer.h"
 #include "trainer/model/capture.h"
+#include "trainer/model/float_product.h"
 #include "trainer/model/quantize.h"
 
 namespace bitloop::trainer {
@@ -33,15 +35,17 @@ enum class Products {
 };
 
 // Set for the passes that a score is made of, so that it does not rest on probes alone.
-// Rows reach activation_quant in an order of their own, drawn anew in every process. For a function
-// of single rows that changes no bit; a function that mixes rows gives another score in each
-// process, which the repetition then refuses. After every call of the candidate its variables are
-// compared with how they were when it was loaded, so nothing can be carried from the weights, or
-// from one batch, to another.
+// Rows reach activation_quant in an order of their own, drawn anew in every process, and in two
+// calls. For a function of single rows that changes no bit; a function that mixes rows gives
+// another score in each process, which the repetition then refuses, or, where the order does not
+// matter to it (the largest of all), another scale in each call. After every call of the candidate
+// its variables are compared with how they were when it was loaded, so nothing can be carried from
+// the weights, or from one batch, to another.
 struct ScoreGuard {
   at::Tensor order;    // (R) int64, a permutation of the pass's rows; undefined where a task allows
                        // scales across rows
   at::Tensor inverse;  // (R) int64
+  int64_t cut = 0;     // rows of the first call; 0: all in one
   std::string digest;  // of the freshly loaded candidate
 };
 
@@ -53,6 +57,8 @@ struct ForwardContext {
   bool training = false;
   double lambda = 1.0;  // share of quantisation
   Products products = Products::kExact;
+  bool packed =
+      false;  // float products without gradients by FloatWeight, where its kernel is there
   bool captured = false;  // run captured programs in place of the functions where there are any
   const ScoreGuard* guard = nullptr;
 };
@@ -77,6 +83,7 @@ struct BitLinear {
   at::Tensor latent;  // what weight_quant sees: the weight, or its transform (Q.transform)
   Operand kept;       // of Q.requantize_every: the last operand that was made in training
   Operand weight_operand;
+  std::shared_ptr<const FloatWeight> packed;  // of the value, for ForwardContext::packed; or null
   at::Tensor used_weight;  // leaf (N, K) that products read and dL/dŵ gathers in; the latent weight
                            // for float layers
   at::Tensor row_bias;        // leaf (N) from Q.row_bias; undefined without
@@ -90,8 +97,9 @@ Status quantize_weight(BitLinear& layer, const ForwardContext& context);
 // The same of all these, those with programs in parallel. The error is that of one of the layers.
 Status quantize_weights(std::span<BitLinear* const> layers, const ForwardContext& context);
 
-// Runs the integer forward product (and the backward ones) of this layer once on `rows` rows of zeros:
-// oneDNN generates code at the first use of a shape, which the narrowed system calls forbid later.
+// Runs the integer forward product (and the backward ones) of this layer once on `rows` rows of
+// zeros: oneDNN generates code at the first use of a shape, which the narrowed system calls forbid
+// later.
 void warm_integer_forward(const BitLinear& layer, int64_t rows);
 void warm_integer_products(const BitLinear& layer, int64_t rows, Products products);
 

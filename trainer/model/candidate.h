@@ -31,8 +31,8 @@ Result<lua::Quantized> call_recording(bool& surrogate_seen, Call call) {
   return call();
 }
 
-// activation_quant on x, in a guarded pass with its rows in the guard's order and the results put
-// back.
+// activation_quant on x, in a guarded pass with its rows in the guard's order, in two calls, and
+// the results put back. Error "rejected" where the two calls disagree on what is not a row's own.
 Result<lua::Quantized> call_activation_quant(BitLinear& layer, const at::Tensor& x_RK,
                                              const ForwardContext& context);
 

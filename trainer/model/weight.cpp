@@ -33,9 +33,8 @@ Result<lua::Quantized> call_weight_quant(BitLinear& layer, const ForwardContext&
       return (*capture.function)(layer.latent, layer.params, layer.state);
     }
   }
-  return call_recording(layer.weight_surrogate, [&] {
-    return context.quantizer->weight_quant(layer.latent, script);
-  });
+  return call_recording(layer.weight_surrogate,
+                        [&] { return context.quantizer->weight_quant(layer.latent, script); });
 }
 
 // Whether a step reads nothing of the weights but their integers and scales.
@@ -63,7 +62,8 @@ Result<MaybeOperand> pack_by_program(BitLinear& layer, const ForwardContext& con
     return std::nullopt;
   // Levels without a gap between integers that the program's last step makes anyway need no look.
   const float low = levels.levels.front(), high = levels.levels.back();
-  const bool whole = levels.factor == 1 && std::ssize(levels.levels) - 1 == std::lround(high - low) &&
+  const bool whole = levels.factor == 1 &&
+                     std::ssize(levels.levels) - 1 == std::lround(high - low) &&
                      function.makes_whole_codes(low, high);
   const at::Tensor codes = at::empty(layer.latent.sizes(), at::kChar);
   auto* out = codes.data_ptr<int8_t>();
@@ -165,13 +165,16 @@ void add_gradient(at::Tensor tensor, const at::Tensor& gradient) {
 }
 
 // The rest of quantize_weights, after set_latent and pack_by_program.
-Status quantize_layer(BitLinear& layer, const ForwardContext& context, Result<MaybeOperand> packed) {
+Status quantize_layer(BitLinear& layer, const ForwardContext& context,
+                      Result<MaybeOperand> packed) {
   const lua::Format* format = context.quantizer ? &context.quantizer->format() : nullptr;
   layer.row_bias = layer.row_bias_graph = at::Tensor();
+  layer.packed = nullptr;
   if (stays_float(layer, context)) {
     layer.weight_operand = float_operand(layer.latent);
     layer.used_weight = layer.weight;
     if (!layer.latent.is_same(layer.weight)) use_weight(layer, layer.latent);
+    if (context.packed) layer.packed = FloatWeight::pack(layer.latent);
     return {};
   }
   BITLOOP_ASSIGN(operand, weight_of_step(layer, context, std::move(packed)));
@@ -182,6 +185,10 @@ Status quantize_layer(BitLinear& layer, const ForwardContext& context, Result<Ma
     operand.codes_int8 = at::Tensor();
   }
   use_weight(layer, operand.value.defined() ? operand.value : layer.latent);
+  if (context.packed) {
+    materialise_value(operand, layer.latent, *format);
+    layer.packed = FloatWeight::pack(operand.value);
+  }
   layer.weight_operand = std::move(operand);
   return {};
 }

@@ -54,6 +54,16 @@ TEST_F(JobTest, APresetMayNameDataOfItsOwn) {
   EXPECT_EQ(read(good_.dump())->data.size(), 1u);
 }
 
+TEST_F(JobTest, DocumentsOfBenchmarksAreReadToo) {
+  good_["benchmarks"] = {{"documents", {{"piqa.jsonl", {{"file", "/elsewhere/piqa.jsonl"}}}}}};
+  EXPECT_EQ(read(good_.dump())->data,
+            (std::vector<std::filesystem::path>{"/data", "/elsewhere/piqa.jsonl"}));
+  good_["benchmarks"]["documents"]["piqa.jsonl"] = {{"file", "piqa.jsonl"}};
+  EXPECT_THAT(read(good_.dump()).error().message, HasSubstr("by absolute paths"));
+  good_["benchmarks"] = nullptr;
+  EXPECT_EQ(read(good_.dump())->data.size(), 1u);
+}
+
 TEST_F(JobTest, NamesWhatIsWrong) {
   EXPECT_EQ(read_job("/nonexistent/job.json").error().code, "file_not_found");
   for (const char* text : {"", "[]", "{", "null", "{\"schema_version\":2}"})

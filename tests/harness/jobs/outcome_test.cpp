@@ -69,6 +69,21 @@ TEST(OutcomeTest, EqualBitsAreAFinding) {
   EXPECT_EQ((*outcome.result)["findings"][0]["ok"], true);
 }
 
+TEST(OutcomeTest, OtherAnswersToTheBenchmarksAreRejected) {
+  Json once = result({1.5}, 2.5), again = once;
+  once["metrics"]["benchmarks_digest"] = "ab";
+  for (const Json& digest : {Json("cd"), Json()}) {
+    again["metrics"]["benchmarks_digest"] = digest;
+    Outcome outcome = ended(once);
+    compare_with_repetition(outcome, ended(again));
+    EXPECT_EQ(outcome.status, "rejected");
+    EXPECT_THAT(outcome.message, HasSubstr("the answers to the benchmarks were others"));
+  }
+  Outcome same = ended(once);
+  compare_with_repetition(same, ended(once));
+  EXPECT_EQ(same.status, "ok");
+}
+
 TEST(OutcomeTest, OneBitMoreIsRejectedAndNamed) {
   Outcome outcome = ended(result({1.5, 2.25}, 0.3));
   compare_with_repetition(outcome, ended(result({1.5, 2.25}, 0.30000000000000004)));

@@ -47,6 +47,16 @@ TEST(Report, AFailedEvaluationKeepsTheTrainingMetrics) {
             "[FAILED script_error] candidate.lua:17: weight_quant must return codes, scale");
 }
 
+TEST(Report, BenchmarksAreAStageThatSaysWhatWasNotMeasured) {
+  const json result = json::parse(R"({"stages":[{"name":"benchmarks",
+    "metrics":{"piqa":62.5,"arc_easy":50},"not_measured":{"lambada":"lambada.jsonl is\nmissing"},
+    "failure":null}]})");
+  EXPECT_EQ(render_stages(verdict_of("ok", result), "small", ""),
+            "### benchmarks (small)\n"
+            "EVAL_METRICS: arc_easy=50, piqa=62.5000\n"
+            "Not measured: lambada: lambada.jsonl is missing");
+}
+
 TEST(Report, AKilledRunShowsHowFarItCame) {
   const std::string events =
       "{\"type\":\"stage\",\"name\":\"train\"}\n{\"type\":\"step\",\"step\":10,\"train_loss\":3.5}"

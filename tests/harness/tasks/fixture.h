@@ -16,8 +16,9 @@ namespace bitloop::tasks {
 class Share {
  public:
   Share() {
-    copy(BITLOOP_SOURCE_DIR "/trainer/presets", "presets");
-    copy(BITLOOP_SOURCE_DIR "/harness/tasks", "tasks");
+    copy(BITLOOP_SOURCE_DIR "/trainer/presets", "presets", ".json");
+    copy(BITLOOP_SOURCE_DIR "/harness/tasks", "tasks", ".json");
+    copy(BITLOOP_SOURCE_DIR "/trainer/eval/tasks", "eval", ".lua");
   }
   const std::filesystem::path& path() const { return folder_.path(); }
   void write(const std::string& name, const std::string& text) const {
@@ -26,10 +27,10 @@ class Share {
   std::string read(const std::string& name) const { return read_file(folder_ / name).value(); }
 
  private:
-  void copy(const std::filesystem::path& from, const char* to) {
+  void copy(const std::filesystem::path& from, const char* to, const char* extension) {
     std::filesystem::create_directories(folder_ / to);
     for (const auto& entry : std::filesystem::directory_iterator(from))
-      if (entry.path().extension() == ".json")
+      if (entry.path().extension() == extension)
         std::filesystem::copy_file(entry.path(), folder_ / to / entry.path().filename());
   }
   test_support::ScratchFolder folder_;

@@ -44,6 +44,18 @@ TEST(Tasks, AreThoseOfTheDesign) {
   }
 }
 
+TEST(Tasks, BenchmarksAreForTokensOfGpt2) {
+  Share share;
+  const std::vector<Task> tasks = load_tasks(share.path()).value();
+  for (const Task& task : tasks) {
+    const bool asked = task.name.starts_with("small") || task.name.starts_with("medium");
+    const bool llama = task.name.starts_with("smollm");
+    EXPECT_EQ(task.benchmarks.size(), asked && !llama ? 6u : 0u) << task.name;
+    EXPECT_EQ(task.benchmark_files.size(), task.benchmarks.size());
+    EXPECT_EQ(to_json(task)["benchmarks"].size(), task.benchmarks.size());
+  }
+}
+
 TEST(Tasks, ThePresetsOwnValuesAreWithinTheBounds) {
   Share share;
   const std::vector<Task> tasks = load_tasks(share.path()).value();

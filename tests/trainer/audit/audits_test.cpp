@@ -113,6 +113,34 @@ TEST_F(AuditsTest, AGuardedScoreKeepsItsBitsForAFunctionOfSingleRowsAlone) {
   EXPECT_NE(loss(mixing, 1), loss(mixing, 2));
 }
 
+TEST_F(AuditsTest, AGuardedScoreRefusesAScaleOverRowsWhateverSetsItOff) {
+  // No probe has this activation, and no order of rows changes the largest of all.
+  const std::string hidden = replaced(kTernaryLua, "return (x / scale)",
+                                      "if x:amax():item() > 1e-3 then scale = x:abs():amax() / "
+                                      "127 end\n  return (x / scale)");
+  const auto quantizer = quantizer_from(hidden);
+  const auto score =
+      evaluate(model_, text_, {.batch = kBatch, .guarded = true}, {.quantizer = quantizer.get()});
+  ASSERT_FALSE(score);
+  EXPECT_EQ(score.error().code, "rejected");
+  EXPECT_THAT(score.error().message, HasSubstr("its scale is not the same for two sets of rows"));
+}
+
+TEST_F(AuditsTest, AGuardedScoreTakesScalesOfEveryKind) {
+  for (const char* scale : {"torch.tensor(0.05)", "torch.ones(1, x:size(1)) * 0.05",
+                            "x:abs():amax{dim = -1, keepdim = true}:clamp{min = 1e-5} / 127"}) {
+    const auto quantizer = quantizer_from(replaced(
+        kTernaryLua, "x:abs():amax{dim = -1, keepdim = true}:clamp{min = 1e-5} / 127", scale));
+    const auto loss = [&](bool guarded) {
+      const auto score = evaluate(model_, text_, {.batch = kBatch, .guarded = guarded},
+                                  {.quantizer = quantizer.get()});
+      EXPECT_TRUE(score) << scale << ": " << score.error().message;
+      return score ? score->loss : 0.0;
+    };
+    EXPECT_EQ(loss(true), loss(false)) << scale;
+  }
+}
+
 TEST_F(AuditsTest, AGuardedScoreRefusesAMemory) {
   const auto quantizer = quantizer_from(
       replaced(replaced(kTernaryLua, "local Q", "local kept = 0\nlocal Q"), "local scale = w:abs()",
@@ -131,10 +159,9 @@ TEST_F(AuditsTest, AConstantScaleDoesNot) {
 }
 
 TEST_F(AuditsTest, RememberingInOneLayerOnlyIsImpure) {
-  const Finding found = purity(
-      replaced(replaced(kTernaryLua, "local Q", "local calls = 0\nlocal Q"),
-               "local scale = w:abs()",
-               "if ctx.layer.index == 5 then calls = calls + 1 end\n  local scale = w:abs()"));
+  const Finding found = purity(replaced(
+      replaced(kTernaryLua, "local Q", "local calls = 0\nlocal Q"), "local scale = w:abs()",
+      "if ctx.layer.index == 5 then calls = calls + 1 end\n  local scale = w:abs()"));
   EXPECT_FALSE(found.ok);
   EXPECT_THAT(found.detail, HasSubstr("h.1.attn.c_proj"));
 }

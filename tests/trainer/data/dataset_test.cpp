@@ -91,6 +91,20 @@ TEST_F(DatasetTest, ReadsUint16FilesAndLlmcShards) {
   EXPECT_EQ(shard->train.size(), 150);
 }
 
+TEST_F(DatasetTest, TokensOfGpt2KnowTheirBytes) {
+  // "Hello world", the end of a text, and again, long enough for a window.
+  write("gpt2.bin", words({15496, 995, 50256}, 8));
+  model_.vocab_size = 50257;
+  const DataConfig config{
+      .format = "tokens16", .path = folder_ + "/gpt2.bin", .val_path = folder_ + "/gpt2.bin"};
+  const auto known = open_dataset(config, model_, BITLOOP_DEPS_DIR "/data");
+  ASSERT_TRUE(known) << known.error().message;
+  EXPECT_EQ(known->validation.bytes(0, 3), 11);
+  EXPECT_EQ(known->validation.bytes(1, 3), 11);
+  EXPECT_EQ(open_dataset(config, model_, folder_)->validation.bytes(0, 3), std::nullopt);
+  EXPECT_EQ(TokenStream::from_bytes("abc").bytes(0, 2), 2);
+}
+
 TEST_F(DatasetTest, SaysWhatIsWrongWithAFile) {
   write("odd.bin", words({1}, 50) + "x");
   write("big.bin", words({1, 17}, 50));  // the vocabulary has 17: ids to 16

@@ -27,12 +27,9 @@ WindowScore plain(Gpt2& model, const Window& window, const ForwardContext& conte
   return score;
 }
 
-TEST(Scorer, BatchesOfAllLengthsChangeNoScore) {
-  const at::NoGradGuard no_grad;
-  Gpt2 model(small_model(), false, 3);  // 17 tokens in 32 rows, a context of 12
-  for (const auto& [name, tensor] : model.named_parameters()) tensor.detach().mul_(8.0);
-  const ForwardContext context;
-  ASSERT_TRUE(model.quantize_weights(context));
+// Of all lengths, in groups that share a beginning (also one that is a beginning of another, and
+// one with nothing in common) and alone.
+std::vector<Window> many_windows() {
   std::vector<Window> windows;
   for (int32_t i = 0; i < 23; ++i) {
     Window window;
@@ -41,15 +38,6 @@ TEST(Scorer, BatchesOfAllLengthsChangeNoScore) {
     for (int32_t k = 0; k < 1 + (i * 5) % n; ++k) window.targets.push_back((i + 3 * k) % 17);
     windows.push_back(window);
   }
-  // A greedy one.
-  Window greedy = windows[11];
-  const at::Tensor ids = at::tensor(greedy.input).to(at::kLong).view({1, -1});
-  greedy.targets = {static_cast<int32_t>(
-      model.forward(ids, context)->narrow(1, 0, 17)[ids.size(1) - 1].argmax().item<int64_t>())};
-  windows.push_back(greedy);
-
-  // Groups that share a beginning, also one that is a beginning of another, and one with nothing in
-  // common.
   for (int64_t group = 0; group < 3; ++group)
     for (int32_t choice = 0; choice < 4; ++choice) {
       Window window{{3, 1, 4, 1, 5}, {}, group};
@@ -59,6 +47,21 @@ TEST(Scorer, BatchesOfAllLengthsChangeNoScore) {
       for (int32_t k = 0; k < 1 + choice; ++k) window.targets.push_back((choice + 2 * k) % 17);
       windows.push_back(window);
     }
+  return windows;
+}
+
+TEST(Scorer, BatchesOfAllLengthsChangeNoScore) {
+  const at::NoGradGuard no_grad;
+  Gpt2 model(small_model(), false, 3);  // 17 tokens in 32 rows, a context of 12
+  for (const auto& [name, tensor] : model.named_parameters()) tensor.detach().mul_(8.0);
+  const ForwardContext context;
+  ASSERT_TRUE(model.quantize_weights(context));
+  std::vector<Window> windows = many_windows();
+  // A greedy one.
+  Window greedy = windows[11];
+  const at::Tensor ids = at::tensor(greedy.input).to(at::kLong).view({1, -1});
+  greedy.targets = {static_cast<int32_t>(
+      model.forward(ids, context)->narrow(1, 0, 17)[ids.size(1) - 1].argmax().item<int64_t>())};
   windows.push_back(greedy);
 
   for (const int64_t batch_tokens : {1, 24, 4096}) {
@@ -75,6 +78,32 @@ TEST(Scorer, BatchesOfAllLengthsChangeNoScore) {
     }
     EXPECT_TRUE(scores->back().greedy);
   }
+}
+
+// What a repetition of a score does otherwise than the score.
+TEST(Scorer, NeitherTheOrderOfBatchesNorThatOfRowsChangesABit) {
+  const at::NoGradGuard no_grad;
+  Gpt2 model(small_model(), /*quantize_head=*/true, 3);
+  const auto digest_of = [&](const std::string& lua, bool reversed, uint64_t seed) {
+    const auto quantizer = quantizer_from(lua);
+    ForwardContext context{.quantizer = quantizer.get(), .step = 9, .total_steps = 9};
+    ScoreGuards guards(quantizer.get(), true, seed);
+    context.guard = guards.of(1);
+    EXPECT_TRUE(model.quantize_weights(context));
+    const auto scores =
+        score_windows(model, many_windows(), context,
+                      {.batch_tokens = 24, .reversed = reversed, .guards = &guards}, [](size_t) {});
+    EXPECT_TRUE(scores) << scores.error().message;
+    std::vector<double> all;
+    if (scores)
+      for (const WindowScore& score : *scores) all.push_back(score.log_probability);
+    return all;
+  };
+  EXPECT_EQ(digest_of(kTernaryLua, false, 1), digest_of(kTernaryLua, true, 2));
+  std::string mixing = kTernaryLua;  // each row takes over a little of the one before it
+  mixing.insert(mixing.find("  local scale = x:abs()"),
+                "  x = x + x:roll{shifts = 1, dims = 0} * 0.3\n");
+  EXPECT_NE(digest_of(mixing, false, 1), digest_of(mixing, true, 2));
 }
 
 }  // namespace

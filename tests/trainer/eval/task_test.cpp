@@ -36,6 +36,20 @@ TEST(Task, EveryShippedFileIsATask) {
   EXPECT_EQ(count, 9);
 }
 
+TEST(Task, SixStandInTheLedger) {
+  EXPECT_EQ(shipped("arc_easy").ledger().column, "arc_easy");
+  EXPECT_EQ(shipped("arc_easy").ledger().metric, "acc");
+  EXPECT_EQ(shipped("lambada").ledger().column, "lambada_ppl");
+  EXPECT_EQ(shipped("wikitext2").ledger().metric, "perplexity");
+  EXPECT_EQ(shipped("lambada_openai").ledger().column, "");
+  const std::string blocks =
+      "return {name = 't', kind = 'blocks', file = 'f', fields = {'a'}, text = '{a}', separator = "
+      "'', metrics = {'perplexity'}, ledger = ";
+  EXPECT_THAT(load_error(blocks + "{column = 'x', metric = 'acc'}}"),
+              HasSubstr("'ledger' names 'acc', which is none of its metrics"));
+  EXPECT_THAT(load_error(blocks + "'x'}"), HasSubstr("'ledger' must be a table"));
+}
+
 TEST(Task, ChoicesOfEitherFormOfArcAreTheSameQuestion) {
   Task arc = shipped("arc_easy");
   const auto parts =

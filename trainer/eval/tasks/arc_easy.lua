@@ -14,4 +14,5 @@ return {
     end
   end,
   metrics = {"acc", "acc_norm"},
+  ledger = {column = "arc_easy", metric = "acc"},
 }

@@ -26,4 +26,5 @@ return {
   end,
   gold = function(d) return d.gold or d.label end,
   metrics = {"acc", "acc_norm"},
+  ledger = {column = "hellaswag", metric = "acc"},
 }

@@ -7,4 +7,5 @@ return {
   text = "{text}",
   separator = "\n",
   metrics = {"perplexity"},
+  ledger = {column = "lambada_ppl", metric = "perplexity"},
 }

@@ -8,4 +8,5 @@ return {
   choices = {"{sol1}", "{sol2}"},
   gold = "label",
   metrics = {"acc", "acc_norm"},
+  ledger = {column = "piqa", metric = "acc"},
 }

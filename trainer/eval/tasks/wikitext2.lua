@@ -7,4 +7,5 @@ return {
   text = "{page}",
   separator = "",
   metrics = {"perplexity"},
+  ledger = {column = "wikitext2_ppl", metric = "perplexity"},
 }

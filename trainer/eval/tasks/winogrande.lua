@@ -15,4 +15,5 @@ return {
   continuation = function(d) return d.sentence:sub(gap(d) + 1):match("^%s*(.-)%s*$") end,
   gold = function(d) return tonumber(d.answer) - 1 end,
   metrics = {"acc"},
+  ledger = {column = "winogrande", metric = "acc"},
 }

@@ -57,7 +57,7 @@ def task_config(task, path):
     return config
 
 
-def lm_eval_scores(model, benchmarks, tasks, limit, threads):
+def lm_eval_scores(model, benchmarks, tasks, limit, threads, dtype):
     import lm_eval
     import torch
     from lm_eval.models.huggingface import HFLM
@@ -69,7 +69,7 @@ def lm_eval_scores(model, benchmarks, tasks, limit, threads):
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = GPT2TokenizerFast(tokenizer_object=ByteLevelBPETokenizer(str(bpe / "encoder.json"), str(bpe / "vocab.bpe"))._tokenizer,
                                       bos_token="<|endoftext|>", eos_token="<|endoftext|>", unk_token="<|endoftext|>")
-        lm = HFLM(pretrained=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32), tokenizer=tokenizer, batch_size=8, device="cpu")
+        lm = HFLM(pretrained=AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype)), tokenizer=tokenizer, batch_size=8, device="cpu")
         configs = []
         for task in tasks:
             path = pathlib.Path(folder) / f"{task}.jsonl"
@@ -101,12 +101,14 @@ def main():
     parser.add_argument("--benchmarks", required=True, type=pathlib.Path)
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--limit", type=int, default=0)
+    parser.add_argument("--dtype", choices=["float32", "float64"], default="float32",
+                        help="of lm-eval's model: float64 tells whose rounding a difference is")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--write", action="store_true", help="into docs/evaluation.md")
     parser.add_argument("--allow-degraded", action="store_true")
     options = parser.parse_args()
     tasks = options.tasks.split(",")
-    theirs, seconds = lm_eval_scores(options.model, options.benchmarks, tasks, options.limit, options.threads)
+    theirs, seconds = lm_eval_scores(options.model, options.benchmarks, tasks, options.limit, options.threads, options.dtype)
 
     rows = []
     for task in tasks:

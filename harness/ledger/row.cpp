@@ -29,7 +29,8 @@ constexpr Column kColumns[] = {
      false, &Row::status},
     {"flags", "",
      "what a reader must know, joined by commas: `leaks` (activation scales across rows), "
-     "`degraded` (a layer of the jail was missing)",
+     "`degraded` (a layer of the jail was missing), `limited` (benchmarks on some of their "
+     "documents)",
      false, &Row::flags},
     {"val_loss", "nats/token", "validation loss at lambda 1", true, &Row::val_loss},
     {"val_bpb", "bits/byte", "the same per UTF-8 byte", true, &Row::val_bpb},

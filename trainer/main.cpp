@@ -28,7 +28,7 @@ constexpr int kDone = 0, kMachine = 3;
 // Activations of a step are freed and asked for again at the next: keep their pages instead of
 // returning them to the kernel, which would zero them anew each time.
 void keep_freed_memory() {
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_MMAP_MAX, 0);  // M_MMAP_THRESHOLD can be no more than 32 MiB
   mallopt(M_TRIM_THRESHOLD, -1);
   mallopt(M_TOP_PAD, 64 << 20);
 }

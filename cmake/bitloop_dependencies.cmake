@@ -26,4 +26,5 @@ if(BITLOOP_TRAINER)
   # The C++ build of Lua: its errors are exceptions, so destructors run. The C build's longjmp skips them.
   pkg_check_modules(lua REQUIRED IMPORTED_TARGET lua5.4-c++)
   add_library(bitloop::dep_lua ALIAS PkgConfig::lua)
+  pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)  # its header alone
 endif()

@@ -15,6 +15,7 @@
 #include "trainer/loop/evaluation.h"
 #include "trainer/loop/export.h"
 #include "trainer/loop/modes.h"
+#include "trainer/loop/packed_run.h"
 #include "trainer/records.h"
 #include "trainer/shell/serve.h"
 
@@ -108,6 +109,7 @@ int run(int job_fd, int event_fd) {
     if (kind == "shell") return run_shell(other, event_fd);
     if (kind == "eval") return run_with_model(evaluate_benchmarks, other, event_fd);
     if (kind == "export") return run_with_model(export_model, other, event_fd);
+    if (kind == "pack") return run_with_model(pack_run, other, event_fd);
   }
   auto job = parse_job(*text);
   if (!job) {

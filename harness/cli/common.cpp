@@ -1,6 +1,7 @@
 #include "harness/cli/common.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -68,6 +69,17 @@ void add_benchmarks(CLI::App& command, std::string& benchmarks) {
 
 std::filesystem::path choose_benchmarks(const std::string& given) {
   return given.empty() ? tasks::default_benchmarks() : std::filesystem::path(given);
+}
+
+Status check_output(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const auto there = std::filesystem::symlink_status(path, ignored);
+  const auto folder = std::filesystem::absolute(path).lexically_normal().parent_path();
+  if (::access(folder.c_str(), W_OK) == 0 &&
+      (!std::filesystem::exists(there) || std::filesystem::is_regular_file(there)))
+    return {};
+  return fail("wrong_usage",
+              fmt::format("--output {}: no file can be written there", path.string()));
 }
 
 Result<std::vector<api::LayerState>> probe_sandbox(bool allow_degraded) {

@@ -40,6 +40,10 @@ std::filesystem::path choose_benchmarks(const std::string& given);
 // give up.
 Result<std::vector<api::LayerState>> probe_sandbox(bool allow_degraded);
 
+// Whether a file can be made there, or one be replaced: asked before the work, not after hours.
+// Error "wrong_usage".
+Status check_output(const std::filesystem::path& path);
+
 // For a command that talks to a jail itself: the same question, and SIGPIPE ignored, since a jail
 // that is gone is noticed otherwise.
 Status prepare_for_jail(bool allow_degraded);

@@ -75,15 +75,6 @@ void print_table(const Json& result) {
     fmt::print("{:<16} not measured: {}\n", name, why.get<std::string>());
 }
 
-// Whether a file can be made there, or one be replaced: asked before the work, not after hours.
-bool can_write(const std::filesystem::path& path) {
-  std::error_code ignored;
-  const auto there = std::filesystem::symlink_status(path, ignored);
-  const auto folder = std::filesystem::absolute(path).lexically_normal().parent_path();
-  return ::access(folder.c_str(), W_OK) == 0 &&
-         (!std::filesystem::exists(there) || std::filesystem::is_regular_file(there));
-}
-
 // Names with commas between, each once.
 std::vector<std::string> task_list(const std::string& text) {
   std::vector<std::string> names;
@@ -96,9 +87,7 @@ std::vector<std::string> task_list(const std::string& text) {
 
 Result<int> run(const EvalOptions& options) {
   if (options.limit < 0) return fail("wrong_usage", "--limit must not be negative");
-  if (!options.output.empty() && !can_write(options.output))
-    return fail("wrong_usage",
-                fmt::format("--output {}: no file can be written there", options.output));
+  if (!options.output.empty()) BITLOOP_TRY(check_output(options.output));
   evaluation::Request request;
   request.model = options.model;
   // With a file of tokens the benchmarks are asked for by name.
@@ -138,9 +127,10 @@ void add_eval(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand(
       "eval", "Score a model on benchmarks, as lm-evaluation-harness does, in the jail");
   command
-      ->add_option("--model", options->model,
-                   "a Hugging Face GPT-2 (a folder with config.json and model.safetensors), or the "
-                   "folder of a run: WORKSPACE/runs/SESSION-TEST")
+      ->add_option(
+          "--model", options->model,
+          "a Hugging Face GPT-2 (a folder with config.json and model.safetensors), the folder "
+          "of a run (WORKSPACE/runs/SESSION-TEST), or a packed model")
       ->required();
   command->add_option(
       "--tasks", options->tasks,

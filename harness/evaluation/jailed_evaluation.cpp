@@ -53,9 +53,7 @@ class Files {
 
 // A JSON file; discarded where it is none, or nested deeper than any of ours: what copies it calls
 // itself at each level.
-Result<Json> read_json(const fs::path& path, size_t most) {
-  BITLOOP_ASSIGN(fd, open_regular(path));
-  BITLOOP_ASSIGN(text, read_all(fd.get(), most));
+Json parse_json(const std::string& text) {
   bool deep = false;
   Json document = Json::parse(
       text,
@@ -65,6 +63,12 @@ Result<Json> read_json(const fs::path& path, size_t most) {
       },
       /*allow_exceptions=*/false);
   return deep ? Json(Json::value_t::discarded) : document;
+}
+
+Result<Json> read_json(const fs::path& path, size_t most) {
+  BITLOOP_ASSIGN(fd, open_regular(path));
+  BITLOOP_ASSIGN(text, read_all(fd.get(), most));
+  return parse_json(text);
 }
 
 Result<Json> run_job(const fs::path& folder) {
@@ -103,10 +107,41 @@ Result<std::vector<std::string>> weight_files(const fs::path& folder) {
   return std::vector<std::string>(names.begin(), names.end());
 }
 
+// The job that a packed model names in its header: its shape, so that the jail can make ready for
+// it. The jail reads the file itself.
+Result<Json> packed_job(const UniqueFd& file, const fs::path& path) {
+  const auto no_model = [&] {
+    return wrong(
+        fmt::format("--model {}: no packed model, or its header is damaged", path.string()));
+  };
+  uint64_t length = 0;
+  if (::pread(file.get(), &length, sizeof length, 0) != sizeof length || length > kMaxJob)
+    return no_model();
+  std::string text(length, '\0');
+  if (::pread(file.get(), text.data(), length, sizeof length) != static_cast<ssize_t>(length))
+    return no_model();
+  try {
+    const Json header = parse_json(text);
+    Json job = parse_json(header.at("__metadata__").at("bitloop").get<std::string>()).at("job");
+    (void)job.at("preset").at("model").at("width");
+    (void)job.at("preset").at("data").at("format");
+    return job;
+  } catch (const Json::exception&) {
+    return no_model();
+  }
+}
+
 Result<Json> model_of(const fs::path& folder, Files& files) {
   std::error_code ignored;
+  if (fs::is_regular_file(folder, ignored)) {
+    BITLOOP_ASSIGN(file, open_regular(folder));
+    BITLOOP_ASSIGN(job, packed_job(file, folder));
+    return Json{{"packed", true},
+                {"job", job},
+                {"weights", {files.add(std::move(file), folder.filename().string())}}};
+  }
   if (!fs::is_directory(folder, ignored))
-    return wrong(fmt::format("--model {}: there is no such folder", folder.string()));
+    return wrong(fmt::format("--model {}: there is no such file or folder", folder.string()));
   if (fs::exists(folder / "job.json", ignored)) {
     BITLOOP_ASSIGN(job, run_job(folder));
     auto weights = files.open(folder / kWeights, "weights.safetensors");
@@ -174,39 +209,80 @@ Status follow(Process& process, const char* what, const std::function<void(const
 
 }  // namespace
 
-Status export_model(const ExportRequest& request) {
+namespace {
+
+// What a job on a finished run makes.
+struct Made {
+  fs::path run, file;
+  Process::Options options;
+};
+
+// Runs a job on a finished run whose only output is a file, which appears whole or not at all.
+// `take` gets the job's records, and `finish` is done before the file appears.
+Status make_file(const Made& made, Json document, const char* what,
+                 const std::function<void(const Json&)>& take,
+                 const std::function<Status()>& finish) {
   Files files;
-  BITLOOP_ASSIGN(job, run_job(request.run));
-  BITLOOP_ASSIGN(weights, files.open(request.run / kWeights, "weights.safetensors"));
+  BITLOOP_ASSIGN(job, run_job(made.run));
+  BITLOOP_ASSIGN(weights, files.open(made.run / kWeights, "weights.safetensors"));
   std::error_code failed;
-  fs::create_directories(request.to, failed);
-  if (failed) return fail("io_error", fmt::format("{}: {}", request.to.string(), failed.message()));
-  const fs::path made = request.to / "model.safetensors",
-                 part = fmt::format("{}.{}.part", made.string(), ::getpid());
+  const fs::path part = fmt::format("{}.{}.part", made.file.string(), ::getpid());
   fs::remove(part, failed);
   BITLOOP_ASSIGN(output, open_file(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW));
-  Json document = {{"schema_version", 1},
-                   {"kind", "export"},
-                   {"job", job},
-                   {"weights", {weights}},
-                   {"output", files.add(std::move(output), part.string())},
-                   {"use", request.latent ? "latent" : "quantised"}};
-  BITLOOP_ASSIGN(process, Process::start(std::move(document), files.fds(),
-                                         {.threads = request.threads,
-                                          .memory_bytes = request.memory_bytes,
-                                          .output_bytes = request.memory_bytes,
-                                          .allow_degraded = request.allow_degraded}));
-  Json config;
-  Status done = follow(*process, "export", [&](const Json& record) {
-    if (record.at("type") == "exported") config = record.at("config");
-  });
+  document["schema_version"] = 1;
+  document["job"] = job;
+  document["weights"] = Json::array({weights});
+  document["output"] = files.add(std::move(output), part.string());
+  Status done;
+  auto process = Process::start(std::move(document), files.fds(), made.options);
+  done = process ? follow(**process, what, take) : Status(std::unexpected(process.error()));
+  if (done) done = finish();
   if (done) {
-    fs::rename(part, made, failed);
-    if (failed) done = fail("io_error", fmt::format("{}: {}", made.string(), failed.message()));
+    fs::rename(part, made.file, failed);
+    if (failed)
+      done = fail("io_error", fmt::format("{}: {}", made.file.string(), failed.message()));
   }
-  if (done) done = write_file_atomic(request.to / "config.json", config.dump(1) + "\n");
   if (!done) fs::remove(part, failed);
   return done;
+}
+
+}  // namespace
+
+Status export_model(const ExportRequest& request) {
+  std::error_code failed;
+  if (const auto job = run_job(request.run); !job) return std::unexpected(job.error());
+  fs::create_directories(request.to, failed);
+  if (failed) return fail("io_error", fmt::format("{}: {}", request.to.string(), failed.message()));
+  Json config;
+  return make_file(
+      {request.run,
+       request.to / kWhole,
+       {.threads = request.threads,
+        .memory_bytes = request.memory_bytes,
+        .output_bytes = request.memory_bytes,
+        .allow_degraded = request.allow_degraded}},
+      {{"kind", "export"}, {"use", request.latent ? "latent" : "quantised"}}, "export",
+      [&](const Json& record) {
+        if (record.at("type") == "exported") config = record.at("config");
+      },
+      [&] { return write_file_atomic(request.to / "config.json", config.dump(1) + "\n"); });
+}
+
+Result<double> pack_run(const PackRequest& request) {
+  double bits = 0.0;
+  BITLOOP_TRY(make_file(
+      {request.run,
+       request.file,
+       {.threads = request.threads,
+        .memory_bytes = request.memory_bytes,
+        .output_bytes = request.memory_bytes,
+        .allow_degraded = request.allow_degraded}},
+      {{"kind", "pack"}, {"floats", request.bfloat16 ? "bfloat16" : "float32"}}, "packing",
+      [&](const Json& record) {
+        if (record.at("type") == "packed") bits = record.at("bits_per_weight");
+      },
+      [] { return Status(); }));
+  return bits;
 }
 
 std::vector<std::string> task_names() { return tasks::benchmark_names(share_dir()); }

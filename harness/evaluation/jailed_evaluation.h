@@ -17,7 +17,7 @@ namespace bitloop::evaluation {
 using Json = nlohmann::ordered_json;
 
 struct Request {
-  std::filesystem::path model;                    // a Hugging Face folder, or that of a run
+  std::filesystem::path model;  // a Hugging Face folder, a run's, or a packed model
   std::optional<std::vector<std::string>> tasks;  // by name; nothing: all whose documents are there
   std::filesystem::path tokens;      // a file of tokens whose loss is measured; empty: none
   std::filesystem::path benchmarks;  // folder of prepare_benchmarks
@@ -51,6 +51,19 @@ struct ExportRequest {
 // Writes the run's model in the form of Hugging Face, whole or not at all. Errors: "wrong_usage",
 // "bad_weights", "infrastructure", those of the candidate.
 Status export_model(const ExportRequest& request);
+
+struct PackRequest {
+  std::filesystem::path run;   // folder of a finished run
+  std::filesystem::path file;  // to write
+  bool bfloat16 = false;       // embeddings, norms and biases in bfloat16
+  unsigned threads = 2;
+  uint64_t memory_bytes = 0;
+  bool allow_degraded = false;
+};
+
+// Packs the run's model (docs/packing.md), whole or not at all; its bits per weight. Errors as
+// above.
+Result<double> pack_run(const PackRequest& request);
 
 // Names of the tasks that this version has, in order.
 std::vector<std::string> task_names();

@@ -63,7 +63,7 @@ Result<Job> read_job(const std::filesystem::path& path) {
   }
   if (const Json benchmarks = document.value("benchmarks", Json()); benchmarks.is_object()) {
     const Json documents = benchmarks.value("documents", Json::object());
-    for (const auto& [name, file] : documents.items()) {
+    for (const Json& file : documents) {
       const Json path = file.is_object() ? file.value("file", Json()) : Json();
       if (!path.is_string() || !path.get<std::string>().starts_with('/'))
         return bad("benchmarks.documents must name files by absolute paths");

@@ -60,9 +60,9 @@ std::vector<Stage> stages_of_events(std::string_view events) {
   for (const std::string& line : split_lines(events)) {
     const json record = json::parse(line, nullptr, false);
     const std::string type = text_member(record, "type");
-    const std::string name = text_member(record, "name");
-    if (type == "stage" && (name == "eval" || name == "benchmarks"))
-      stages.push_back({name, json(), ""});
+    const std::string stage = text_member(record, "name");
+    if (type == "stage" && (stage == "eval" || stage == "benchmarks"))
+      stages.push_back({stage, json(), ""});
     if (type != "step" && type != "val") continue;
     for (const char* name : {"step", "train_loss", "val_loss"})
       if (const json& value = member(record, name); value.is_number())

@@ -48,7 +48,7 @@ def test_a_test_of_small_fills_the_ledgers_columns(documents, tmp_path):
     folder = small_run(tmp_path, "ternary", "--benchmarks", documents)
     (row,) = rows(tmp_path)
     empty = {name for name, value in row.items() if value == ""}
-    assert empty == {"agent", "flags", "packed_bits_per_weight"}, empty  # the last until there is a packed file
+    assert empty == {"agent", "flags"}, empty
 
     # The same model by `bitloop eval`, which loads what the run left.
     done = run("eval", "--model", folder, "--benchmarks", documents, "--allow-degraded", "--json")

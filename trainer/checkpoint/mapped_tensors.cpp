@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -65,7 +66,12 @@ Result<MappedTensors> MappedTensors::parse(std::shared_ptr<const MappedFile> fil
 
   MappedTensors tensors;
   for (const auto& [name, value] : header.items()) {
-    if (name == "__metadata__") continue;
+    if (name == "__metadata__") {
+      if (value.is_object())
+        for (const auto& [key, text] : value.items())
+          if (text.is_string()) tensors.metadata_[key] = text.get<std::string>();
+      continue;
+    }
     try {
       Entry entry;
       value.at("dtype").get_to(entry.type);
@@ -81,10 +87,45 @@ Result<MappedTensors> MappedTensors::parse(std::shared_ptr<const MappedFile> fil
       return bad(fmt::format("has a wrong header entry for '{}'", name));
     }
   }
+  // As in the format's reference implementation: every byte belongs to one tensor.
+  std::vector<std::pair<uint64_t, uint64_t>> places;
+  for (const auto& [name, entry] : tensors.entries_) places.emplace_back(entry.begin, entry.end);
+  std::ranges::sort(places);
+  uint64_t end = data;
+  for (const auto& [begin, place_end] : places) {
+    if (begin != end) return bad("has tensors that overlap, or bytes that belong to none");
+    end = place_end;
+  }
+  if (end != file->size()) return bad("has tensors that overlap, or bytes that belong to none");
+  tensors.header_ = std::string_view(file->data() + sizeof length, length);
+  tensors.file_ = std::move(file);
   return tensors;
 }
 
+std::span<const uint8_t> MappedTensors::bytes(const std::string& name) const {
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) return {};
+  const Entry& entry = found->second;
+  return {reinterpret_cast<const uint8_t*>(entry.file->data()) + entry.begin,
+          entry.end - entry.begin};
+}
+
+std::vector<int64_t> MappedTensors::shape(const std::string& name) const {
+  const auto found = entries_.find(name);
+  return found == entries_.end() ? std::vector<int64_t>() : found->second.shape;
+}
+
+std::vector<std::string> MappedTensors::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, entry] : entries_) names.push_back(name);
+  return names;
+}
+
 Status MappedTensors::add(MappedTensors other) {
+  if (file_ == nullptr) {
+    *this = std::move(other);
+    return {};
+  }
   for (auto& [name, entry] : other.entries_)
     if (!entries_.try_emplace(name, std::move(entry)).second)
       return bad(fmt::format("has '{}', which another file of the model has, too", name));

@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "harness/base/result.h"
@@ -46,6 +48,13 @@ class MappedTensors {
   // Float32, read-only: of an F32 tensor a view of the file, of F16 and BF16 a copy. Error
   // "bad_weights" for a name that is not there and for other types.
   Result<at::Tensor> get(const std::string& name) const;
+  // The bytes of a tensor of any type, and its shape; both empty where there is none.
+  std::span<const uint8_t> bytes(const std::string& name) const;
+  std::vector<int64_t> shape(const std::string& name) const;
+  std::vector<std::string> names() const;  // sorted
+  // Of the first file: its metadata, and the header's text as it stands there.
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  std::string_view header() const { return header_; }
 
  private:
   struct Entry {
@@ -55,6 +64,9 @@ class MappedTensors {
     std::shared_ptr<const MappedFile> file;  // shared: tensors are views of it
   };
   std::map<std::string, Entry> entries_;
+  std::map<std::string, std::string> metadata_;
+  std::shared_ptr<const MappedFile> file_;  // shared: header_ is a view of it
+  std::string_view header_;
 };
 
 }  // namespace bitloop::trainer

@@ -9,6 +9,7 @@
 #include "trainer/eval/benchmarks.h"
 #include "trainer/eval/token_file.h"
 #include "trainer/loop/finished_run.h"
+#include "trainer/loop/packed_run.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -23,9 +24,12 @@ struct Subject {
   ForwardContext context;
 };
 
-Result<Subject> load_run(const json& job, const MappedTensors& tensors, const Records& records) {
+// A run's folder, or its packed model, which has its own job.
+Result<Subject> load_run(const json& model, const MappedTensors& tensors, const Records& records) {
   Subject subject;
-  BITLOOP_ASSIGN(run, load_finished_run(job.at("job"), tensors, records));
+  BITLOOP_ASSIGN(run, model.contains("packed")
+                          ? load_packed_run(tensors, records)
+                          : load_finished_run(model.at("job"), tensors, records));
   subject.context = finished_context(*run);
   subject.model = run->model.get();
   subject.run = std::move(run);

@@ -10,12 +10,13 @@
 namespace bitloop::trainer {
 
 // Trains, evaluates on the whole validation split in a fresh Lua state, writes
-// output/weights.safetensors.
+// output/weights.safetensors (the latent weights, for export) and output/packed.safetensors (what
+// was scored).
 Status train(Job job, const Records& records);
 // The free pre-flight: load, audits, no training.
 Status check(Job job, const Records& records);
-// In a fresh process: the first steps of training again, the final evaluation of the written
-// weights and their benchmarks, with the batches in reverse order. The supervisor compares the
+// In a fresh process: the first steps of training again, then the final evaluation and the
+// benchmarks of the packed model, with the batches in reverse order. The supervisor compares the
 // numbers with training's, bit by bit.
 Status verify(Job job, const Records& records);
 

@@ -9,6 +9,7 @@
 #include "trainer/audit/bits.h"
 #include "trainer/eval/evaluate.h"
 #include "trainer/loop/benchmark_score.h"
+#include "trainer/loop/packed_run.h"
 #include "trainer/loop/threads.h"
 #include "trainer/model/functions.h"
 
@@ -112,9 +113,12 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
   if (run->job.kind == "train") {
     BITLOOP_ASSIGN(file, open_file(kWeightsFile, O_WRONLY | O_CREAT | O_TRUNC));
     run->weights_file = std::move(file);
+    BITLOOP_ASSIGN(packed, open_file(kPackedFile, O_WRONLY | O_CREAT | O_TRUNC));
+    run->packed_file = std::move(packed);
   } else if (run->job.kind == "verify") {
-    BITLOOP_ASSIGN(file, open_file(kWeightsFile, O_RDONLY));
-    run->weights_file = std::move(file);
+    BITLOOP_ASSIGN(file, open_file(kPackedFile, O_RDONLY));
+    BITLOOP_ASSIGN(mapped, MappedFile::map(file.get()));
+    run->packed = std::move(mapped);
   }
   run->model =
       std::make_unique<Gpt2>(run->job.model, run->job.rules.quantize_head, run->job.train.seed);

@@ -12,6 +12,7 @@
 #include "harness/base/fd.h"
 #include "lua/quantizer/quantizer.h"
 #include "trainer/audit/audits.h"
+#include "trainer/checkpoint/mapped_tensors.h"
 #include "trainer/checkpoint/safetensors.h"
 #include "trainer/data/dataset.h"
 #include "trainer/eval/benchmarks.h"
@@ -30,7 +31,9 @@ struct Run {
   const Records* records = nullptr;
   Dataset data;
   std::optional<Benchmarks> benchmarks;  // that the job asks for
-  UniqueFd weights_file;  // output/weights.safetensors: written by train, read by verify
+  UniqueFd weights_file;  // output/weights.safetensors and packed.safetensors: written by train
+  UniqueFd packed_file;
+  std::shared_ptr<const MappedFile> packed;  // the latter, of verify: mapped before it is looked at
   std::unique_ptr<Gpt2> model;
   std::unique_ptr<FusedTraining> fused;  // null: training steps go through autograd
   std::unique_ptr<lua::Quantizer> quantizer;

@@ -7,6 +7,7 @@
 #include "trainer/eval/evaluate.h"
 #include "trainer/loop/benchmark_score.h"
 #include "trainer/loop/modes.h"
+#include "trainer/loop/packed_run.h"
 #include "trainer/loop/step.h"
 
 namespace bitloop::trainer {
@@ -137,9 +138,13 @@ Status score(Run& run, const Records& records, Outcome& outcome) {
   if (audits.leaks &&
       std::find(outcome.flags.begin(), outcome.flags.end(), "leaks") == outcome.flags.end())
     outcome.flags.push_back("leaks");
+  // The tensors that were scored, by which the repetition makes its score.
+  BITLOOP_TRY(run.model->quantize_weights(run.context(run.job.train.steps, false)));
+  BITLOOP_ASSIGN(packed_bits, write_packed_run(run.packed_file.get(), run, at::kFloat));
   json metrics = {{"val_loss", final_score.loss},
                   {"val_bpb", or_null(final_score.bits_per_byte())},
-                  {"bits_per_weight", *audits.bits_per_weight}};
+                  {"bits_per_weight", *audits.bits_per_weight},
+                  {"packed_bits_per_weight", packed_bits}};
   metrics.update(shares);
   outcome.metrics.update(metrics);
   outcome.stages.push_back({{"name", "eval"}, {"metrics", metrics}, {"failure", nullptr}});

@@ -5,6 +5,7 @@
 #include "trainer/eval/evaluate.h"
 #include "trainer/loop/benchmark_score.h"
 #include "trainer/loop/modes.h"
+#include "trainer/loop/packed_run.h"
 #include "trainer/loop/step.h"
 
 namespace bitloop::trainer {
@@ -24,15 +25,10 @@ Result<json> repeat(Run& run) {
       first_losses.push_back(result.loss);
     }
   }
-  {
-    at::NoGradGuard no_grad;
-    NamedTensors detached;
-    for (const auto& [name, tensor] : run.state_tensors())
-      detached.emplace_back(name, tensor.detach());
-    BITLOOP_TRY(read_safetensors(run.weights_file.get(), detached));
-  }
   BITLOOP_ASSIGN(fresh, load_fresh(run.job));
   run.quantizer = std::move(fresh);
+  BITLOOP_ASSIGN(packed, MappedTensors::parse(run.packed));
+  BITLOOP_TRY(load_packed(packed, run));
   BITLOOP_ASSIGN(score, evaluate(*run.model, run.data.validation, score_options(run.job, true),
                                  run.context(run.job.train.steps, false)));
   json metrics = {{"first_losses", first_losses}, {"val_loss", score.loss}};

@@ -78,6 +78,11 @@ struct BitLinear {
   // The functions as programs, where ForwardContext::captured asks for them.
   Capture weight_capture, activation_capture;
 
+  // Of a packed model: what it stores, which is used in place of weight_quant's and row_bias's
+  // results. Such a layer's `weight` holds no numbers, and it can't be trained.
+  std::optional<Operand> stored;
+  at::Tensor stored_row_bias;  // (N) or undefined
+
   // Set by quantize_weight for one optimiser step.
   bool weight_program = false;  // made by weight_capture, whose backward takes the gradient
   at::Tensor latent;  // what weight_quant sees: the weight, or its transform (Q.transform)

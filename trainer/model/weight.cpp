@@ -87,6 +87,7 @@ Result<MaybeOperand> pack_by_program(BitLinear& layer, const ForwardContext& con
 
 Status set_latent(BitLinear& layer, const lua::Format* format) {
   layer.latent = layer.weight;
+  if (layer.stored) return {};
   if (!layer.quantized || format == nullptr || format->hadamard_block == 0) return {};
   if (layer.weight.size(1) % format->hadamard_block != 0)
     return fail("script_error",
@@ -177,6 +178,14 @@ Status quantize_layer(BitLinear& layer, const ForwardContext& context,
     if (context.packed) layer.packed = FloatWeight::pack(layer.latent);
     return {};
   }
+  if (layer.stored) {
+    TORCH_CHECK(!context.training && context.lambda == 1.0, "a packed model can't be trained");
+    layer.row_bias = layer.stored_row_bias;
+    layer.used_weight = layer.stored->value;
+    layer.weight_operand = *layer.stored;
+    if (context.packed) layer.packed = FloatWeight::pack(layer.stored->value);
+    return {};
+  }
   BITLOOP_ASSIGN(operand, weight_of_step(layer, context, std::move(packed)));
   if (context.quantizer->has("row_bias")) BITLOOP_TRY(set_row_bias(layer, context, operand));
   if (context.lambda < 1.0 && !format->blend_output) {
@@ -203,7 +212,7 @@ Status quantize_weights(std::span<BitLinear* const> layers, const ForwardContext
   kernels::run_items(std::ssize(layers), [&](int64_t item) {
     const at::NoGradGuard no_grad;
     const auto i = static_cast<size_t>(item);
-    if (!stays_float(*layers[i], context) && !uses_kept(*layers[i], context))
+    if (!stays_float(*layers[i], context) && !layers[i]->stored && !uses_kept(*layers[i], context))
       packed[i] = pack_by_program(*layers[i], context);
   });
   for (size_t i = 0; i < layers.size(); ++i)

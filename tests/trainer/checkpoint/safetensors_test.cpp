@@ -1,58 +1,62 @@
 #include "trainer/checkpoint/safetensors.h"
 
 #include <ATen/ATen.h>
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "harness/base/fd.h"
+#include "trainer/checkpoint/mapped_tensors.h"
 
 namespace bitloop::trainer {
 namespace {
 
-class SafetensorsTest : public testing::Test {
- protected:
-  std::string path_ = testing::TempDir() + "bitloop-weights-" +
-                      testing::UnitTest::GetInstance()->current_test_info()->name() +
-                      ".safetensors";
+using testing::ElementsAre;
+using testing::HasSubstr;
 
-  void save(const NamedTensors& tensors) {
-    auto fd = open_file(path_, O_WRONLY | O_CREAT | O_TRUNC);
-    ASSERT_TRUE(write_safetensors(fd->get(), tensors));
-  }
-  Status load(const NamedTensors& tensors) {
-    auto fd = open_file(path_, O_RDONLY);
-    return read_safetensors(fd->get(), tensors);
-  }
-};
+std::string file_of(const NamedTensors& tensors) {
+  const UniqueFd fd(::memfd_create("tensors", MFD_CLOEXEC));
+  EXPECT_TRUE(write_safetensors(fd.get(), tensors));
+  ::lseek(fd.get(), 0, SEEK_SET);
+  return *read_all(fd.get());
+}
 
-TEST_F(SafetensorsTest, ComesBackBitForBit) {
-  const at::Tensor a = at::randn({3, 5}), b = at::scalar_tensor(1.5f);
-  save({{"a", a}, {"b", b}});
-  const at::Tensor a2 = at::zeros({3, 5}), b2 = at::zeros({});
-  const Status loaded = load({{"b", b2}, {"a", a2}});
+Result<MappedTensors> load(const std::string& file) {
+  const UniqueFd fd(::memfd_create("tensors", MFD_CLOEXEC));
+  EXPECT_TRUE(write_all(fd.get(), file));
+  return MappedTensors::parse(*MappedFile::map(fd.get()));
+}
+
+TEST(Safetensors, ComesBackBitForBit) {
+  const at::Tensor a = at::randn({3, 5}), b = at::scalar_tensor(1.5f),
+                   narrow = at::randn({7}).to(at::kBFloat16), bytes = at::arange(5).to(at::kByte);
+  const auto loaded = load(file_of({{"a", a}, {"b", b}, {"narrow", narrow}, {"bytes", bytes}}));
   ASSERT_TRUE(loaded) << loaded.error().message;
-  EXPECT_TRUE(at::equal(a, a2));
-  EXPECT_TRUE(at::equal(b, b2));
+  EXPECT_TRUE(at::equal(a, *loaded->get("a")));
+  EXPECT_TRUE(at::equal(b, *loaded->get("b")));
+  EXPECT_TRUE(at::equal(narrow.to(at::kFloat), *loaded->get("narrow")));
+  EXPECT_THAT(loaded->bytes("bytes"), ElementsAre(0, 1, 2, 3, 4));
+  EXPECT_THAT(loaded->shape("a"), ElementsAre(3, 5));
+  EXPECT_THAT(loaded->names(), ElementsAre("a", "b", "bytes", "narrow"));
+  EXPECT_THAT(loaded->get("bytes").error().message, HasSubstr("U8, which is not read"));
+  EXPECT_THAT(loaded->get("c").error().message, HasSubstr("has no tensor 'c'"));
 }
 
-TEST_F(SafetensorsTest, RefusesWhatDoesNotFit) {
-  save({{"a", at::randn({3, 5})}});
-  EXPECT_THAT(load({{"a", at::zeros({5, 3})}}).error().message,
-              testing::HasSubstr("another shape"));
-  EXPECT_THAT(load({{"b", at::zeros({3, 5})}}).error().message,
-              testing::HasSubstr("not in the weights file"));
+TEST(Safetensors, EveryCutAndAHostileHeaderAreRefused) {
+  const std::string whole = file_of({{"a", at::randn({3, 5})}});
+  for (size_t length = 0; length < whole.size(); length += 7)
+    EXPECT_FALSE(load(whole.substr(0, length))) << length;
+  EXPECT_EQ(load(std::string(8, '\xff') + "{}").error().code, "bad_weights");
+  EXPECT_THAT(load(whole + "more").error().message, HasSubstr("bytes that belong to none"));
 }
 
-TEST_F(SafetensorsTest, RefusesEveryCutAndAHostileHeader) {
-  save({{"a", at::randn({3, 5})}});
-  const std::string whole = *read_file(path_);
-  for (size_t length = 0; length < whole.size(); length += 7) {
-    ASSERT_TRUE(write_file_atomic(path_, whole.substr(0, length)));
-    EXPECT_FALSE(load({{"a", at::zeros({3, 5})}})) << length;
-  }
-  ASSERT_TRUE(write_file_atomic(path_, std::string(8, '\xff') + "{}"));
-  EXPECT_EQ(load({{"a", at::zeros({3, 5})}}).error().code, "bad_weights");
+TEST(Safetensors, PartsOfAModelMayNotShareAName) {
+  auto first = load(file_of({{"a", at::ones({2})}}));
+  ASSERT_TRUE(first->add(*load(file_of({{"b", at::zeros({2})}}))));
+  EXPECT_TRUE(first->has("a") && first->has("b"));
+  EXPECT_THAT(first->add(*load(file_of({{"a", at::zeros({2})}}))).error().message,
+              HasSubstr("'a', which another file"));
 }
 
 }  // namespace

@@ -29,6 +29,7 @@ Result<int> benchmarks(const BenchmarkOptions& options) {
                       {"file", entry.file},
                       {"sha256", entry.sha256},
                       {"known", entry.known},
+                      {"part", entry.part},
                       {"documents", entry.documents},
                       {"why_not", entry.why_not}});
     else if (entry.file.empty())

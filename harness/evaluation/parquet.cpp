@@ -19,9 +19,10 @@ namespace {
 constexpr uint64_t kMemory = uint64_t{1} << 30;
 constexpr size_t kMostText = size_t{256} << 20;
 constexpr size_t kMostLine = size_t{4} << 20;  // what evaluation reads of a document
-constexpr size_t kMostSaid = 1024;             // of what the program says is wrong
+constexpr int kRefused = 1;         // its exit code when something is wrong with the file
+constexpr size_t kMostSaid = 1024;  // of what the program says is wrong
 constexpr std::chrono::seconds kLongest{120};
-constexpr unsigned kThreads = 4;  // it works with one; Arrow's allocator has another
+constexpr unsigned kThreads = 4;  // it works with one; loading Arrow starts another
 
 Result<std::filesystem::path> program() {
   std::filesystem::path path = program_path("bitloop-parquet");
@@ -93,6 +94,10 @@ Result<std::string> parquet_lines(std::string_view content, bool allow_degraded)
   };
   const sandbox::Stream streams[] = {{output.read.get(), on_text}, {errors.read.get(), on_said}};
   const sandbox::Verdict verdict = jail.wait(streams);
+  // The loader's, where Arrow's libraries are gone: that is not the file's fault.
+  if (verdict.exit_code > kRefused && !verdict.killed_by)
+    return fail("infrastructure", fmt::format("{} does not run: {}", path.string(),
+                                              how_it_ended(verdict, single_line(said))));
   if (verdict.exit_code != 0 || verdict.killed_by)
     return fail("bad_parquet", how_it_ended(verdict, single_line(said)));
   // A line becomes a tree in the host's memory, and the program may be in the hands of its file.

@@ -211,6 +211,17 @@ def test_without_the_program_there_is_one_sentence(tmp_path):
     assert done.stderr.startswith(f"bitloop: {tmp_path}/bin/bitloop-parquet is not there")
     assert len(done.stderr.splitlines()) == 1
 
+    # The same program, looking for its libraries in another folder: no file is at fault.
+    program = alone.with_name("bitloop-parquet")
+    whole = (BIN / "bitloop-parquet").read_bytes()
+    assert b"arrow/lib" in whole
+    program.write_bytes(whole.replace(b"arrow/lib", b"arrow/lob"))
+    program.chmod(0o755)
+    done = prepare(HUB, tmp_path / "made", "--unverified", "--allow-degraded", program=alone)
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"bitloop: {program} does not run: ") and "libparquet" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
 
 def test_the_host_does_not_link_arrow():
     linked = {name: subprocess.run(["ldd", BIN / name], capture_output=True, text=True, check=True).stdout

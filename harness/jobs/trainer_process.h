@@ -21,14 +21,15 @@ inline constexpr int kCandidateFd = 5;
 // The program that is jailed.
 std::filesystem::path trainer_program();
 
-// A policy without files, descriptors, output and time: the caller adds what its job needs.
-//
-// Test hooks: BITLOOP_TRAINER names the program to jail instead of bitloop-trainer;
-// BITLOOP_DISABLE_LAYERS, a comma list of layer names, makes these layers behave as if the kernel
-// refused them.
+// Test hook of every jail: BITLOOP_DISABLE_LAYERS, a comma list of layer names, makes these layers
+// behave as if the kernel refused them.
+void disable_layers_for_test(sandbox::Policy& policy);
+
+// A policy without files, descriptors, output and time: the caller adds what its job needs. Test
+// hooks: BITLOOP_TRAINER names the program to jail instead of bitloop-trainer, and that above.
 sandbox::Policy trainer_policy(unsigned threads, uint64_t memory_bytes, bool allow_degraded);
 
-// A sealed memory file, at its beginning: the trainer can read it, and nobody can change it.
+// A sealed memory file, at its beginning: the jail can read it, and nobody can change it.
 Result<UniqueFd> sealed_file(std::string_view content);
 
 }  // namespace bitloop::jobs

@@ -45,6 +45,12 @@ def test_the_files_are_those_that_are_read_and_no_others(prefix):
     assert {"program.md", "lua.md", "model.md"} <= {path.name for path in share.iterdir()}
 
 
+def test_parquet_is_read(prefix, tmp_path):
+    done = bitloop(prefix, "data", "benchmarks", ROOT / "tests/e2e/golden/parquet/hub", "--to", tmp_path, "--unverified", "--allow-degraded")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "piqa.jsonl").exists()
+
+
 def test_the_trainer_works(prefix):
     if not (prefix / "bin" / "bitloop-trainer").exists():
         pytest.skip("built without the trainer")

@@ -48,6 +48,8 @@ DOCUMENTS = {
         {"page": " = Rivers = \n \n " + LONG.replace(",", " ,") + " \n"},
     ],
 }
+# The pages as WikiText is published: one text, with a blank line, which has a space, after each.
+WIKITEXT = [page["page"] + " \n" for page in DOCUMENTS["wikitext2"]]
 
 
 def numbers(count, scale, phase, centre=0.0):

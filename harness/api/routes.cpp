@@ -368,6 +368,7 @@ std::vector<Route> make_routes(Service& service, const ApiOptions& options) {
   add_general(routes, service, options);
   add_sessions(routes, service);
   add_tests(routes, service);
+  add_event_routes(routes, service, options.streams);
   routes.push_back(
       {"GET", "/openapi.json", "This API, as OpenAPI 3.1", {}, {}, 200, "application/json", {}});
   const ordered_json document = openapi_document(routes);

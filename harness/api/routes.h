@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "harness/api/events.h"
 #include "harness/api/route.h"
 #include "harness/sessions/service.h"
 
@@ -16,6 +17,7 @@ struct LayerState {
 
 struct ApiOptions {
   std::vector<LayerState> sandbox;
+  StreamOptions streams = {};
 };
 
 // Handlers refer to the service, which must outlive them.

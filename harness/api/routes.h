@@ -1,6 +1,7 @@
 // The table of routes: every call of the HTTP API.
 #pragma once
 
+#include <filesystem>
 #include <vector>
 
 #include "harness/api/events.h"
@@ -18,6 +19,7 @@ struct LayerState {
 struct ApiOptions {
   std::vector<LayerState> sandbox;
   StreamOptions streams = {};
+  std::filesystem::path dashboard = {};  // the folder of the page's files
 };
 
 // Handlers refer to the service, which must outlive them.

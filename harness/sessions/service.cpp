@@ -6,6 +6,7 @@
 
 #include "harness/base/text.h"
 #include "harness/editor/view.h"
+#include "harness/journal/diff.h"
 #include "harness/sessions/job.h"
 #include "harness/sessions/report.h"
 #include "harness/sessions/service_impl.h"
@@ -413,6 +414,25 @@ Result<EditAnswer> Service::revert_to_commit(std::string_view id, std::string_vi
   BITLOOP_TRY(impl_->check_changeable(*session, terms));
   BITLOOP_ASSIGN(found, impl_->journal->find(session->state.id, commit));
   return impl_->revert(*session, found.id, "commit " + found.id.substr(0, 12), terms);
+}
+
+Result<DiffView> Service::diff(std::string_view id, std::string_view from,
+                               std::string_view to) const {
+  BITLOOP_TRY(impl_->find(id));
+  std::string after(to);
+  if (after.empty()) {
+    BITLOOP_ASSIGN(head, impl_->journal->head(id));
+    after = head;
+  }
+  BITLOOP_ASSIGN(newer, impl_->journal->find(id, after));
+  std::string before(from);
+  if (before.empty()) before = newer.parent.empty() ? newer.id : newer.parent;
+  BITLOOP_ASSIGN(older, impl_->journal->find(id, before));
+  BITLOOP_ASSIGN(old_files, impl_->journal->read(older.id));
+  BITLOOP_ASSIGN(new_files, impl_->journal->read(newer.id));
+  const std::string path(kCandidate);
+  BITLOOP_ASSIGN(text, journal::unified_diff(old_files.candidate, new_files.candidate, path));
+  return DiffView{older.id, newer.id, path, std::move(text)};
 }
 
 nlohmann::json Service::results() const {

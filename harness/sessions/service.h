@@ -97,6 +97,13 @@ struct HistoryItem {
   std::optional<int64_t> test;
 };
 
+// What changed in the candidate between two commits.
+struct DiffView {
+  std::string from, to;  // the commits, in full
+  std::string path;
+  std::string diff;  // unified, "" when nothing changed
+};
+
 struct NewSession {
   std::string task;
   std::string quantizer = "ternary";
@@ -180,6 +187,10 @@ class Service {
   // The ledger.
   nlohmann::json results() const;  // a list of objects
   std::string results_tsv() const;
+
+  // The candidate at `from` ("": the commit before `to`) and at `to` ("": the newest), both of this
+  // session's history, by at least four digits. Errors: "unknown_commit", "ambiguous_commit".
+  Result<DiffView> diff(std::string_view id, std::string_view from, std::string_view to) const;
 
   // Hears a session's events, or with "" all sessions', from the one after `last_event` on: the id
   // of an event, "" for the beginning (so is one that is not known), kFromNow for what is yet to

@@ -40,9 +40,9 @@ class Host:
         self.process = None
         self.start()
 
-    def start(self):
+    def start(self, port=0):
         self.process = subprocess.Popen(
-            [BIN / "bitloop", "serve", "--workspace", self.workspace, "--allow-degraded", "--ready-checks", str(self.ready)],
+            [BIN / "bitloop", "serve", "--port", str(port), "--workspace", self.workspace, "--allow-degraded", "--ready-checks", str(self.ready)],
             stdout=subprocess.PIPE, stderr=open(self.workspace.parent / "host.log", "a"), text=True, env=self.environment,
             preexec_fn=self.files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, self.files))))
         line = self.process.stdout.readline()

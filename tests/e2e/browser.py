@@ -13,6 +13,7 @@ CHROMIUM = shutil.which("chromium")
 
 class Browser:
     def __init__(self):
+        assert CHROMIUM, "Chromium is missing: install the Debian package chromium (scripts/setup does)"
         from playwright.sync_api import sync_playwright
         self.playwright = sync_playwright().start()
         # Containers have no user namespaces for Chromium's own sandbox; the pages are ours.

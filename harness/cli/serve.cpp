@@ -57,7 +57,8 @@ int serve(const ServeOptions& options) {
   const size_t files = widen_file_limit();
   const size_t spare = files > kFilesForCalls ? files - kFilesForCalls : 0;
   streams.most = std::clamp(spare, kFewestStreams, streams.most);
-  api::Dispatcher dispatcher(api::make_routes(**service, {*layers, streams, share_dir() / "dashboard"}));
+  api::Dispatcher dispatcher(
+      api::make_routes(**service, {*layers, streams, share_dir() / "dashboard"}));
   api::Server server(dispatcher, {.port = options.port, .max_streams = streams.most});
   const auto port = server.bind();
   if (!port) return report(port.error());

@@ -8,7 +8,7 @@ import re
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NOT_OURS = {".git", ".deps", "build", "__pycache__", ".cache"}
-SOURCES = {".cpp", ".h", ".cu", ".cuh", ".lua", ".py", ".cmake", ".sh"}
+SOURCES = {".cpp", ".h", ".cu", ".cuh", ".lua", ".py", ".cmake", ".sh", ".js", ".css", ".html"}
 MOST_LINES = 500
 
 

@@ -164,6 +164,7 @@ Result<Response> Dispatcher::handle(const Route& route, const RawRequest& raw,
   request.raw_body = raw.body;
   request.if_match = unquote(raw.if_match);
   request.idempotency_key = raw.idempotency_key;
+  request.last_event_id = raw.last_event_id;
   BITLOOP_ASSIGN(query, parse_query(raw.query, route.query));
   request.query = std::move(query);
   BITLOOP_ASSIGN(body, parse_body(raw.body, route.body));

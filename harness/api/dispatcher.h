@@ -27,6 +27,7 @@ struct RawRequest {
   std::string body = {};
   std::string host = {};    // as the client named us; empty: not said
   std::string origin = {};  // of the web page that asks; empty: no page
+  std::string last_event_id = {};
 };
 
 // Remembers the first answer to each Idempotency-Key for as long as the process lives, refusals

@@ -47,6 +47,10 @@ ordered_json render(const sessions::EditAnswer& answer) {
           {"view", answer.view}};
 }
 
+ordered_json render(const sessions::DiffView& diff) {
+  return {{"from", diff.from}, {"to", diff.to}, {"path", diff.path}, {"diff", diff.diff}};
+}
+
 ordered_json render(const sessions::TestView& test) {
   return {{"test", test.test},
           {"status", test.status},

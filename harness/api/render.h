@@ -11,6 +11,7 @@ nlohmann::ordered_json render(const sessions::SessionView& session);
 nlohmann::ordered_json render(const sessions::HistoryItem& item);
 nlohmann::ordered_json render(const sessions::FileView& file);
 nlohmann::ordered_json render(const sessions::EditAnswer& answer);
+nlohmann::ordered_json render(const sessions::DiffView& diff);
 nlohmann::ordered_json render(const sessions::TestView& test);
 
 }  // namespace bitloop::api

@@ -39,6 +39,7 @@ struct Request {
   std::string raw_body;                             // as it was sent
   std::string if_match;                             // header If-Match without quotes, or ""
   std::string idempotency_key;                      // header Idempotency-Key, or ""
+  std::string last_event_id;                        // header Last-Event-ID, or ""
 
   // A field of the body that may be missing.
   std::optional<std::string> text(const char* name) const;
@@ -50,6 +51,9 @@ struct Response {
   std::string content_type = "application/json";
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
+  // When set, the body is what it writes, chunked, until it returns; write returns false when the
+  // client is gone. (An empty chunk sends nothing and only asks.)
+  std::function<void(const std::function<bool(std::string_view chunk)>& write)> stream;
 };
 
 Response json_response(const nlohmann::ordered_json& document, int status = 200);

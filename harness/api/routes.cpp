@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "harness/api/dashboard.h"
 #include "harness/api/render.h"
 #include "harness/base/version.h"
 
@@ -14,15 +15,6 @@ using nlohmann::ordered_json;
 using sessions::Service;
 
 constexpr int64_t kMaxWaitS = 60;
-
-const char* kRootPage = R"(<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>bitloop</title>
-<h1>bitloop</h1>
-<p>An autoresearch harness for low-bit pretraining. This is its HTTP API:
-<a href="/openapi.json">openapi.json</a>, <a href="/v1/tasks">tasks</a>, <a href="/v1/sessions">sessions</a>,
-<a href="/v1/results">results</a>, <a href="/v1/results.tsv">results.tsv</a>, <a href="/healthz">healthz</a>.</p>
-</html>
-)";
 
 Field text_field(const char* name, bool required, const char* description, const char* alias = "") {
   return Field{name, FieldType::kString, required, description, alias};
@@ -57,6 +49,11 @@ sessions::Terms terms_of(const Request& request) {
 std::optional<int64_t> query_number(const Request& request, const char* name) {
   const auto found = request.query.find(name);
   return found == request.query.end() ? std::nullopt : std::optional(found->get<int64_t>());
+}
+
+std::string query_text(const Request& request, const char* name) {
+  const auto found = request.query.find(name);
+  return found == request.query.end() ? "" : found->get<std::string>();
 }
 
 // Renders a value of the service, with the session's commit as ETag where the value has one.
@@ -149,15 +146,6 @@ void add_general(std::vector<Route>& routes, Service& service, const ApiOptions&
                     200,
                     "application/json",
                     [health](const Request&) { return json_response(health); }});
-  routes.push_back(
-      {"GET",
-       "/",
-       "A page for people who find this with a browser",
-       {},
-       {},
-       200,
-       "text/html",
-       [](const Request&) { return text_response(kRootPage, "text/html; charset=utf-8"); }});
   routes.push_back({"GET",
                     "/v1/tasks",
                     "What can be optimised",
@@ -254,6 +242,18 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
                       return answer(service.view(id_of(request), request.parameters.at("path"),
                                                  query_number(request, "start_line"),
                                                  query_number(request, "end_line")));
+                    }});
+  routes.push_back({"GET",
+                    "/v1/sessions/{id}/diff",
+                    "What changed in the candidate between two commits, as a unified diff",
+                    {text_field("from", false, "a commit; default: the one before `to`"),
+                     text_field("to", false, "a commit; default: the newest")},
+                    {},
+                    200,
+                    "application/json",
+                    [&service](const Request& request) {
+                      return answer(service.diff(id_of(request), query_text(request, "from"),
+                                                 query_text(request, "to")));
                     }});
   routes.push_back({"POST",
                     "/v1/sessions/{id}/edits",
@@ -368,6 +368,8 @@ std::vector<Route> make_routes(Service& service, const ApiOptions& options) {
   add_general(routes, service, options);
   add_sessions(routes, service);
   add_tests(routes, service);
+  add_event_routes(routes, service, options.streams);
+  add_dashboard_routes(routes, options.dashboard);
   routes.push_back(
       {"GET", "/openapi.json", "This API, as OpenAPI 3.1", {}, {}, 200, "application/json", {}});
   const ordered_json document = openapi_document(routes);

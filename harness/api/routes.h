@@ -1,8 +1,10 @@
 // The table of routes: every call of the HTTP API.
 #pragma once
 
+#include <filesystem>
 #include <vector>
 
+#include "harness/api/events.h"
 #include "harness/api/route.h"
 #include "harness/sessions/service.h"
 
@@ -16,6 +18,8 @@ struct LayerState {
 
 struct ApiOptions {
   std::vector<LayerState> sandbox;
+  StreamOptions streams = {};
+  std::filesystem::path dashboard = {};  // the folder of the page's files
 };
 
 // Handlers refer to the service, which must outlive them.

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 #include <httplib.h>
+#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -16,10 +18,11 @@ namespace bitloop::api {
 namespace {
 
 constexpr time_t kReadTimeoutS = 10;
-constexpr time_t kWriteTimeoutS = 10;
 constexpr size_t kKeepAliveRequests = 100'000;
 constexpr time_t kKeepAliveS = 5;
 constexpr int kBacklog = 1024;
+constexpr int kSendBufferBytes = 256 << 10;
+constexpr int kStreamsEndMs = 1000;
 constexpr const char* kAnyPath = R"([\s\S]*)";
 
 // cpp-httplib listens with a backlog of 5; a burst of clients beyond it waits a second for TCP to
@@ -39,12 +42,33 @@ class PoolQueue : public httplib::TaskQueue {
   GrowingPool pool_;
 };
 
+// A body that comes in pieces.
+void stream_body(const Response& answer, httplib::Response& response) {
+  response.set_chunked_content_provider(answer.content_type, [stream = answer.stream](
+                                                                 size_t, httplib::DataSink& sink) {
+    bool is_there = true;
+    try {
+      stream([&](std::string_view chunk) {
+        if (is_there)
+          is_there = chunk.empty() ? sink.is_writable() : sink.write(chunk.data(), chunk.size());
+        return is_there;
+      });
+    } catch (const std::exception& error) {
+      spdlog::error("a stream ended early: {}", error.what());
+      return false;
+    }
+    if (is_there) sink.done();
+    return is_there;
+  });
+}
+
 void send(const Response& answer, httplib::Response& response) {
   response.status = answer.status;
   for (const auto& [name, value] : answer.headers) response.set_header(name, value);
   response.set_header("Cache-Control", "no-store");
   response.set_header("X-Content-Type-Options", "nosniff");
-  response.set_content(answer.body, answer.content_type);
+  if (answer.stream) return stream_body(answer, response);
+  if (answer.status != 204) response.set_content(answer.body, answer.content_type);
 }
 
 RawRequest to_raw(const httplib::Request& request) {
@@ -57,6 +81,7 @@ RawRequest to_raw(const httplib::Request& request) {
   raw.idempotency_key = request.get_header_value("Idempotency-Key");
   raw.host = request.get_header_value("Host");
   raw.origin = request.get_header_value("Origin");
+  raw.last_event_id = request.get_header_value("Last-Event-ID");
   return raw;
 }
 
@@ -107,45 +132,57 @@ struct Server::Impl {
   Impl(Dispatcher& used, const ServerOptions& given) : dispatcher(used), options(given) {}
 
   void answer(const RawRequest& raw, httplib::Response& response) {
+    answering = &active;
     ++active;
-    answering = true;
-    send(dispatcher.dispatch(raw), response);
+    const Response answer = dispatcher.dispatch(raw);
+    if (answer.stream) {
+      ++streams;
+      --active;
+      answering = &streams;
+    }
+    send(answer, response);
   }
 
   // The library calls this on the same thread when the response has been written: only then may a
   // server that ends forget it.
   void written() {
-    if (!std::exchange(answering, false)) return;  // an answer of the library's own
-    --active;
+    if (std::atomic<int>* counted = std::exchange(answering, nullptr)) --*counted;
   }
 
   Dispatcher& dispatcher;
   ServerOptions options;
-  std::atomic<int> active{0};  // requests whose answer is not written yet
-  static thread_local bool answering;
+  std::atomic<int> active{0};   // requests whose answer is not written yet
+  std::atomic<int> streams{0};  // the same with a stream
+  // Where this thread's answer is counted; nullptr: nowhere, or one of the library's own.
+  static thread_local std::atomic<int>* answering;
   std::atomic<bool> stopping{false};
   std::atomic<bool> entered{false};  // run() was called
   std::atomic<bool> finished{false};
   ListeningServer http;
 };
 
-thread_local bool Server::Impl::answering = false;
+thread_local std::atomic<int>* Server::Impl::answering = nullptr;
 
 Server::Server(Dispatcher& dispatcher, const ServerOptions& options)
     : impl_(std::make_unique<Impl>(dispatcher, options)) {
   Impl& impl = *impl_;
   httplib::Server& http = impl.http;
-  http.new_task_queue = [threads = options.max_connections] { return new PoolQueue(threads); };
+  http.new_task_queue = [threads = options.max_connections + options.max_streams] {
+    return new PoolQueue(threads);
+  };
   http.set_tcp_nodelay(true);
   // The library's own choice is SO_REUSEPORT, with which a second server would share the port
   // unnoticed.
   http.set_socket_options([](socket_t socket) {
     const int yes = 1;
     ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    // Connections inherit it: what the kernel keeps for a client that does not read.
+    const int bytes = kSendBufferBytes;
+    ::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
   });
   http.set_payload_max_length(kMaxBodyBytes);
   http.set_read_timeout(kReadTimeoutS);
-  http.set_write_timeout(kWriteTimeoutS);
+  http.set_write_timeout(options.write_timeout_s);
   http.set_keep_alive_max_count(kKeepAliveRequests);
   http.set_keep_alive_timeout(kKeepAliveS);
 
@@ -218,12 +255,16 @@ void Server::stop() {
 }
 
 bool Server::wait_idle(int timeout_ms) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
-  while (impl_->active > 0) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
+  const auto wait = [](const std::atomic<int>& count, int most_ms) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(most_ms);
+    while (count > 0) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return true;
+  };
+  const bool calls = wait(impl_->active, timeout_ms);
+  return wait(impl_->streams, std::min(timeout_ms, kStreamsEndMs)) && calls;
 }
 
 }  // namespace bitloop::api

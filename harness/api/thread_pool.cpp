@@ -1,14 +1,21 @@
 #include "harness/api/thread_pool.h"
 
+#include <system_error>
+
 namespace bitloop::api {
 
 void GrowingPool::enqueue(std::function<void()> task) {
   const std::lock_guard guard(mutex_);
   tasks_.push_back(std::move(task));
-  if (tasks_.size() > idle_ && threads_.size() < max_threads_)
-    threads_.emplace_back([this] { work(); });
-  else
-    changed_.notify_one();
+  if (tasks_.size() > idle_ && threads_.size() < max_threads_) {
+    try {
+      threads_.emplace_back([this] { work(); });
+      return;
+    } catch (const std::system_error&) {
+      if (threads_.empty()) throw;  // else the machine's limit is ours
+    }
+  }
+  changed_.notify_one();
 }
 
 void GrowingPool::shutdown() {

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <thread>
@@ -15,6 +17,8 @@ namespace bitloop::cli {
 namespace {
 
 constexpr int kFinishTimeoutMs = 15'000;
+constexpr size_t kFilesForCalls = 800;  // connections of calls, the journal, runs
+constexpr size_t kFewestStreams = 16;
 
 struct ServeOptions {
   int port = 0;
@@ -23,6 +27,16 @@ struct ServeOptions {
   bool allow_degraded = false;
   std::string workspace, benchmarks;
 };
+
+// As many files as this user may open, so that thousands of connections fit; returns how many.
+size_t widen_file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return kFilesForCalls;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
+}
 
 int serve(const ServeOptions& options) {
   // Blocked before the first thread begins, so that every thread inherits it and only sigwait sees
@@ -39,8 +53,13 @@ int serve(const ServeOptions& options) {
       {choose_workspace(options.workspace), share_dir(), options.jobs, options.allow_degraded,
        options.ready_checks, choose_benchmarks(options.benchmarks)});
   if (!service) return report(service.error());
-  api::Dispatcher dispatcher(api::make_routes(**service, {*layers}));
-  api::Server server(dispatcher, {.port = options.port});
+  api::StreamOptions streams;
+  const size_t files = widen_file_limit();
+  const size_t spare = files > kFilesForCalls ? files - kFilesForCalls : 0;
+  streams.most = std::clamp(spare, kFewestStreams, streams.most);
+  api::Dispatcher dispatcher(
+      api::make_routes(**service, {*layers, streams, share_dir() / "dashboard"}));
+  api::Server server(dispatcher, {.port = options.port, .max_streams = streams.most});
   const auto port = server.bind();
   if (!port) return report(port.error());
   std::thread listener([&server] { server.run(); });

@@ -316,6 +316,14 @@ Result<std::vector<Commit>> Journal::history(std::string_view session) const {
   return events;
 }
 
+Result<Commit> Journal::event(std::string_view commit) const {
+  git_oid id;
+  if (!from_hex(commit, id)) return unknown_commit(commit);
+  BITLOOP_ASSIGN(repository, impl_->lease());
+  BITLOOP_ASSIGN(found, lookup_commit(repository.get(), id));
+  return describe(found.get());
+}
+
 Result<Snapshot> Journal::read(std::string_view commit) const {
   git_oid id;
   if (!from_hex(commit, id)) return unknown_commit(commit);

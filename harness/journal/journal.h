@@ -58,6 +58,8 @@ class Journal {
   Result<std::vector<std::string>> sessions() const;
   // A session's events, oldest first, newest last. Error: "unknown_session".
   Result<std::vector<Commit>> history(std::string_view session) const;
+  // The event of a commit (40 digits), of whichever session. Error: "unknown_commit".
+  Result<Commit> event(std::string_view commit) const;
   // The files as they were at a commit (40 digits). Error: "unknown_commit".
   Result<Snapshot> read(std::string_view commit) const;
   // The event of `session` whose id is, or starts with, `id` (at least 4 digits): what a person or

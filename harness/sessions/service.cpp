@@ -6,6 +6,7 @@
 
 #include "harness/base/text.h"
 #include "harness/editor/view.h"
+#include "harness/journal/diff.h"
 #include "harness/sessions/job.h"
 #include "harness/sessions/report.h"
 #include "harness/sessions/service_impl.h"
@@ -128,7 +129,10 @@ Status Service::Impl::commit(Session& session, journal::Event event, SessionStat
                              editor::Document document) {
   event.candidate = document.text();
   event.session_json = render_state(state);
+  auto ticket = feeds.take();  // goes at the end: who hears of the commit finds the state with it
+  event.trailers.push_back({Feeds::kTrailer, std::to_string(ticket.sequence())});
   BITLOOP_ASSIGN(id, journal->append(state.id, event, session.head));
+  ticket.published(state.id, id);
   session.state = std::move(state);
   session.document = std::move(document);
   session.head = std::move(id);
@@ -236,23 +240,34 @@ Result<SessionView> Service::create(const NewSession& request, const Terms& term
                     {"Bitloop-Quantizer", request.quantizer},
                     {"Bitloop-Agent", agent}};
   RequestKeys::mark(event, terms.key, terms.request);
-  event.candidate = document.text();
 
   while (true) {
     state.id = make_session_id();
-    event.session_json = render_state(state);
-    auto head = impl_->journal->create_session(state.id, event);
-    if (!head && head.error().code == "session_exists") continue;
-    if (!head) return std::unexpected(head.error());
-    auto session = std::make_shared<Session>(state, document, *head);
-    {
-      const std::lock_guard guard(impl_->sessions_mutex);
-      impl_->sessions[state.id] = session;
-    }
+    auto session = impl_->begin_session(state, event, document);
+    if (!session && session.error().code == "session_exists") continue;
+    if (!session) return std::unexpected(session.error());
     impl_->checks->want(task.name);
-    const std::lock_guard guard(session->mutex);
-    return impl_->describe(*session);
+    const std::lock_guard guard((*session)->mutex);
+    return impl_->describe(**session);
   }
+}
+
+Result<std::shared_ptr<Session>> Service::Impl::begin_session(SessionState state,
+                                                              journal::Event event,
+                                                              editor::Document document) {
+  event.candidate = document.text();
+  event.session_json = render_state(state);
+  auto ticket = feeds.take();
+  event.trailers.push_back({Feeds::kTrailer, std::to_string(ticket.sequence())});
+  const std::string id = state.id;
+  BITLOOP_ASSIGN(head, journal->create_session(id, event));
+  auto session = std::make_shared<Session>(std::move(state), std::move(document), head);
+  {
+    const std::lock_guard guard(sessions_mutex);
+    sessions[id] = session;
+  }
+  ticket.published(id, head);
+  return session;
 }
 
 std::vector<SessionView> Service::list() const {
@@ -399,6 +414,25 @@ Result<EditAnswer> Service::revert_to_commit(std::string_view id, std::string_vi
   BITLOOP_TRY(impl_->check_changeable(*session, terms));
   BITLOOP_ASSIGN(found, impl_->journal->find(session->state.id, commit));
   return impl_->revert(*session, found.id, "commit " + found.id.substr(0, 12), terms);
+}
+
+Result<DiffView> Service::diff(std::string_view id, std::string_view from,
+                               std::string_view to) const {
+  BITLOOP_TRY(impl_->find(id));
+  std::string after(to);
+  if (after.empty()) {
+    BITLOOP_ASSIGN(head, impl_->journal->head(id));
+    after = head;
+  }
+  BITLOOP_ASSIGN(newer, impl_->journal->find(id, after));
+  std::string before(from);
+  if (before.empty()) before = newer.parent.empty() ? newer.id : newer.parent;
+  BITLOOP_ASSIGN(older, impl_->journal->find(id, before));
+  BITLOOP_ASSIGN(old_files, impl_->journal->read(older.id));
+  BITLOOP_ASSIGN(new_files, impl_->journal->read(newer.id));
+  const std::string path(kCandidate);
+  BITLOOP_ASSIGN(text, journal::unified_diff(old_files.candidate, new_files.candidate, path));
+  return DiffView{older.id, newer.id, path, std::move(text)};
 }
 
 nlohmann::json Service::results() const {

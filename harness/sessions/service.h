@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "harness/base/result.h"
+#include "harness/sessions/listener.h"
 #include "harness/tasks/tasks.h"
 
 namespace bitloop::sessions {
@@ -94,6 +95,13 @@ struct HistoryItem {
   std::string event;
   std::string message;
   std::optional<int64_t> test;
+};
+
+// What changed in the candidate between two commits.
+struct DiffView {
+  std::string from, to;  // the commits, in full
+  std::string path;
+  std::string diff;  // unified, "" when nothing changed
 };
 
 struct NewSession {
@@ -179,6 +187,16 @@ class Service {
   // The ledger.
   nlohmann::json results() const;  // a list of objects
   std::string results_tsv() const;
+
+  // The candidate at `from` ("": the commit before `to`) and at `to` ("": the newest), both of this
+  // session's history, by at least four digits. Errors: "unknown_commit", "ambiguous_commit".
+  Result<DiffView> diff(std::string_view id, std::string_view from, std::string_view to) const;
+
+  // Hears a session's events, or with "" all sessions', from the one after `last_event` on: the id
+  // of an event, "" for the beginning (so is one that is not known), kFromNow for what is yet to
+  // come. The listener must not outlive the service. Errors: "session_not_found", "stopping".
+  static constexpr std::string_view kFromNow = "now";
+  Result<Listener> listen(std::string_view id, std::string_view last_event);
 
   // Starts a run on the session named as the run's type, which is made when it is not there and has
   // no budget. Then test(run.type, n).

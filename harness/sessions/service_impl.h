@@ -1,5 +1,6 @@
 // The service's insides, shared by service.cpp (files and edits), service_runs.cpp (checks, tests,
-// submissions), service_repeats.cpp (answers given before) and startup.cpp.
+// submissions), service_repeats.cpp (answers given before), service_events.cpp (what listeners
+// hear) and startup.cpp.
 //
 // Locks: `sessions_mutex` guards the map alone and is never held while another lock is taken or a
 // file is written. Each session has a mutex of its own, held for a read or for one commit;
@@ -19,8 +20,11 @@
 #include "harness/jobs/ready_checks.h"
 #include "harness/journal/journal.h"
 #include "harness/ledger/ledger.h"
+#include "harness/sessions/event_cache.h"
+#include "harness/sessions/feeds.h"
 #include "harness/sessions/files.h"
 #include "harness/sessions/job.h"
+#include "harness/sessions/progress.h"
 #include "harness/sessions/request_keys.h"
 #include "harness/sessions/service.h"
 #include "harness/sessions/state.h"
@@ -58,6 +62,10 @@ struct Service::Impl {
   Status check_writable(const Session& session, const Terms& terms) const;
   // The same, and those that keep its candidate from changing: testing. Requires: session locked.
   Status check_changeable(const Session& session, const Terms& terms) const;
+  // Commits a session's first event and adds the session. Errors: those of
+  // Journal::create_session.
+  Result<std::shared_ptr<Session>> begin_session(SessionState state, journal::Event event,
+                                                 editor::Document document);
   // Commits an event with this state and candidate, and makes them the session's. Requires: session
   // locked.
   Status commit(Session& session, journal::Event event, SessionState state,
@@ -96,6 +104,12 @@ struct Service::Impl {
   // trainer would hold much memory while it waits.
   Result<nlohmann::json> ready_job(const std::string& task) const;
 
+  // What listeners hear.
+  // A session's commits, or all sessions' in their order, oldest first.
+  Result<std::vector<PastEvent>> past_of(std::string_view session) const;
+  // A commit as it is sent. Errors: those of Journal::event.
+  Result<EventPtr> stream_event(const FeedCommit& commit) const;
+
   // Start-up.
   Status load_sessions();
   Status load_ledger();
@@ -123,6 +137,9 @@ struct Service::Impl {
   std::mutex creation_mutex;                 // a session is made once under a key
   std::counting_semaphore<> check_slots{2};  // checks beside a running test
   std::atomic<bool> stopping{false};
+  mutable Feeds feeds;
+  mutable EventCache event_cache;  // of stream_event
+  std::unique_ptr<Progress> progress;
   std::unique_ptr<jobs::ReadyChecks> checks;
   std::unique_ptr<jobs::Queue> queue;  // last: its threads use all of the above
 };

@@ -148,7 +148,9 @@ Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& share
                            options.share_dir,
                            options.allow_degraded,
                            options.benchmarks};
-  queue->submit({run_dir(session.state.id, test.number), make_job(request),
+  const std::filesystem::path folder = run_dir(session.state.id, test.number);
+  progress->started(session.state.id, test.number, folder / "events.jsonl");
+  queue->submit({folder, make_job(request),
                  [this, shared, number = test.number](const jobs::Verdict& verdict) {
                    finish_test(shared, number, verdict);
                  }});
@@ -197,6 +199,7 @@ void Service::Impl::finish_test(const std::shared_ptr<Session>& session, int64_t
 }
 
 Status Service::Impl::try_finish(Session& session, int64_t number, const jobs::Verdict& verdict) {
+  progress->ended(session.state.id, number);  // its last step is heard before its end
   SessionState state = session.state;
   TestRecord& test = state.tests.at(static_cast<size_t>(number - 1));
   const std::string events =
@@ -310,11 +313,7 @@ Result<TestView> Service::start_local(const LocalRun& run) {
     journal::Event event;
     event.kind = "session";
     event.sentence = "Began the session of runs from the command line";
-    event.candidate = document.text();
-    event.session_json = render_state(state);
-    BITLOOP_ASSIGN(head, impl_->journal->create_session(run.type, event));
-    const std::lock_guard guard(impl_->sessions_mutex);
-    impl_->sessions[run.type] = std::make_shared<Session>(std::move(state), document, head);
+    BITLOOP_TRY(impl_->begin_session(std::move(state), std::move(event), document));
   }
   BITLOOP_ASSIGN(session, impl_->find(run.type));
   const std::lock_guard guard(session->mutex);

@@ -8,6 +8,7 @@
 #include "harness/base/temporary_folder.h"
 #include "harness/base/text.h"
 #include "harness/sessions/service_impl.h"
+#include "harness/sessions/session_event.h"
 
 namespace bitloop::sessions {
 namespace {
@@ -43,6 +44,8 @@ void Service::stop() {
     const std::lock_guard guard(session->mutex);
     session->changed.notify_all();
   }
+  impl_->feeds.stop();
+  if (impl_->progress) impl_->progress->stop();
   if (impl_->queue) impl_->queue->stop();
   if (impl_->checks) impl_->checks->stop();
 }
@@ -69,6 +72,11 @@ Result<std::unique_ptr<Service>> Service::open(const ServiceOptions& options) {
   checks.most = static_cast<size_t>(settled.ready_checks);
   impl->checks = std::make_unique<jobs::ReadyChecks>(
       checks, [raw = impl.get()](const std::string& task) { return raw->ready_job(task); });
+  impl->progress = std::make_unique<Progress>(
+      [raw = impl.get()](const std::string& session) { return raw->feeds.is_heard(session); },
+      [raw = impl.get()](const std::string& session, const EventPtr& record) {
+        raw->feeds.add_progress(session, record);
+      });
   impl->queue = std::make_unique<jobs::Queue>(settled.jobs);
   impl->adopt_runs();
   return std::unique_ptr<Service>(new Service(std::move(impl)));
@@ -76,14 +84,18 @@ Result<std::unique_ptr<Service>> Service::open(const ServiceOptions& options) {
 
 Status Service::Impl::load_sessions() {
   BITLOOP_ASSIGN(ids, journal->sessions());
+  uint64_t last = 0;  // a session's newest event has its largest number
   for (const std::string& id : ids) {
     BITLOOP_ASSIGN(head, journal->head(id));
+    BITLOOP_ASSIGN(newest, journal->event(head));
+    last = std::max(last, sequence_of(newest));
     BITLOOP_ASSIGN(snapshot, journal->read(head));
     BITLOOP_ASSIGN(state, parse_state(snapshot.session_json));
     BITLOOP_TRY(fill_commits(*journal, state));
     BITLOOP_ASSIGN(document, parse_candidate(state, snapshot.candidate));
     sessions[id] = std::make_shared<Session>(std::move(state), std::move(document), head);
   }
+  feeds.continue_after(last);
   return {};
 }
 
@@ -129,6 +141,7 @@ void Service::Impl::adopt_runs() {
       const std::filesystem::path folder = run_dir(id, number);
       if (jobs::run_is_alive(folder) || jobs::run_has_verdict(folder)) {
         spdlog::info("adopting the run of session {} test {}", id, number);
+        progress->started(id, number, folder / "events.jsonl");
         queue->adopt({folder, nullptr, [this, session, number](const jobs::Verdict& verdict) {
                         finish_test(session, number, verdict);
                       }});

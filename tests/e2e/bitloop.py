@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import resource
 import signal
 import socket
 import subprocess
@@ -29,7 +30,8 @@ class Answer:
 class Host:
     """A running `bitloop serve`; restart() and kill() are for tests of faults."""
 
-    def __init__(self, workspace, fake=True, ready=0, **environment):
+    def __init__(self, workspace, fake=True, ready=0, files=None, **environment):
+        self.files = files  # how many the server may have open
         self.ready = ready  # trainers kept ready for checks: processes that tests would have to tell from leftovers
         self.workspace = pathlib.Path(workspace)
         self.environment = {**os.environ, **environment}
@@ -38,10 +40,11 @@ class Host:
         self.process = None
         self.start()
 
-    def start(self):
+    def start(self, port=0):
         self.process = subprocess.Popen(
-            [BIN / "bitloop", "serve", "--workspace", self.workspace, "--allow-degraded", "--ready-checks", str(self.ready)],
-            stdout=subprocess.PIPE, stderr=open(self.workspace.parent / "host.log", "a"), text=True, env=self.environment)
+            [BIN / "bitloop", "serve", "--port", str(port), "--workspace", self.workspace, "--allow-degraded", "--ready-checks", str(self.ready)],
+            stdout=subprocess.PIPE, stderr=open(self.workspace.parent / "host.log", "a"), text=True, env=self.environment,
+            preexec_fn=self.files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, self.files))))
         line = self.process.stdout.readline()
         assert line.startswith("listening on http://127.0.0.1:"), line
         self.url = line.split()[-1]

@@ -2,7 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <stdexcept>
 #include <thread>
 
 #include "harness/api/client.h"
@@ -15,7 +20,7 @@ using namespace std::chrono_literals;
 // A server on any free port, and the real client.
 class ServerTest : public ::testing::Test {
  protected:
-  ServerTest() : dispatcher_(routes()), server_(dispatcher_, {}) {
+  ServerTest() : dispatcher_(routes()), server_(dispatcher_, {.write_timeout_s = 1}) {
     port_ = server_.bind().value();
     thread_ = std::thread([this] { server_.run(); });
   }
@@ -41,9 +46,37 @@ class ServerTest : public ::testing::Test {
                     [](const Request& request) {
                       return json_response({{"size", request.text("text").value_or("").size()}});
                     }});
+    list.push_back({"GET", "/pieces", "", {}, {}, 200, "text/plain", [](const Request&) {
+                      Response response;
+                      response.content_type = "text/plain";
+                      response.stream = [](const auto& write) {
+                        for (const char* piece : {"one ", "", "two "}) EXPECT_TRUE(write(piece));
+                      };
+                      return response;
+                    }});
+    list.push_back({"GET", "/endless", "", {}, {}, 200, "text/plain", [this](const Request&) {
+                      Response response;
+                      response.content_type = "text/plain";
+                      response.stream = [this](const auto& write) {
+                        while (write(std::string(65536, 'x'))) continue;
+                        EXPECT_FALSE(write("more"));
+                        gone_ = true;
+                      };
+                      return response;
+                    }});
+    list.push_back({"GET", "/broken", "", {}, {}, 200, "text/plain", [](const Request&) {
+                      Response response;
+                      response.content_type = "text/plain";
+                      response.stream = [](const auto& write) {
+                        write("half");
+                        throw std::runtime_error("as the test wants");
+                      };
+                      return response;
+                    }});
     return list;
   }
 
+  std::atomic<bool> gone_{false};
   std::atomic<bool> release_{false};
   std::atomic<int> held_{0};
   Dispatcher dispatcher_;
@@ -79,6 +112,32 @@ TEST_F(ServerTest, HeldRequestsLeaveRoomForOthers) {
   EXPECT_FALSE(server_.wait_idle(1));
   release_ = true;
   EXPECT_TRUE(server_.wait_idle(60'000));
+}
+
+TEST_F(ServerTest, AStreamIsSentInPieces) {
+  const auto answer = Client("127.0.0.1", port_).get("/pieces");
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(answer->text, "one two ");
+  EXPECT_TRUE(server_.wait_idle(60'000));
+}
+
+TEST_F(ServerTest, AClientThatDoesNotReadIsCutOff) {
+  const int client = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port_));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(::connect(client, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  const std::string request = "GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  ASSERT_EQ(::write(client, request.data(), request.size()), static_cast<ssize_t>(request.size()));
+  while (!gone_) std::this_thread::sleep_for(2ms);
+  EXPECT_TRUE(server_.wait_idle(60'000));
+  ::close(client);
+}
+
+TEST_F(ServerTest, AStreamThatThrowsEndsItsConnectionAlone) {
+  EXPECT_FALSE(Client("127.0.0.1", port_).get("/broken"));
+  EXPECT_EQ(Client("127.0.0.1", port_).get("/pieces")->status, 200);
 }
 
 TEST_F(ServerTest, APortInUseIsAnError) {

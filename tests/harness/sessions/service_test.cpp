@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <set>
@@ -413,6 +414,57 @@ TEST_F(ServiceTest, ManyThreadsLoseNothing) {
   threads.clear();
   EXPECT_EQ(service_->history(id)->size(), 21u);
   EXPECT_EQ(service_->view(id, "candidate.lua", {}, {})->editable, (Ranges{{2, 23}}));
+}
+
+TEST_F(ServiceTest, AListenerHearsTheStoryAndGoesOnAfterARestart) {
+  const std::string id = create();
+  ASSERT_TRUE(say(id, "a"));
+  std::string heard;
+  {
+    auto listener = service_->listen(id, "");
+    ASSERT_TRUE(listener) << listener.error().message;
+    ASSERT_TRUE(say(id, "b"));
+    std::string kinds;
+    while (listener->last_event() != head(id))
+      for (const EventPtr& event : listener->next(std::chrono::seconds(60)))
+        kinds += event->kind + " ";
+    EXPECT_EQ(kinds, "session edit edit ");
+    heard = listener->last_event();
+  }
+  open();
+  EXPECT_EQ(test(id).status, "ok");
+  ASSERT_TRUE(service_->submit(id, 1));
+  auto again = service_->listen(id, heard);
+  std::string kinds;
+  while (!again->is_over())
+    for (const EventPtr& event : again->next(std::chrono::seconds(60))) kinds += event->kind + " ";
+  EXPECT_EQ(kinds, "test-started test-finished submission ");
+  EXPECT_TRUE(service_->listen(id, head(id))->is_over());
+  EXPECT_FALSE(service_->listen("", Service::kFromNow)->is_over());
+  EXPECT_EQ(service_->listen("nobody", "").error().code, "session_not_found");
+}
+
+TEST_F(ServiceTest, TheEndOfTheServiceEndsItsListeners) {
+  const std::string id = create();
+  auto listener = service_->listen("", Service::kFromNow);
+  std::jthread stop([this] { service_->stop(); });
+  while (!listener->is_over()) (void)listener->next(std::chrono::seconds(60));
+  stop.join();
+  EXPECT_EQ(service_->listen(id, "").error().code, "stopping");
+}
+
+TEST_F(ServiceTest, TheDiffOfTwoCommits) {
+  const std::string id = create();
+  const std::string start = head(id);
+  EXPECT_EQ(service_->diff(id, "", "")->diff, "");  // nothing before the first
+  ASSERT_TRUE(say(id, "a"));
+  ASSERT_TRUE(say(id, "b"));
+  EXPECT_NE(service_->diff(id, "", "")->diff.find("+b\n a\n"), std::string::npos);
+  const auto both = service_->diff(id, start.substr(0, 10), head(id));
+  EXPECT_EQ(both->from, start);
+  EXPECT_NE(both->diff.find("+b\n+a\n"), std::string::npos);
+  EXPECT_EQ(service_->diff(id, "0000", "").error().code, "unknown_commit");
+  EXPECT_EQ(service_->diff(create(), start, "").error().code, "unknown_commit");
 }
 
 }  // namespace

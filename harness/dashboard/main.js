@@ -1,0 +1,61 @@
+// The page: a view for each address after '#', and the events that keep it up to date.
+import {h, replace} from "./dom.js";
+import {ledgerView} from "./ledger.js";
+import {Live} from "./live.js";
+import {overviewView} from "./overview.js";
+import {sessionView} from "./session.js";
+
+const main = document.getElementById("main");
+const connection = document.getElementById("connection");
+let view = null;  // {element, title, load(), onEvent(kind, data), close()}
+
+function route() {
+  const [name, id] = location.hash.replace(/^#\/?/, "").split("/");
+  if (name === "ledger") return ["ledger", ledgerView()];
+  if (name === "sessions" && id) return ["session", sessionView(decodeURIComponent(id))];
+  return ["overview", overviewView()];
+}
+
+async function load() {
+  const loaded = view;
+  try {
+    await loaded.load();
+    main.querySelector(".failure")?.remove();
+  } catch (error) {
+    if (loaded !== view) return;
+    main.querySelector(".failure")?.remove();
+    main.prepend(h("p", {class: "notice failure", role: "alert"}, error.message));
+    if (!error.status && !error.code) throw error;  // a mistake of this page's own: seen in the console
+  }
+}
+
+function show(isFirst = false) {
+  if (!isFirst && !/^#(\/|$)/.test(location.hash)) return;  // #main: a place on the page
+  view?.close();
+  const [name, shown] = route();
+  view = shown;
+  document.title = `${view.title} · bitloop`;
+  for (const link of document.querySelectorAll("nav a[data-view]"))
+    if (link.dataset.view === name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  replace(main, view.element);
+  if (!window.Chart)
+    main.prepend(h("p", {class: "notice", role: "alert"},
+      "The plots are missing: the server has no Chart.js. Install the Debian package libjs-chart.js and build again."));
+  if (!isFirst) {
+    main.focus({preventScroll: true});
+    window.scrollTo(0, 0);
+  }
+  return load();
+}
+
+window.addEventListener("hashchange", () => show());
+show(true);
+new Live({
+  onEvent: (kind, data) => view.onEvent(kind, data),
+  onGap: load,
+  onState: (state) => {
+    connection.dataset.state = state;
+    connection.textContent = state;
+  },
+});

@@ -1,0 +1,156 @@
+#include "harness/sessions/feeds.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <optional>
+#include <thread>
+
+namespace bitloop::sessions {
+namespace {
+
+using namespace std::chrono_literals;
+
+Result<std::vector<PastEvent>> no_past() { return std::vector<PastEvent>(); }
+
+std::string heard(Feed& feed, Feed::Position& position) {
+  std::string words;
+  for (const Feed::Item& item : feed.next(position, 1000, 0ms))
+    words += item.commit.session + ":" + item.commit.commit + " ";
+  return words;
+}
+
+TEST(Feeds, HeardIsWhatWasPublished) {
+  Feeds feeds;
+  feeds.continue_after(7);
+  const auto feed = *feeds.open("s", no_past);
+  Feed::Position position = feed->beginning();
+  {
+    auto ticket = feeds.take();
+    EXPECT_EQ(ticket.sequence(), 8U);
+    ticket.published("s", "a");
+    EXPECT_EQ(heard(*feed, position), "");  // not yet
+  }
+  { auto given_up = feeds.take(); }
+  {
+    auto other = feeds.take();
+    other.published("t", "b");
+  }
+  EXPECT_EQ(heard(*feed, position), "s:a ");
+}
+
+TEST(Feeds, AllSessionsAreHeardInTheOrderOfTheirNumbers) {
+  Feeds feeds;
+  const auto all = *feeds.open(Feeds::kAll, no_past);
+  const auto own = *feeds.open("t", no_past);
+  Feed::Position position = all->beginning(), own_position = own->beginning();
+  std::optional<Feeds::Ticket> first, second, third;
+  const auto take = [&](std::optional<Feeds::Ticket>& ticket) {
+    struct Take {
+      Feeds& feeds;
+      operator Feeds::Ticket() const { return feeds.take(); }
+    };
+    ticket.emplace(Take{feeds});
+  };
+  take(first);
+  take(second);
+  take(third);
+  second->published("t", "b");
+  second.reset();
+  EXPECT_EQ(heard(*own, own_position), "t:b ");  // its session needs not wait
+  EXPECT_EQ(heard(*all, position), "");
+  first.reset();  // its commit failed
+  EXPECT_EQ(heard(*all, position), "t:b ");
+  third->published("s", "c");
+  third.reset();
+  EXPECT_EQ(heard(*all, position), "s:c ");
+}
+
+TEST(Feeds, WhatIsHeldBackIsNotHeardFromThePastEither) {
+  Feeds feeds;
+  auto first = feeds.take();  // 1, still being written
+  {
+    auto second = feeds.take();
+    second.published("s", "b");
+  }
+  const auto all = *feeds.open(Feeds::kAll, [&]() -> Result<std::vector<PastEvent>> {
+    // On disk are one from before there were numbers, and the one with number 2.
+    return std::vector<PastEvent>{{0, {"s", "old"}}, {2, {"s", "b"}}};
+  });
+  Feed::Position position = all->beginning();
+  EXPECT_EQ(heard(*all, position), "s:old ");
+}
+
+TEST(Feeds, AnEventIsHeardOnceThoughItIsPublishedWhileThePastIsRead) {
+  Feeds feeds;
+  const auto all = *feeds.open(Feeds::kAll, [&]() -> Result<std::vector<PastEvent>> {
+    auto ticket = feeds.take();
+    ticket.published("s", "b");
+    return std::vector<PastEvent>{{0, {"s", "a"}}, {1, {"s", "b"}}};
+  });
+  Feed::Position position = all->beginning();
+  EXPECT_EQ(heard(*all, position), "s:a s:b ");
+}
+
+TEST(Feeds, AFeedIsMadeOnceAndGoesWithItsListeners) {
+  Feeds feeds;
+  int reads = 0;
+  const auto read = [&] { return ++reads, no_past(); };
+  auto one = *feeds.open("s", read);
+  auto two = *feeds.open("s", read);
+  EXPECT_EQ(one, two);
+  EXPECT_EQ(reads, 1);
+  EXPECT_TRUE(feeds.is_heard("s"));
+  EXPECT_FALSE(feeds.is_heard("t"));
+  one.reset();
+  two.reset();
+  EXPECT_FALSE(feeds.is_heard("s"));
+  EXPECT_TRUE(feeds.open("s", read));
+  EXPECT_EQ(reads, 2);
+}
+
+TEST(Feeds, APastThatCannotBeReadIsAnErrorAndTheNextOneTriesAgain) {
+  Feeds feeds;
+  const auto broken = feeds.open("s", []() -> Result<std::vector<PastEvent>> {
+    return fail("journal_failed", "as the test wants");
+  });
+  EXPECT_EQ(broken.error().code, "journal_failed");
+  EXPECT_TRUE(feeds.open("s", no_past));
+}
+
+TEST(Feeds, NothingOpensAfterTheEnd) {
+  Feeds feeds;
+  const auto feed = *feeds.open("s", no_past);
+  feeds.stop();
+  EXPECT_TRUE(feed->stopped());
+  EXPECT_EQ(feeds.open("s", no_past).error().code, "stopping");
+}
+
+// Many sessions commit at once: the order is that of the numbers, and nothing is missing.
+TEST(Feeds, UnderManyWriters) {
+  Feeds feeds;
+  const auto all = *feeds.open(Feeds::kAll, no_past);
+  {
+    std::vector<std::jthread> writers;
+    for (int w = 0; w < 8; ++w)
+      writers.emplace_back([&feeds, w] {
+        for (int i = 0; i < 200; ++i) {
+          auto ticket = feeds.take();
+          if (i % 7 != 0) ticket.published(std::to_string(w), std::to_string(ticket.sequence()));
+        }
+      });
+  }
+  Feed::Position position = all->beginning();
+  uint64_t last = 0;
+  size_t count = 0;
+  for (const Feed::Item& item : all->next(position, 10'000, 0ms)) {
+    const uint64_t sequence = std::stoull(item.commit.commit);
+    EXPECT_GT(sequence, last);
+    last = sequence;
+    ++count;
+  }
+  EXPECT_EQ(count, 8U * (200 - 29));
+}
+
+}  // namespace
+}  // namespace bitloop::sessions

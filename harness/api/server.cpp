@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <cctype>
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -44,7 +45,13 @@ void send(const Response& answer, httplib::Response& response) {
   for (const auto& [name, value] : answer.headers) response.set_header(name, value);
   response.set_header("Cache-Control", "no-store");
   response.set_header("X-Content-Type-Options", "nosniff");
-  response.set_content(answer.body, answer.content_type);
+  if (!answer.stream) return response.set_content(answer.body, answer.content_type);
+  response.set_chunked_content_provider(
+      answer.content_type, [stream = answer.stream](size_t, httplib::DataSink& sink) {
+        stream([&sink](std::string_view chunk) { return sink.write(chunk.data(), chunk.size()); });
+        sink.done();
+        return true;
+      });
 }
 
 RawRequest to_raw(const httplib::Request& request) {
@@ -57,6 +64,11 @@ RawRequest to_raw(const httplib::Request& request) {
   raw.idempotency_key = request.get_header_value("Idempotency-Key");
   raw.host = request.get_header_value("Host");
   raw.origin = request.get_header_value("Origin");
+  for (const auto& [name, value] : request.headers) {
+    std::string lower = name;
+    for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    raw.headers.emplace(std::move(lower), value);
+  }
   return raw;
 }
 

@@ -27,30 +27,6 @@ Result<std::string> Connection::only_session() const {
                           join(sessions_, ", ")));
 }
 
-CancelFlag Connection::begin_request(const std::string& id) {
-  auto flag = std::make_shared<std::atomic<bool>>(false);
-  const std::lock_guard guard(mutex_);
-  requests_[id] = flag;
-  return flag;
-}
-
-void Connection::end_request(const std::string& id, const CancelFlag& flag) {
-  const std::lock_guard guard(mutex_);
-  const auto found = requests_.find(id);
-  if (found != requests_.end() && found->second == flag) requests_.erase(found);
-}
-
-void Connection::cancel_request(const std::string& id) {
-  const std::lock_guard guard(mutex_);
-  const auto found = requests_.find(id);
-  if (found != requests_.end()) *found->second = true;
-}
-
-void Connection::cancel_all() {
-  const std::lock_guard guard(mutex_);
-  for (const auto& [id, flag] : requests_) *flag = true;
-}
-
 Error session_missing() {
   return {"session_unclear",
           "Which session? Call begin(task=…) to start one, or give `session`, the id that begin "

@@ -6,7 +6,6 @@
 // client would write into each other's candidate.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -14,11 +13,10 @@
 #include <string>
 #include <vector>
 
+#include "harness/api/mcp/pending.h"
 #include "harness/base/result.h"
 
 namespace bitloop::api::mcp {
-
-using CancelFlag = std::shared_ptr<std::atomic<bool>>;  // shared: who waits, and who cancels
 
 // Thread-safe.
 class Connection {
@@ -35,19 +33,14 @@ class Connection {
   // The session of a call that names none. Error: "session_unclear" (none, or several).
   Result<std::string> only_session() const;
 
-  // Requests that are being worked on, by the text of their id. Of two under the same id the later
-  // counts.
-  CancelFlag begin_request(const std::string& id);
-  void end_request(const std::string& id, const CancelFlag& flag);
-  void cancel_request(const std::string& id);
-  void cancel_all();
+  Pending& pending() { return pending_; }
 
  private:
   const std::string version_;
   const std::string client_;
   mutable std::mutex mutex_;
   std::vector<std::string> sessions_;
-  std::map<std::string, CancelFlag> requests_;
+  Pending pending_;
 };
 
 // Of a call in the second era, or of a connection without a session. Error: "session_unclear".

@@ -30,21 +30,26 @@ const char* name_parameter(std::string_view method) {
   return method == "resources/read" ? "uri" : nullptr;
 }
 
-RpcResult<void> check(const Request& request, const char* header, const nlohmann::json& value) {
-  if (value.is_string() && request.header(header) == header_form(value.get<std::string>()))
-    return {};
-  return rpc_fail(kHeaderMismatch, fmt::format("The header {} is not what the body says.", header));
-}
-
 }  // namespace
 
+std::vector<std::pair<std::string, std::string>> repeated_headers(const Message& message) {
+  std::vector<std::pair<std::string, std::string>> headers;
+  const auto repeat = [&](const char* header, const nlohmann::json& value) {
+    if (value.is_string()) headers.emplace_back(header, header_form(value.get<std::string>()));
+  };
+  repeat(kVersionHeader, message.meta(kVersionKey));
+  repeat(kMethodHeader, message.method);
+  if (const char* parameter = name_parameter(message.method))
+    repeat(kNameHeader, message.params.value(parameter, nlohmann::json()));
+  return headers;
+}
+
 RpcResult<void> check_headers(const Request& request, const Message& message) {
-  if (auto version = check(request, kVersionHeader, message.meta(kVersionKey)); !version)
-    return version;
-  if (auto method = check(request, kMethodHeader, message.method); !method) return method;
-  const char* parameter = name_parameter(message.method);
-  if (parameter == nullptr || !message.params.contains(parameter)) return {};
-  return check(request, kNameHeader, message.params[parameter]);
+  for (const auto& [name, value] : repeated_headers(message))
+    if (request.header(name) != value)
+      return rpc_fail(kHeaderMismatch,
+                      fmt::format("The header {} is not what the body says.", name));
+  return {};
 }
 
 std::string header_form(std::string_view value) {

@@ -4,6 +4,8 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "harness/api/mcp/messages.h"
 #include "harness/api/route.h"
@@ -14,6 +16,8 @@ constexpr const char* kVersionHeader = "mcp-protocol-version";
 constexpr const char* kMethodHeader = "mcp-method";
 constexpr const char* kNameHeader = "mcp-name";
 
+// What the headers of a message of the second era must be, by name in lower case.
+std::vector<std::pair<std::string, std::string>> repeated_headers(const Message& message);
 // Error: kHeaderMismatch.
 RpcResult<void> check_headers(const Request& request, const Message& message);
 

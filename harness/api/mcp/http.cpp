@@ -58,16 +58,11 @@ bool wants_stream(const Request& request, const Message& message) {
          request.header("accept").find(kEventStream) != std::string::npos;
 }
 
-// The answer of a request that can be cancelled, in JSON; null when nobody waits for it any more.
-ordered_json answer_cancellable(const Protocol& protocol, const Message& message, const Peer& peer,
-                                Exchange exchange) {
+// A connection's requests can be cancelled by a message; in the second era the client hangs up.
+ordered_json answer_to(const Protocol& protocol, const Message& message, const Peer& peer,
+                       const Exchange& exchange) {
   if (!peer.connection) return protocol.answer(message, peer, exchange);
-  const std::string id = message.id.dump();
-  const CancelFlag flag = peer.connection->begin_request(id);
-  exchange.abandoned = [flag, gone = exchange.abandoned] { return *flag || (gone && gone()); };
-  ordered_json answer = protocol.answer(message, peer, exchange);
-  peer.connection->end_request(id, flag);
-  return *flag ? ordered_json() : answer;
+  return protocol.answer_unless_cancelled(message, peer, exchange, peer.connection->pending());
 }
 
 }  // namespace
@@ -125,10 +120,11 @@ Response HttpEndpoint::post_modern(const Request& request, const Message& messag
 }
 
 Response HttpEndpoint::respond(const Request& request, const Message& message, const Peer& peer) {
-  if (message.kind == Message::Kind::kNotification) protocol_->notice(message, peer);
+  if (message.kind == Message::Kind::kNotification && peer.connection)
+    peer.connection->pending().take_notice(message);
   if (message.kind != Message::Kind::kRequest) return accepted();
   if (!wants_stream(request, message)) {
-    const ordered_json answer = answer_cancellable(*protocol_, message, peer, {});
+    const ordered_json answer = answer_to(*protocol_, message, peer, {});
     if (answer.is_null()) return accepted();
     return rpc_response(answer, peer.modern ? status_of(answer) : 200);
   }
@@ -140,7 +136,7 @@ Response HttpEndpoint::respond(const Request& request, const Message& message, c
     exchange.notify = [&](const ordered_json& note) { there = there && write(event(note)); };
     exchange.keep_alive = [&] { there = there && write(":\n\n"); };
     exchange.abandoned = [&] { return !there; };
-    const ordered_json answer = answer_cancellable(*protocol, message, peer, exchange);
+    const ordered_json answer = answer_to(*protocol, message, peer, exchange);
     if (there && !answer.is_null()) write(event(answer));
   };
   return response;
@@ -159,9 +155,9 @@ Response HttpEndpoint::post_batch(const Request& request, const json& batch) {
     if (!message) {
       answers.push_back(error_message(nullptr, message.error()));
     } else if (message->kind == Message::Kind::kNotification) {
-      protocol_->notice(*message, *peer);
+      peer->connection->pending().take_notice(*message);
     } else if (message->kind == Message::Kind::kRequest) {
-      ordered_json answer = answer_cancellable(*protocol_, *message, *peer, {});
+      ordered_json answer = answer_to(*protocol_, *message, *peer, {});
       if (!answer.is_null()) answers.push_back(std::move(answer));
     }
   }
@@ -171,7 +167,7 @@ Response HttpEndpoint::post_batch(const Request& request, const json& batch) {
 Response HttpEndpoint::remove(const Request& request) {
   const auto peer = peer_of(request, nullptr);
   if (!peer) return peer.error();
-  peer->connection->cancel_all();
+  peer->connection->pending().cancel_all();
   connections_.remove(request.header(kSessionHeader));
   Response response;
   response.status = 204;

@@ -109,9 +109,13 @@ RpcResult<ordered_json> Protocol::result(const Message& request, const Peer& pee
                   fmt::format("Method not found: {}", single_line(method).substr(0, 80)));
 }
 
-void Protocol::notice(const Message& notification, const Peer& peer) const {
-  if (notification.method != "notifications/cancelled" || !peer.connection) return;
-  peer.connection->cancel_request(notification.params.value("requestId", json()).dump());
+ordered_json Protocol::answer_unless_cancelled(const Message& request, const Peer& peer,
+                                               Exchange exchange, Pending& pending) const {
+  const CancelFlag flag = pending.begin(request.id);
+  exchange.abandoned = [flag, gone = exchange.abandoned] { return *flag || (gone && gone()); };
+  ordered_json answered = answer(request, peer, exchange);
+  pending.end(request.id, flag);
+  return *flag ? ordered_json() : answered;
 }
 
 bool Protocol::may_wait(const Message& request) {

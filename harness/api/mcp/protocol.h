@@ -29,8 +29,9 @@ class Protocol {
   // Answers any other request. For one of the second era the envelope must have been checked.
   nlohmann::ordered_json answer(const Message& request, const Peer& peer,
                                 const Exchange& exchange) const;
-  // Takes note of a notification.
-  void notice(const Message& notification, const Peer& peer) const;
+  // The same for a request that its client may cancel: null when it did, and waits for no answer.
+  nlohmann::ordered_json answer_unless_cancelled(const Message& request, const Peer& peer,
+                                                 Exchange exchange, Pending& pending) const;
 
   // Whether the answer may take long, so that others must not wait for it.
   static bool may_wait(const Message& request);

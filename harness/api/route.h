@@ -50,7 +50,7 @@ struct Request {
 
 struct Response {
   int status = 200;
-  std::string content_type = "application/json";
+  std::string content_type = "application/json";  // "": there is no body
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
   // When set, the body is what it writes, chunked, until it returns; write returns false when the

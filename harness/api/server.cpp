@@ -45,6 +45,7 @@ void send(const Response& answer, httplib::Response& response) {
   for (const auto& [name, value] : answer.headers) response.set_header(name, value);
   response.set_header("Cache-Control", "no-store");
   response.set_header("X-Content-Type-Options", "nosniff");
+  if (answer.content_type.empty()) return;
   if (!answer.stream) return response.set_content(answer.body, answer.content_type);
   response.set_chunked_content_provider(
       answer.content_type, [stream = answer.stream](size_t, httplib::DataSink& sink) {

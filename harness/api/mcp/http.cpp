@@ -25,11 +25,14 @@ Response refuse(int status, int code, const std::string& message, const json& id
   return rpc_response(error_message(id, {code, message}), status);
 }
 
-Response accepted() {
+Response without_body(int status) {
   Response response;
-  response.status = 202;
+  response.status = status;
+  response.content_type = "";
   return response;
 }
+
+Response accepted() { return without_body(202); }
 
 // In the second era the error says the status.
 int status_of(const ordered_json& answer) {
@@ -169,9 +172,7 @@ Response HttpEndpoint::remove(const Request& request) {
   if (!peer) return peer.error();
   peer->connection->pending().cancel_all();
   connections_.remove(request.header(kSessionHeader));
-  Response response;
-  response.status = 204;
-  return response;
+  return without_body(204);
 }
 
 std::vector<Route> make_mcp_routes(sessions::Service& service, std::vector<Route> routes) {

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import threading
 
 import pytest
 from bitloop import BIN, FAKE, HERE, Host
@@ -237,6 +238,19 @@ def test_a_call_that_the_client_gave_up_leaves_the_test_running(client):
     assert client.done("results", session=session)["state"]["state"] == "testing"
     assert client.done("test", session=session, n=1)["status"] == "ok"
     assert client.done("results", session=session)["state"]["tests_left"] == 2
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_a_server_that_ends_answers_who_waits(tmp_path, mode):
+    host = Host(tmp_path / "workspace")
+    with McpClient(mode, host.url + "/mcp") as client:
+        session = client.done("begin", task="quick")["session"]
+        client.done("edit", session=session, op="rewrite", region="config", content="local CONFIG_OVERRIDES = {}  -- FAKE_SLEEP=8")
+        stop = threading.Timer(2, host.process.terminate)
+        stop.start()
+        waited = client.tool("test", session=session, progress=True, wait=60)
+        assert waited["structuredContent"]["status"] == "running", waited
+        assert host.process.wait(timeout=30) == 0
 
 
 def test_a_workspace_that_is_served_is_named_with_the_way_out(host):

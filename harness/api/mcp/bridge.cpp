@@ -108,9 +108,10 @@ void Bridge::forward(Client& client, const Message& message, const std::string& 
     writer_.write(to_line(answer->document));
   } else if (answer && answer->document.is_array()) {
     writer_.write(to_line(answer->document));
-  } else if (answer && answer->document.contains("detail") && asked) {
+  } else if (answer && answer->status >= 300 && asked) {  // a problem document, or another server
     writer_.write(to_line(error_message(
-        message.id, {kInvalidRequest, answer->document["detail"].get<std::string>()})));
+        message.id, {kInvalidRequest, fmt::format("The server refused the request ({}): {}",
+                                                  answer->status, answer->text.substr(0, 500))})));
   }
 }
 
@@ -118,7 +119,8 @@ Result<ClientAnswer> Bridge::post(Client& client, const Message& message, const 
   BodyReader reader(writer_);
   BITLOOP_ASSIGN(answer, client.post_text("/mcp", line, headers(message),
                                           [&](std::string_view piece) { reader.take(piece); }));
-  if (message.method != "initialize" || answer.status != 200) return answer;
+  const bool opened = answer.status == 200 && answer.document.is_object();
+  if (message.method != "initialize" || !opened) return answer;
   const std::lock_guard guard(mutex_);
   session_ = answer.header("mcp-session-id");
   version_ = answer.document.value(json::json_pointer("/result/protocolVersion"), "");

@@ -22,21 +22,23 @@ json record_of(std::string_view line) {
   return record.is_object() ? record : json();
 }
 
+json member(const json& object, const char* name) {
+  return object.is_object() ? object.value(name, json()) : json();
+}
+
 double number_of(const json& record, const char* name) {
-  const auto found = record.find(name);
-  return found != record.end() && found->is_number() ? found->get<double>() : 0;
+  const json value = member(record, name);
+  return value.is_number() ? value.get<double>() : 0;
 }
 
 std::string text_of(const json& record, const char* name) {
-  const auto found = record.find(name);
-  return found != record.end() && found->is_string() ? found->get<std::string>() : "";
+  const json value = member(record, name);
+  return value.is_string() ? value.get<std::string>() : "";
 }
 
 double total_steps(std::string_view events) {
   const json header = record_of(events.substr(0, events.find('\n')));
-  const json steps =
-      header.is_null() ? json() : header.value(json::json_pointer("/config/train/steps"), json());
-  return steps.is_number() ? steps.get<double>() : 0;
+  return number_of(member(member(header, "config"), "train"), "steps");
 }
 
 std::string step_message(const json& record, double total) {

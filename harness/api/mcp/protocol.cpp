@@ -95,6 +95,9 @@ ordered_json Protocol::answer(const Message& request, const Peer& peer,
 RpcResult<ordered_json> Protocol::result(const Message& request, const Peer& peer,
                                          const Exchange& exchange) const {
   const std::string& method = request.method;
+  // All lists are given whole, so no cursor was ever handed out.
+  if (method.ends_with("/list") && !request.params.value("cursor", json()).is_null())
+    return rpc_fail(kInvalidParams, "There is no such cursor; leave it out.");
   if (method == "tools/call") return tools_.call(request, peer, exchange);
   if (method == "tools/list") return ordered_json{{"tools", tools_.list(peer.modern)}};
   if (method == "resources/list") return list_resources(service_);

@@ -37,7 +37,8 @@ TEST(RunProgress, TheEvaluationComesAfterTheSteps) {
 
 TEST(RunProgress, WhatIsNoRecordIsPassedOver) {
   EXPECT_EQ(run_progress("\n\n[1]\nnot json\n{\"type\":3}\n{\"type\":\"step\"}\n").done, 0);
-  EXPECT_EQ(run_progress("{\"type\":\"header\",\"config\":7}\n").total, 0);
+  for (const char* config : {"7", "[1]", "null", "{\"train\":[]}", "{\"train\":{\"steps\":\"x\"}}"})
+    EXPECT_EQ(run_progress(std::string("{\"config\":").append(config).append("}\n")).total, 0);
   EXPECT_EQ(run_progress(kHeader + R"({"type":"step","step":40})"
                                    "\n{\"type\":\"step\",\"st")
                 .done,

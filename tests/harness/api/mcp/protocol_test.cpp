@@ -41,6 +41,8 @@ TEST_F(ProtocolTest, EveryCapabilityHasItsMethods) {
        {"ping", "tools/list", "resources/list", "resources/templates/list", "prompts/list"})
     EXPECT_TRUE(answer(request(method)).contains("result")) << method;
   EXPECT_EQ(code_of(answer(request("fly"))), kMethodNotFound);
+  EXPECT_EQ(code_of(answer(request("tools/list", {{"cursor", "2"}}))), kInvalidParams);
+  EXPECT_TRUE(answer(request("tools/list", {{"cursor", nullptr}})).contains("result"));
   EXPECT_EQ(code_of(answer(request("server/discover"))), kMethodNotFound);
 }
 

@@ -23,6 +23,7 @@ build: configure  ## set up, then build the programs into build/bin/
 	@cmake --build --preset release --parallel $(JOBS) --target bitloop bitloop-trainer bitloop_assets
 
 build-tests: configure
+	@scripts/test-venv
 	@cmake --build --preset release --parallel $(JOBS)
 
 demo: build  ## set up, build and play one agent's session: edits, a check, two tests, a submission

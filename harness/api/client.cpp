@@ -3,10 +3,19 @@
 #include <fmt/format.h>
 #include <httplib.h>
 
+#include <algorithm>
+#include <cctype>
+
 namespace bitloop::api {
 namespace {
 
 constexpr time_t kTimeoutS = 90;  // more than the longest wait the server grants
+
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
 
 Result<ClientAnswer> take(const httplib::Result& result, const std::string& path) {
   if (!result)
@@ -17,6 +26,7 @@ Result<ClientAnswer> take(const httplib::Result& result, const std::string& path
   answer.text = result->body;
   answer.document = nlohmann::json::parse(result->body, nullptr, false);
   if (answer.document.is_discarded()) answer.document = nullptr;
+  for (const auto& [name, value] : result->headers) answer.headers[lower(name)] = value;
   return answer;
 }
 
@@ -33,6 +43,11 @@ Client::Client(const std::string& host, int port) : impl_(std::make_unique<Impl>
   impl_->http.set_read_timeout(kTimeoutS);
 }
 
+std::string ClientAnswer::header(const std::string& name) const {
+  const auto found = headers.find(name);
+  return found == headers.end() ? "" : found->second;
+}
+
 Client::~Client() = default;
 
 Result<ClientAnswer> Client::get(const std::string& path) {
@@ -41,6 +56,31 @@ Result<ClientAnswer> Client::get(const std::string& path) {
 
 Result<ClientAnswer> Client::post(const std::string& path, const nlohmann::ordered_json& body) {
   return take(impl_->http.Post(path, body.dump(), "application/json"), path);
+}
+
+Result<ClientAnswer> Client::post_text(
+    const std::string& path, const std::string& body,
+    const std::vector<std::pair<std::string, std::string>>& headers,
+    const std::function<void(std::string_view piece)>& take_piece) {
+  httplib::Request request;
+  request.method = "POST";
+  request.path = path;
+  request.body = body;
+  request.set_header("Content-Type", "application/json");
+  for (const auto& [name, value] : headers) request.set_header(name, value);
+  bool streams = false;
+  std::string text;
+  request.response_handler = [&](const httplib::Response& response) {
+    streams = response.get_header_value("Content-Type").starts_with("text/event-stream");
+    return true;
+  };
+  request.content_receiver = [&](const char* data, size_t size, uint64_t, uint64_t) {
+    streams ? take_piece({data, size}) : static_cast<void>(text.append(data, size));
+    return true;
+  };
+  httplib::Result result = impl_->http.send(request);
+  if (result) result->body = std::move(text);
+  return take(result, path);
 }
 
 }  // namespace bitloop::api

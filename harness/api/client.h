@@ -1,10 +1,15 @@
-// A small client of the public API, for `bitloop demo`: what any agent would do, with no shortcut
-// into the server.
+// A small client of the public API, for `bitloop demo` and `bitloop mcp --url`: what any agent
+// would do, with no shortcut into the server.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "harness/base/result.h"
 
@@ -14,6 +19,8 @@ struct ClientAnswer {
   int status = 0;
   nlohmann::json document;  // null when the body is not JSON
   std::string text;
+  std::map<std::string, std::string> headers;         // by name in lower case
+  std::string header(const std::string& name) const;  // "" when there is none
   bool ok() const { return status >= 200 && status < 300; }
 };
 
@@ -25,6 +32,11 @@ class Client {
   // Error: "no_answer" (connection refused, cut or timed out).
   Result<ClientAnswer> get(const std::string& path);
   Result<ClientAnswer> post(const std::string& path, const nlohmann::ordered_json& body);
+  // POSTs JSON text with headers of the caller's. Of an event stream each piece is handed to `take`
+  // as it comes and nothing is kept.
+  Result<ClientAnswer> post_text(const std::string& path, const std::string& body,
+                                 const std::vector<std::pair<std::string, std::string>>& headers,
+                                 const std::function<void(std::string_view piece)>& take);
 
  private:
   struct Impl;

@@ -144,7 +144,8 @@ Response Dispatcher::handle_once(const Route& route, const RawRequest& raw,
     // After a failure nothing is settled: the client may try again. Nor after the refusal of a key
     // that an earlier process has seen: the request that it belongs to may still be repeated.
     const bool foreign = !handled && handled.error().code == "key_reused";
-    if (response.status >= 500 || foreign) return response;
+    // What is still being written can't be given a second time.
+    if (response.status >= 500 || foreign || response.stream) return response;
     entry->body = raw.body;
     answers_.settled(name, entry, kEntryBytes + raw.body.size() + response.body.size());
     entry->response = std::move(response);
@@ -165,10 +166,13 @@ Result<Response> Dispatcher::handle(const Route& route, const RawRequest& raw,
   request.if_match = unquote(raw.if_match);
   request.idempotency_key = raw.idempotency_key;
   request.last_event_id = raw.last_event_id;
+  request.headers = raw.headers;
   BITLOOP_ASSIGN(query, parse_query(raw.query, route.query));
   request.query = std::move(query);
-  BITLOOP_ASSIGN(body, parse_body(raw.body, route.body));
-  request.body = std::move(body);
+  if (!route.raw_body) {
+    BITLOOP_ASSIGN(body, parse_body(raw.body, route.body));
+    request.body = std::move(body);
+  }
   return route.handler(request);
 }
 

@@ -28,6 +28,7 @@ struct RawRequest {
   std::string host = {};    // as the client named us; empty: not said
   std::string origin = {};  // of the web page that asks; empty: no page
   std::string last_event_id = {};
+  std::map<std::string, std::string> headers = {};  // all of them, by name in lower case
 };
 
 // Remembers the first answer to each Idempotency-Key for as long as the process lives, refusals

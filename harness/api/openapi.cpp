@@ -13,6 +13,7 @@ ordered_json field_schema(const Field& field) {
   ordered_json schema = {{"type", field.type == FieldType::kString ? "string" : "integer"},
                          {"description", field.description}};
   if (field.type == FieldType::kInteger && field.min >= 0) schema["minimum"] = field.min;
+  if (!field.choices.empty()) schema["enum"] = field.choices;
   return schema;
 }
 
@@ -33,22 +34,12 @@ std::string openapi_path(const std::string& pattern, std::vector<std::string>& n
   return join(parts, "/");
 }
 
-ordered_json request_body(const std::vector<Field>& fields) {
-  ordered_json properties = ordered_json::object();
-  ordered_json required = ordered_json::array();
-  for (const Field& field : fields) {
-    properties[field.name] = field_schema(field);
-    if (!field.alias.empty()) {
-      properties[field.alias] = field_schema(field);
-      properties[field.alias]["description"] = "another name of " + field.name;
-    } else if (field.required) {
-      required.push_back(field.name);
-    }
-  }
-  ordered_json schema = {
-      {"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
-  if (!required.empty()) schema["required"] = required;
-  return {{"required", !required.empty()},
+ordered_json request_body(const Route& route) {
+  if (route.raw_body)
+    return {{"required", true},
+            {"content", {{"application/json", {{"schema", ordered_json::object()}}}}}};
+  const ordered_json schema = object_schema(route.body);
+  return {{"required", schema.contains("required")},
           {"content", {{"application/json", {{"schema", schema}}}}}};
 }
 
@@ -61,7 +52,7 @@ ordered_json operation(const Route& route, const std::vector<std::string>& path_
                           {"required", field.required},
                           {"description", field.description},
                           {"schema", field_schema(field)}});
-  if (route.method == "POST")
+  if (route.method == "POST" && !route.raw_body)
     for (const char* name : {"Idempotency-Key", "If-Match"})
       parameters.push_back({{"name", name},
                             {"in", "header"},
@@ -76,7 +67,7 @@ ordered_json operation(const Route& route, const std::vector<std::string>& path_
        {{std::to_string(route.success),
          {{"description", "done"}, {"content", {{route.content_type, {{"schema", schema}}}}}}},
         {"default", {{"$ref", "#/components/responses/Problem"}}}}}};
-  if (!route.body.empty()) document["requestBody"] = request_body(route.body);
+  if (!route.body.empty() || route.raw_body) document["requestBody"] = request_body(route);
   return document;
 }
 
@@ -91,6 +82,24 @@ ordered_json problem_schema() {
 }
 
 }  // namespace
+
+ordered_json object_schema(const std::vector<Field>& fields) {
+  ordered_json properties = ordered_json::object();
+  ordered_json required = ordered_json::array();
+  for (const Field& field : fields) {
+    properties[field.name] = field_schema(field);
+    if (!field.alias.empty()) {
+      properties[field.alias] = field_schema(field);
+      properties[field.alias]["description"] = "another name of " + field.name;
+    } else if (field.required) {
+      required.push_back(field.name);
+    }
+  }
+  ordered_json schema = {
+      {"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
+  if (!required.empty()) schema["required"] = required;
+  return schema;
+}
 
 ordered_json openapi_document(const std::vector<Route>& routes) {
   ordered_json paths = ordered_json::object();

@@ -119,6 +119,11 @@ std::optional<int64_t> Request::number(const char* name) const {
   return found == body.end() ? std::nullopt : std::optional(found->get<int64_t>());
 }
 
+std::string Request::header(const std::string& name) const {
+  const auto found = headers.find(name);
+  return found == headers.end() ? "" : found->second;
+}
+
 Response json_response(const nlohmann::ordered_json& document, int status) {
   Response response;
   response.status = status;
@@ -160,22 +165,22 @@ std::optional<std::map<std::string, std::string>> match_path(std::string_view pa
   return parameters;
 }
 
-Result<json> parse_body(std::string_view text, const std::vector<Field>& fields) {
-  if (nesting_depth(text) > kMaxDepth)
+Result<json> parse_json(std::string_view text, int max_depth) {
+  if (nesting_depth(text) > max_depth)
     return fail("invalid_json",
-                fmt::format("The body is nested more than {} levels deep.", kMaxDepth));
-  json document = json::object();
-  if (text.find_first_not_of(" \t\r\n") != std::string_view::npos) {
-    try {
-      document = json::parse(text);
-    } catch (const json::parse_error& error) {
-      return fail("invalid_json", fmt::format("The body is not valid JSON (near byte {}); send one "
-                                              "JSON object in UTF-8.",
-                                              error.byte));
-    } catch (const json::out_of_range&) {
-      return fail("invalid_value", "The body holds a number beyond all numbers (over 1e308).");
-    }
+                fmt::format("The body is nested more than {} levels deep.", max_depth));
+  try {
+    return json::parse(text);
+  } catch (const json::parse_error& error) {
+    return fail("invalid_json", fmt::format("The body is not valid JSON (near byte {}); send one "
+                                            "JSON object in UTF-8.",
+                                            error.byte));
+  } catch (const json::out_of_range&) {
+    return fail("invalid_value", "The body holds a number beyond all numbers (over 1e308).");
   }
+}
+
+Result<json> check_members(const json& document, const std::vector<Field>& fields) {
   if (!document.is_object())
     return fail("invalid_type",
                 fmt::format("The body must be a JSON object, got {}.", document.type_name()));
@@ -187,6 +192,15 @@ Result<json> parse_body(std::string_view text, const std::vector<Field>& fields)
   }
   BITLOOP_TRY(check_required(given, fields));
   return given;
+}
+
+Result<json> parse_body(std::string_view text, const std::vector<Field>& fields) {
+  json document = json::object();
+  if (text.find_first_not_of(" \t\r\n") != std::string_view::npos) {
+    BITLOOP_ASSIGN(parsed, parse_json(text, kMaxDepth));
+    document = std::move(parsed);
+  }
+  return check_members(document, fields);
 }
 
 Result<json> parse_query(const std::multimap<std::string, std::string>& pairs,

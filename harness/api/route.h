@@ -28,6 +28,7 @@ struct Field {
   std::string alias = {};  // another accepted name ("filename" for "path")
   int64_t min = 0;         // of an integer
   int64_t max = 1'000'000'000;
+  std::vector<std::string> choices = {};  // for schemas; the handler refuses anything else
 };
 
 struct Request {
@@ -40,15 +41,17 @@ struct Request {
   std::string if_match;                             // header If-Match without quotes, or ""
   std::string idempotency_key;                      // header Idempotency-Key, or ""
   std::string last_event_id;                        // header Last-Event-ID, or ""
+  std::map<std::string, std::string> headers;       // all others too, by name in lower case
 
   // A field of the body that may be missing.
   std::optional<std::string> text(const char* name) const;
   std::optional<int64_t> number(const char* name) const;
+  std::string header(const std::string& name) const;  // "" when there is none
 };
 
 struct Response {
   int status = 200;
-  std::string content_type = "application/json";
+  std::string content_type = "application/json";  // "": there is no body
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
   // When set, the body is what it writes, chunked, until it returns; write returns false when the
@@ -69,12 +72,21 @@ struct Route {
   int success = 200;
   std::string content_type = "application/json";
   std::function<Result<Response>(const Request&)> handler;
+  // The handler reads raw_body itself: the body has another form than an object of fields.
+  bool raw_body = false;
 };
 
 // Matches a path with a pattern; the parameters when it does. Empty parameters do not match.
 std::optional<std::map<std::string, std::string>> match_path(std::string_view pattern,
                                                              std::string_view path);
 
+// JSON in UTF-8, at most `max_depth` levels deep. Errors: "invalid_json", "invalid_value" (a number
+// beyond all numbers).
+Result<nlohmann::json> parse_json(std::string_view text, int max_depth);
+// Checks the members of a document: an object with the given fields only. Aliases come back under
+// the field's own name. Errors: "unknown_field", "missing_field", "invalid_type", "invalid_value".
+Result<nlohmann::json> check_members(const nlohmann::json& document,
+                                     const std::vector<Field>& fields);
 // Parses and checks a request body: JSON in UTF-8, an object, at most 16 levels deep, with the
 // given fields only. Aliases come back under the field's own name. Empty text is an empty object.
 // Errors: "invalid_json", "unknown_field", "missing_field", "invalid_type", "invalid_value".

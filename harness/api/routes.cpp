@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "harness/api/dashboard.h"
+#include "harness/api/mcp/http.h"
 #include "harness/api/render.h"
 #include "harness/base/version.h"
 
@@ -23,6 +24,12 @@ Field text_field(const char* name, bool required, const char* description, const
 Field integer_field(const char* name, bool required, const char* description, int64_t min,
                     int64_t max = 1'000'000'000, const char* alias = "") {
   return Field{name, FieldType::kInteger, required, description, alias, min, max};
+}
+
+Field choice_field(const char* name, const char* description, std::vector<std::string> choices) {
+  Field field = text_field(name, true, description);
+  field.choices = std::move(choices);
+  return field;
 }
 
 Response text_response(std::string body, const char* content_type) {
@@ -255,23 +262,24 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
                       return answer(service.diff(id_of(request), query_text(request, "from"),
                                                  query_text(request, "to")));
                     }});
-  routes.push_back({"POST",
-                    "/v1/sessions/{id}/edits",
-                    "Change a region of the candidate",
-                    {},
-                    {text_field("op", true, "replace, insert, rewrite or str_replace"),
-                     text_field("path", true, "candidate.lua", "filename"),
-                     integer_field("start_line", false, "replace: first line", -1'000'000'000),
-                     integer_field("end_line", false, "replace: last line", -1'000'000'000),
-                     integer_field("after_line", false, "insert: the line before", -1'000'000'000),
-                     text_field("region", false, "rewrite: the name after BEGIN EDITABLE"),
-                     text_field("content", false, "the new lines; \"\" deletes"),
-                     text_field("old_str", false, "str_replace: text that occurs once"),
-                     text_field("new_str", false, "str_replace: what takes its place"),
-                     text_field("description", false, "why, for the journal")},
-                    200,
-                    "application/json",
-                    [&service](const Request& request) { return edit_file(service, request); }});
+  routes.push_back(
+      {"POST",
+       "/v1/sessions/{id}/edits",
+       "Change a region of the candidate",
+       {},
+       {choice_field("op", "what to do", {"replace", "insert", "rewrite", "str_replace"}),
+        text_field("path", true, "candidate.lua", "filename"),
+        integer_field("start_line", false, "replace: first line", -1'000'000'000),
+        integer_field("end_line", false, "replace: last line", -1'000'000'000),
+        integer_field("after_line", false, "insert: the line before", -1'000'000'000),
+        text_field("region", false, "rewrite: the name after BEGIN EDITABLE"),
+        text_field("content", false, "the new lines; \"\" deletes"),
+        text_field("old_str", false, "str_replace: text that occurs once"),
+        text_field("new_str", false, "str_replace: what takes its place"),
+        text_field("description", false, "why, for the journal")},
+       200,
+       "application/json",
+       [&service](const Request& request) { return edit_file(service, request); }});
   routes.push_back({"POST",
                     "/v1/sessions/{id}/undo",
                     "Take back edits",
@@ -370,6 +378,7 @@ std::vector<Route> make_routes(Service& service, const ApiOptions& options) {
   add_tests(routes, service);
   add_event_routes(routes, service, options.streams);
   add_dashboard_routes(routes, options.dashboard);
+  for (Route& route : mcp::make_mcp_routes(service, routes)) routes.push_back(std::move(route));
   routes.push_back(
       {"GET", "/openapi.json", "This API, as OpenAPI 3.1", {}, {}, 200, "application/json", {}});
   const ordered_json document = openapi_document(routes);

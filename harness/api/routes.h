@@ -25,6 +25,8 @@ struct ApiOptions {
 // Handlers refer to the service, which must outlive them.
 std::vector<Route> make_routes(sessions::Service& service, const ApiOptions& options);
 
+// JSON Schema of an object with these fields.
+nlohmann::ordered_json object_schema(const std::vector<Field>& fields);
 // OpenAPI 3.1 of a table of routes.
 nlohmann::ordered_json openapi_document(const std::vector<Route>& routes);
 

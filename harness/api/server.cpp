@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -68,7 +69,8 @@ void send(const Response& answer, httplib::Response& response) {
   response.set_header("Cache-Control", "no-store");
   response.set_header("X-Content-Type-Options", "nosniff");
   if (answer.stream) return stream_body(answer, response);
-  if (answer.status != 204) response.set_content(answer.body, answer.content_type);
+  if (answer.content_type.empty() || answer.status == 204) return;
+  response.set_content(answer.body, answer.content_type);
 }
 
 RawRequest to_raw(const httplib::Request& request) {
@@ -82,6 +84,11 @@ RawRequest to_raw(const httplib::Request& request) {
   raw.host = request.get_header_value("Host");
   raw.origin = request.get_header_value("Origin");
   raw.last_event_id = request.get_header_value("Last-Event-ID");
+  for (const auto& [name, value] : request.headers) {
+    std::string lower = name;
+    for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    raw.headers.emplace(std::move(lower), value);
+  }
   return raw;
 }
 

@@ -322,6 +322,20 @@ Result<FileView> Service::view(std::string_view id, std::string_view path,
   return answer;
 }
 
+std::vector<FileInfo> Service::shared_files() const {
+  std::vector<FileInfo> list;
+  for (const editor::Document& document : impl_->files.documents())
+    list.push_back(file_info(document));
+  return list;
+}
+
+Result<std::string> Service::shared_file(std::string_view path) const {
+  const editor::Document* document = impl_->files.find(path);
+  if (document == nullptr)
+    return fail("file_not_found", fmt::format("There is no file '{}'.", path.substr(0, 80)));
+  return document->text();
+}
+
 Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request,
                                  const Terms& terms) {
   BITLOOP_ASSIGN(session, impl_->find(id));

@@ -146,6 +146,11 @@ class Service {
   // Error: "task_not_found".
   Result<tasks::Task> task(std::string_view name) const;
 
+  // The read-only files that every session shows: program.md, lua.md, model.md, the quantizers.
+  std::vector<FileInfo> shared_files() const;
+  // The text of one of them. Error: "file_not_found".
+  Result<std::string> shared_file(std::string_view path) const;
+
   // Errors: "task_not_found", "unknown_quantizer", "too_many_tests", "invalid_text" (also a tab or
   // a line end in `agent`).
   Result<SessionView> create(const NewSession& request, const Terms& terms = {});

@@ -74,7 +74,7 @@ def test_version_is_that_of_the_project(bitloop):
 def test_help_lists_the_commands(bitloop):
     done = bitloop("--help")
     assert done.returncode == 0
-    for command in ("serve", "check", "train", "baseline", "compare", "lua", "results", "demo"):
+    for command in ("serve", "mcp", "check", "train", "baseline", "compare", "lua", "results", "demo"):
         assert re.search(rf"^  {command} ", done.stdout, re.M)
         assert bitloop(command, "--help").returncode == 0
     assert "supervise" not in done.stdout

@@ -105,7 +105,7 @@ def test_the_general_calls(host):
     api = host.get("/openapi.json")
     assert api["openapi"] == "3.1.0" and "/v1/sessions/{id}/files/{path}" in api["paths"]
     assert "bitloop" in host.get("/").text
-    assert host.get("/mcp").status == 404
+    assert host.get("/mcp").status == 405
 
 
 def test_fewer_tests_but_never_more(host):

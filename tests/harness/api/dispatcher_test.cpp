@@ -38,6 +38,15 @@ class DispatcherTest : public ::testing::Test {
                       if (request.text("name") == "refuse") return fail("no_tests_left", "No.");
                       return json_response({{"call", call}, {"if_match", request.if_match}}, 201);
                     }});
+    Route raw{"POST", "/raw", "", {}, {}, 200, "", [this](const Request& request) {
+                Response response = json_response({{"body", request.raw_body},
+                                                   {"header", request.header("x-name")},
+                                                   {"call", ++calls_}});
+                if (request.raw_body == "stream") response.stream = [](const auto&) {};
+                return response;
+              }};
+    raw.raw_body = true;
+    list.push_back(std::move(raw));
     return list;
   }
   Response post(const std::string& body, const std::string& key = "",
@@ -92,6 +101,22 @@ TEST_F(DispatcherTest, AKeyIsAnsweredOnce) {
   EXPECT_EQ(calls_, 1);
   EXPECT_EQ(code_of(post(R"({"name":"x"})", "k")), "key_reused");
   EXPECT_NE(post("{}", "other").body, first.body);
+}
+
+TEST_F(DispatcherTest, ARouteMayReadItsBodyItself) {
+  RawRequest raw{.method = "POST", .path = "/raw", .content_type = "application/json"};
+  raw.body = "[1";
+  raw.headers = {{"x-name", "a"}};
+  EXPECT_EQ(dispatcher_.dispatch(raw).body, "{\"body\":\"[1\",\"header\":\"a\",\"call\":1}\n");
+}
+
+TEST_F(DispatcherTest, AStreamIsNotGivenTwice) {
+  RawRequest raw{.method = "POST", .path = "/raw", .content_type = "application/json"};
+  raw.idempotency_key = "s";
+  raw.body = "stream";
+  dispatcher_.dispatch(raw);
+  EXPECT_TRUE(dispatcher_.dispatch(raw).stream);
+  EXPECT_EQ(calls_, 2);
 }
 
 TEST_F(DispatcherTest, AKeyIsVisibleAscii) {

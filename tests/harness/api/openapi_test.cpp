@@ -53,6 +53,14 @@ TEST(OpenApi, AFieldWithAnAliasIsNotRequiredByName) {
   EXPECT_EQ(schema["additionalProperties"], false);
 }
 
+TEST(OpenApi, ChoicesAreAnEnum) {
+  Field field{"op", FieldType::kString, true, "what"};
+  field.choices = {"a", "b"};
+  const ordered_json schema = object_schema({field});
+  EXPECT_EQ(schema["properties"]["op"]["enum"], ordered_json::array({"a", "b"}));
+  EXPECT_EQ(schema["required"], ordered_json::array({"op"}));
+}
+
 TEST(OpenApi, EveryReferenceLeadsSomewhere) {
   const ordered_json document = openapi_document(kRoutes);
   const auto check = [&](const auto& self, const ordered_json& node) -> void {

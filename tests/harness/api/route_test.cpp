@@ -80,6 +80,19 @@ TEST(ParseBody, ANumberIsRefusedForWhatIsWrongWithIt) {
   EXPECT_EQ(message("10"), "'n' must be between 1 and 9, got 10.");
 }
 
+TEST(ParseJson, IsBoundInDepth) {
+  EXPECT_EQ((*parse_json("[1]", 1))[0], 1);
+  EXPECT_EQ(parse_json("[[1]]", 1).error().code, "invalid_json");
+  EXPECT_EQ(parse_json("", 1).error().code, "invalid_json");
+  EXPECT_EQ(parse_json("1e999", 1).error().code, "invalid_value");
+}
+
+TEST(CheckMembers, AreThoseOfTheFields) {
+  EXPECT_EQ((*check_members({{"path", "x"}, {"n", 3}}, kFields))["n"], 3);
+  EXPECT_EQ(check_members(nlohmann::json::array(), kFields).error().code, "invalid_type");
+  EXPECT_EQ(check_members({{"n", 3}}, kFields).error().code, "missing_field");
+}
+
 TEST(ParseQuery, NumbersAreReadWhole) {
   EXPECT_EQ((*parse_query({{"path", "x"}, {"n", "3"}}, kFields))["n"], 3);
   for (const char* text : {"", "3x", " 3", "3.0", "0x3"})

@@ -73,6 +73,14 @@ class ServerTest : public ::testing::Test {
                       };
                       return response;
                     }});
+    list.push_back({"POST", "/pieces", "", {}, {}, 200, "", [](const Request& request) {
+                      Response response;
+                      response.content_type = "text/event-stream";
+                      response.stream = [name = request.header("x-name")](const auto& write) {
+                        for (int i = 0; i < 3 && write("data: " + name + "\n\n"); ++i) continue;
+                      };
+                      return response;
+                    }});
     return list;
   }
 
@@ -138,6 +146,21 @@ TEST_F(ServerTest, AClientThatDoesNotReadIsCutOff) {
 TEST_F(ServerTest, AStreamThatThrowsEndsItsConnectionAlone) {
   EXPECT_FALSE(Client("127.0.0.1", port_).get("/broken"));
   EXPECT_EQ(Client("127.0.0.1", port_).get("/pieces")->status, 200);
+}
+
+};
+return response;
+}
+});
+std::string text;
+const auto answer = Client("127.0.0.1", port_)
+                        .post_text("/pieces", "{}", {{"X-Name", "a"}},
+                                   [&](std::string_view piece) { text += piece; });
+ASSERT_TRUE(answer);
+EXPECT_EQ(answer->status, 200);
+EXPECT_EQ(answer->header("transfer-encoding"), "chunked");
+EXPECT_EQ(text, "data: a\n\ndata: a\n\ndata: a\n\n");
+EXPECT_TRUE(server_.wait_idle(60'000));
 }
 
 TEST_F(ServerTest, APortInUseIsAnError) {

@@ -68,6 +68,12 @@ class ServiceTest : public ::testing::Test {
   std::unique_ptr<Service> service_;
 };
 
+TEST_F(ServiceTest, TheSharedFilesAreThereWithoutASession) {
+  EXPECT_EQ(service_->shared_files().size(), 4U);
+  EXPECT_EQ(*service_->shared_file("lua.md"), "lua.md\n");
+  EXPECT_EQ(service_->shared_file("candidate.lua").error().code, "file_not_found");
+}
+
 TEST_F(ServiceTest, ANewSessionHasTheQuantizerAndTheTexts) {
   const auto session = service_->create({.task = "quick", .tests = 2, .agent = "a"});
   ASSERT_TRUE(session) << session.error().message;

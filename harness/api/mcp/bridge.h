@@ -1,0 +1,52 @@
+// MCP on stdio for a server that runs already: every line is sent to its /mcp, and what comes back
+// is written as lines. For clients that can only start a program.
+#pragma once
+
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "harness/api/client.h"
+#include "harness/api/mcp/messages.h"
+#include "harness/api/mcp/stdio.h"
+#include "harness/api/thread_pool.h"
+
+namespace bitloop::api::mcp {
+
+struct ServerAddress {
+  std::string host;
+  int port = 0;
+};
+
+// "http://127.0.0.1:8321", with or without "/mcp". Error: "bad_value".
+Result<ServerAddress> parse_server_url(std::string_view url);
+
+class Bridge {
+ public:
+  Bridge(ServerAddress address, int out);
+  ~Bridge() { pool_.shutdown(); }
+
+  // Sends one line's message. Those that may take long are sent beside the others. A server that
+  // was started anew, and has forgotten the connection, is sent the client's `initialize` again.
+  void take(std::string_view line);
+
+ private:
+  void forward(Client& client, const Message& message, const std::string& line);
+  Result<ClientAnswer> post(Client& client, const Message& message, const std::string& line);
+  std::vector<std::pair<std::string, std::string>> headers(const Message& message) const;
+  bool reopen(Client& client);
+
+  const ServerAddress address_;
+  LineWriter writer_;
+  Client client_;  // for what is sent in order
+  mutable std::mutex mutex_;
+  std::string initialize_;  // the client's line, or ""
+  std::string session_;     // Mcp-Session-Id, or ""
+  std::string version_;
+  GrowingPool pool_;
+};
+
+// The whole of `bitloop mcp --url`: until the end of `in`.
+void bridge_stdio(const ServerAddress& address, int in, int out);
+
+}  // namespace bitloop::api::mcp

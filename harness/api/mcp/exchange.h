@@ -1,0 +1,30 @@
+// One request being answered: who asks, and how to reach them meanwhile.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "harness/api/mcp/connection.h"
+
+namespace bitloop::api::mcp {
+
+struct Peer {
+  std::string version;                     // of the protocol
+  bool modern = false;                     // second era: nothing is kept between requests
+  std::string client;                      // how the client calls itself, or ""
+  std::shared_ptr<Connection> connection;  // shared with its registry; null in the second era
+};
+
+// Empty functions: nobody listens.
+struct Exchange {
+  // Sends a notification that belongs to the request.
+  std::function<void(const nlohmann::ordered_json& notification)> notify = {};
+  // Called about every second in which nothing was sent.
+  std::function<void()> keep_alive = {};
+  // Whether the client has cancelled the request or is gone, so that nobody waits for the answer.
+  std::function<bool()> abandoned = {};
+};
+
+}  // namespace bitloop::api::mcp

@@ -1,0 +1,202 @@
+#include "harness/api/mcp/http.h"
+
+#include <fmt/format.h>
+
+#include "harness/api/mcp/headers.h"
+#include "harness/api/mcp/versions.h"
+#include "harness/base/text.h"
+
+namespace bitloop::api::mcp {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr int kMaxDepth = 32;
+constexpr size_t kMaxBatch = 50;
+constexpr const char* kSessionHeader = "mcp-session-id";
+constexpr const char* kEventStream = "text/event-stream";
+
+Response rpc_response(const ordered_json& message, int status = 200) {
+  return json_response(message, status);
+}
+
+Response refuse(int status, int code, const std::string& message, const json& id = nullptr) {
+  return rpc_response(error_message(id, {code, message}), status);
+}
+
+Response without_body(int status) {
+  Response response;
+  response.status = status;
+  response.content_type = "";
+  return response;
+}
+
+Response accepted() { return without_body(202); }
+
+// In the second era the error says the status.
+int status_of(const ordered_json& answer) {
+  if (!answer.contains("error")) return 200;
+  switch (answer["error"]["code"].get<int>()) {
+    case kParseError:
+    case kInvalidRequest:
+    case kInvalidParams:
+    case kHeaderMismatch:
+    case kUnsupportedVersion:
+      return 400;
+    case kMethodNotFound:
+      return 404;
+    default:
+      return 200;
+  }
+}
+
+std::string event(const ordered_json& message) {
+  return "event: message\ndata: " + to_line(message) + "\n\n";
+}
+
+// Progress is reported where it was asked for and can be received.
+bool wants_stream(const Request& request, const Message& message) {
+  return Protocol::may_wait(message) && !message.meta("progressToken").is_null() &&
+         request.header("accept").find(kEventStream) != std::string::npos;
+}
+
+// A connection's requests can be cancelled by a message; in the second era the client hangs up.
+ordered_json answer_to(const Protocol& protocol, const Message& message, const Peer& peer,
+                       const Exchange& exchange) {
+  if (!peer.connection) return protocol.answer(message, peer, exchange);
+  return protocol.answer_unless_cancelled(message, peer, exchange, peer.connection->pending());
+}
+
+}  // namespace
+
+Response HttpEndpoint::post(const Request& request) {
+  const auto document = parse_json(request.raw_body, kMaxDepth);
+  if (!document) return refuse(400, kParseError, "Parse error: " + document.error().message);
+  if (document->is_array()) return post_batch(request, *document);
+  const auto message = parse_message(*document);
+  if (!message) return refuse(400, message.error().code, message.error().message);
+  if (message->method == "initialize" && message->kind == Message::Kind::kRequest)
+    return open(*message);
+  const std::string version = request.header(kVersionHeader);
+  if (has_envelope(*message) || version == kModernVersion) return post_modern(request, *message);
+  if (!version.empty() && !is_handshake_version(version))
+    return rpc_response(error_message(message->id, unsupported_version(version)), 400);
+  const auto peer = peer_of(request, message->id);
+  if (!peer) return peer.error();
+  return respond(request, *message, *peer);
+}
+
+Response HttpEndpoint::open(const Message& message) {
+  const auto opened = protocol_->initialize(message);
+  if (!opened) return rpc_response(error_message(message.id, opened.error()), 400);
+  Response response = rpc_response(opened->answer);
+  response.headers.emplace_back("Mcp-Session-Id", connections_.add(opened->connection));
+  return response;
+}
+
+std::expected<Peer, Response> HttpEndpoint::peer_of(const Request& request, const json& id) {
+  const std::string name = request.header(kSessionHeader);
+  if (name.empty())
+    return std::unexpected(refuse(400, kInvalidRequest,
+                                  "The header Mcp-Session-Id is missing: send initialize first, "
+                                  "and then the header that its answer has.",
+                                  id));
+  auto connection = connections_.find(name);
+  if (!connection)
+    return std::unexpected(refuse(404, kInvalidRequest,
+                                  "This Mcp-Session-Id is not known (any more): send initialize "
+                                  "again, then begin(session=…) with your bitloop session.",
+                                  id));
+  return Peer{connection->version(), false, connection->client(), connection};
+}
+
+Response HttpEndpoint::post_modern(const Request& request, const Message& message) {
+  if (message.kind == Message::Kind::kResponse)
+    return refuse(400, kInvalidRequest, "Nothing was asked that this could answer.");
+  if (message.kind == Message::Kind::kNotification) return accepted();
+  // A client that contradicts itself is told so before it is told that its version is not spoken.
+  auto checked = has_envelope(message) ? check_headers(request, message) : check_envelope(message);
+  if (checked) checked = check_envelope(message);
+  if (!checked) return rpc_response(error_message(message.id, checked.error()), 400);
+  return respond(request, message, modern_peer(message));
+}
+
+Response HttpEndpoint::respond(const Request& request, const Message& message, const Peer& peer) {
+  if (message.kind == Message::Kind::kNotification && peer.connection)
+    peer.connection->pending().take_notice(message);
+  if (message.kind != Message::Kind::kRequest) return accepted();
+  if (!wants_stream(request, message)) {
+    const ordered_json answer = answer_to(*protocol_, message, peer, {});
+    if (answer.is_null()) return accepted();
+    return rpc_response(answer, peer.modern ? status_of(answer) : 200);
+  }
+  Response response;
+  response.content_type = kEventStream;
+  response.stream = [protocol = protocol_, message, peer](const auto& write) {
+    bool there = true;
+    Exchange exchange;
+    exchange.notify = [&](const ordered_json& note) { there = there && write(event(note)); };
+    exchange.keep_alive = [&] { there = there && write(":\n\n"); };
+    exchange.abandoned = [&] { return !there; };
+    const ordered_json answer = answer_to(*protocol, message, peer, exchange);
+    if (there && !answer.is_null()) write(event(answer));
+  };
+  return response;
+}
+
+Response HttpEndpoint::post_batch(const Request& request, const json& batch) {
+  const auto peer = peer_of(request, nullptr);
+  if (!peer) return peer.error();
+  if (peer->version != kBatchVersion || batch.empty() || batch.size() > kMaxBatch)
+    return refuse(400, kInvalidRequest,
+                  fmt::format("Send one message at a time; only {} has batches, of 1 to {}.",
+                              kBatchVersion, kMaxBatch));
+  ordered_json answers = ordered_json::array();
+  for (const json& document : batch) {
+    const auto message = parse_message(document);
+    if (!message) {
+      answers.push_back(error_message(nullptr, message.error()));
+    } else if (message->kind == Message::Kind::kNotification) {
+      peer->connection->pending().take_notice(*message);
+    } else if (message->kind == Message::Kind::kRequest) {
+      ordered_json answer = answer_to(*protocol_, *message, *peer, {});
+      if (!answer.is_null()) answers.push_back(std::move(answer));
+    }
+  }
+  return answers.empty() ? accepted() : rpc_response(answers);
+}
+
+Response HttpEndpoint::remove(const Request& request) {
+  const auto peer = peer_of(request, nullptr);
+  if (!peer) return peer.error();
+  peer->connection->pending().cancel_all();
+  connections_.remove(request.header(kSessionHeader));
+  return without_body(204);
+}
+
+std::vector<Route> make_mcp_routes(sessions::Service& service, std::vector<Route> routes) {
+  // shared by the two routes
+  const auto endpoint = std::make_shared<HttpEndpoint>(service, std::move(routes));
+  Route post{"POST",
+             "/mcp",
+             "The Model Context Protocol, streamable HTTP: one JSON-RPC message",
+             {},
+             {},
+             200,
+             "application/json",
+             [endpoint](const Request& request) { return endpoint->post(request); },
+             true};
+  Route remove{"DELETE",
+               "/mcp",
+               "End the MCP connection that Mcp-Session-Id names",
+               {},
+               {},
+               204,
+               "application/json",
+               [endpoint](const Request& request) { return endpoint->remove(request); },
+               true};
+  return {std::move(post), std::move(remove)};
+}
+
+}  // namespace bitloop::api::mcp

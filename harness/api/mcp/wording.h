@@ -1,0 +1,19 @@
+// The texts of the tools' answers: what an agent reads where a program reads the structured
+// content. Edits and tests speak for themselves (`message`, `view`); these are the others.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace bitloop::api::mcp {
+
+// Of begin: `answer` is its structured content.
+std::string begin_text(const nlohmann::ordered_json& answer);
+// Of check: the verdict, then a line a finding.
+std::string check_text(const nlohmann::ordered_json& check);
+// Of test: its message, and while it runs, `progress` and what to do next.
+std::string test_text(const nlohmann::ordered_json& test, const std::string& progress);
+// Of results: the state of the session or the list of sessions, then a table.
+std::string results_text(const nlohmann::ordered_json& answer);
+
+}  // namespace bitloop::api::mcp

@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright (scripts/setup unpacks it into .deps/python), and a page that keeps account of itself."""
+"""Debian's Chromium, driven by Playwright (of .deps/test-venv, see scripts/test-venv), and a page that keeps account of itself."""
 
 import pathlib
 import shutil
@@ -6,7 +6,7 @@ import sys
 
 from bitloop import BIN, ROOT
 
-sys.path.append(str(ROOT / ".deps" / "python"))
+sys.path += map(str, (ROOT / ".deps" / "test-venv").glob("lib/python3*/site-packages"))
 SCREENSHOTS = pathlib.Path(BIN).parent / "screenshots"
 CHROMIUM = shutil.which("chromium")
 

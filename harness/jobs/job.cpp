@@ -64,10 +64,10 @@ Result<Job> read_job(const std::filesystem::path& path) {
   if (const Json benchmarks = document.value("benchmarks", Json()); benchmarks.is_object()) {
     const Json documents = benchmarks.value("documents", Json::object());
     for (const Json& file : documents) {
-      const Json path = file.is_object() ? file.value("file", Json()) : Json();
-      if (!path.is_string() || !path.get<std::string>().starts_with('/'))
+      const Json at = file.is_object() ? file.value("file", Json()) : Json();
+      if (!at.is_string() || !at.get<std::string>().starts_with('/'))
         return bad("benchmarks.documents must name files by absolute paths");
-      job.data.emplace_back(path.get<std::string>());
+      job.data.emplace_back(at.get<std::string>());
     }
   }
   const Json degraded = document.value("allow_degraded", Json(false));

@@ -108,8 +108,9 @@ Status evaluate_benchmarks(const json& job, const Records& records) {
                                    job.at("benchmarks").at("limit"), records));
         }
         if (!has_tasks) return {};
-        const auto scores = benchmarks.run(*subject.model, subject.context,
-                                           {.skip = job.at("skip_missing")}, records);
+        BenchmarkOptions options;
+        options.skip = job.at("skip_missing");
+        const auto scores = benchmarks.run(*subject.model, subject.context, options, records);
         return scores ? Status() : std::unexpected(scores.error());
       });
 }

@@ -148,19 +148,16 @@ TEST_F(ServerTest, AStreamThatThrowsEndsItsConnectionAlone) {
   EXPECT_EQ(Client("127.0.0.1", port_).get("/pieces")->status, 200);
 }
 
-};
-return response;
-}
-});
-std::string text;
-const auto answer = Client("127.0.0.1", port_)
-                        .post_text("/pieces", "{}", {{"X-Name", "a"}},
-                                   [&](std::string_view piece) { text += piece; });
-ASSERT_TRUE(answer);
-EXPECT_EQ(answer->status, 200);
-EXPECT_EQ(answer->header("transfer-encoding"), "chunked");
-EXPECT_EQ(text, "data: a\n\ndata: a\n\ndata: a\n\n");
-EXPECT_TRUE(server_.wait_idle(60'000));
+TEST_F(ServerTest, APostMayBeAnsweredByAStream) {
+  std::string text;
+  const auto answer = Client("127.0.0.1", port_)
+                          .post_text("/pieces", "{}", {{"X-Name", "a"}},
+                                     [&](std::string_view piece) { text += piece; });
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 200);
+  EXPECT_EQ(answer->header("transfer-encoding"), "chunked");
+  EXPECT_EQ(text, "data: a\n\ndata: a\n\ndata: a\n\n");
+  EXPECT_TRUE(server_.wait_idle(60'000));
 }
 
 TEST_F(ServerTest, APortInUseIsAnError) {

@@ -126,7 +126,7 @@ def test_a_model_that_can_not_be_read_is_named(model, documents, tmp_path):
     def said(folder):
         return refused(evaluate(folder, documents, "--tasks", "piqa"))
 
-    assert "there is no such folder" in said(tmp_path / "nowhere")
+    assert "there is no such file or folder" in said(tmp_path / "nowhere")
     for config, sentence in [({"model_type": "llama"}, "model_type 'llama' is not read"),
                              ({"vocab_size": 50000}, "50000 tokens, but GPT-2's tokenizer 50257"),
                              ({"activation_function": "relu"}, "activation_function 'relu'"),

@@ -73,7 +73,7 @@ def workspace_surplus(workspace):
         else:
             surplus |= {f"runs/{run.name}/{path.name}" for path in run.iterdir() if path.name not in RUN_FILES}
             output = run / "output"
-            surplus |= {str(path.relative_to(workspace)) for path in output.iterdir() if path.name != "weights.safetensors"} \
+            surplus |= {str(path.relative_to(workspace)) for path in output.iterdir() if path.name not in ("weights.safetensors", "packed.safetensors")} \
                 if output.exists() else set()
     return surplus
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "harness/api/access.h"
 #include "harness/api/dashboard.h"
 #include "harness/api/mcp/http.h"
 #include "harness/api/render.h"
@@ -91,7 +92,8 @@ Result<Response> create_session(Service& service, const Request& request) {
   session.task = *request.text("task");
   session.quantizer = request.text("quantizer").value_or("ternary");
   session.tests = request.number("tests");
-  session.agent = request.text("agent").value_or("");
+  session.token = request.caller ? request.caller->name : "";
+  session.agent = request.text("agent").value_or(session.token);
   const auto created = service.create(session, terms_of(request));
   auto response = answer(created, 201);
   if (created) response->headers.emplace_back("Location", "/v1/sessions/" + created->id);
@@ -184,8 +186,8 @@ void add_general(std::vector<Route>& routes, Service& service, const ApiOptions&
                     {},
                     200,
                     "application/json",
-                    [&service](const Request&) {
-                      return json_response({{"results", service.results()}});
+                    [&service](const Request& request) {
+                      return json_response({{"results", visible_results(request.caller, service)}});
                     }});
   routes.push_back({"GET",
                     "/v1/results.tsv",
@@ -194,8 +196,8 @@ void add_general(std::vector<Route>& routes, Service& service, const ApiOptions&
                     {},
                     200,
                     "text/tab-separated-values",
-                    [&service](const Request&) {
-                      return text_response(service.results_tsv(),
+                    [&service](const Request& request) {
+                      return text_response(visible_results_tsv(request.caller, service),
                                            "text/tab-separated-values; charset=utf-8");
                     }});
 }
@@ -220,9 +222,10 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
                     {},
                     200,
                     "application/json",
-                    [&service](const Request&) {
+                    [&service](const Request& request) {
                       ordered_json list = ordered_json::array();
                       for (const sessions::SessionView& session : service.list()) {
+                        if (!sees(request.caller, session.token)) continue;
                         ordered_json document = render(session);
                         document.erase("files");  // the same in every session but for the candidate
                         list.push_back(std::move(document));
@@ -378,11 +381,16 @@ std::vector<Route> make_routes(Service& service, const ApiOptions& options) {
   add_tests(routes, service);
   add_event_routes(routes, service, options.streams);
   add_dashboard_routes(routes, options.dashboard);
+  guard_routes(routes, service);  // before MCP takes them: its tools are guarded, too
   for (Route& route : mcp::make_mcp_routes(service, routes)) routes.push_back(std::move(route));
   routes.push_back(
       {"GET", "/openapi.json", "This API, as OpenAPI 3.1", {}, {}, 200, "application/json", {}});
+  guard_routes(routes, service);
   const ordered_json document = openapi_document(routes);
-  routes.back().handler = [document](const Request&) { return json_response(document); };
+  const ordered_json with_tokens = with_security(document, routes);
+  routes.back().handler = [document, with_tokens](const Request& request) {
+    return json_response(request.caller ? with_tokens : document);
+  };
   return routes;
 }
 

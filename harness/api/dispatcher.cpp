@@ -125,7 +125,23 @@ Response Dispatcher::route(const RawRequest& raw) {
   if (found->may)
     if (const Status may = found->may(request); !may) return problem_response(may.error());
   const std::optional<Caller> caller = request.caller;
+  const bool changes = found->method == "POST";
+  if (require_if_match_ && changes && request.parameters.contains("id") && raw.if_match.empty())
+    return problem_response(
+        {"if_match_missing",
+         "This server changes a session only from a state that the client has seen: send the "
+         "newest answer's ETag as If-Match."});
+  std::shared_ptr<void> place;  // free again when the answer is made
+  if (!found->open && (place = traffic_.enter(caller ? caller->name : "")) == nullptr)
+    return problem_response({"too_many_calls",
+                             "Too many calls are being worked on already; wait for one of them, "
+                             "then send this one again."});
   Response response = handle_once(*found, raw, std::move(request));
+  // What is written while it is worked on keeps its place; event streams are counted on their own.
+  if (response.stream && changes)
+    response.stream = [place, stream = std::move(response.stream)](const auto& write) {
+      stream(write);
+    };
   // A stream ends with the token that opened it.
   if (response.stream && caller)
     response.stream = [this, caller, stream = std::move(response.stream)](const auto& write) {

@@ -13,6 +13,7 @@
 
 #include "harness/api/gate.h"
 #include "harness/api/route.h"
+#include "harness/api/traffic.h"
 
 namespace bitloop::api {
 
@@ -60,12 +61,17 @@ class AnswerCache {
 // Thread-safe.
 class Dispatcher {
  public:
-  explicit Dispatcher(std::vector<Route> routes, const GateOptions& gate = {})
-      : gate_(gate), routes_(std::move(routes)) {}
+  explicit Dispatcher(std::vector<Route> routes, const GateOptions& gate = {},
+                      const TrafficOptions& traffic = {})
+      : gate_(gate),
+        require_if_match_(traffic.require_if_match),
+        traffic_(traffic.calls),
+        routes_(std::move(routes)) {}
 
   // Never throws. Codes of its own: "route_not_found", "method_not_allowed" (with Allow),
   // "unsupported_media_type", "invalid_idempotency_key", "key_reused" (with another body),
-  // "internal", those of parse_body, of Gate and of the route's `may`.
+  // "if_match_missing", "too_many_calls", "internal", those of parse_body, of Gate and of the
+  // route's `may`.
   Response dispatch(const RawRequest& raw);
   const std::vector<Route>& routes() const { return routes_; }
   Gate& gate() { return gate_; }
@@ -78,6 +84,8 @@ class Dispatcher {
   Response handle_once(const Route& route, const RawRequest& raw, Request request);
 
   Gate gate_;
+  const bool require_if_match_;
+  Traffic traffic_;
   std::vector<Route> routes_;
   AnswerCache answers_;
 };

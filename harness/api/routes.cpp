@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "harness/api/access.h"
 #include "harness/api/dashboard.h"
 #include "harness/api/mcp/http.h"
+#include "harness/api/page.h"
 #include "harness/api/render.h"
+#include "harness/api/traffic.h"
 #include "harness/base/version.h"
 
 namespace bitloop::api {
@@ -82,7 +85,7 @@ Result<Response> get_session(Service& service, const Request& request) {
   ordered_json document = render(session);
   document["history"] = ordered_json::array();
   for (const sessions::HistoryItem& item : history) document["history"].push_back(render(item));
-  Response response = json_response(document);
+  Response response = page_response(std::move(document), "history", request);
   response.headers.emplace_back("ETag", '"' + session.commit + '"');
   return response;
 }
@@ -182,12 +185,13 @@ void add_general(std::vector<Route>& routes, Service& service, const ApiOptions&
   routes.push_back({"GET",
                     "/v1/results",
                     "The ledger",
-                    {},
+                    page_fields(),
                     {},
                     200,
                     "application/json",
                     [&service](const Request& request) {
-                      return json_response({{"results", visible_results(request.caller, service)}});
+                      return page_response({{"results", visible_results(request.caller, service)}},
+                                           "results", request);
                     }});
   routes.push_back({"GET",
                     "/v1/results.tsv",
@@ -218,7 +222,7 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
   routes.push_back({"GET",
                     "/v1/sessions",
                     "All sessions",
-                    {},
+                    page_fields(),
                     {},
                     200,
                     "application/json",
@@ -230,12 +234,12 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
                         document.erase("files");  // the same in every session but for the candidate
                         list.push_back(std::move(document));
                       }
-                      return json_response({{"sessions", list}});
+                      return page_response({{"sessions", std::move(list)}}, "sessions", request);
                     }});
   routes.push_back({"GET",
                     "/v1/sessions/{id}",
                     "One session: state, files, tests, history",
-                    {},
+                    page_fields(),
                     {},
                     200,
                     "application/json",
@@ -305,7 +309,14 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
                     [&service](const Request& request) { return revert(service, request); }});
 }
 
+Error too_many_checks() {
+  return {"too_many_checks",
+          "Checks are asked for faster than they can run; wait for the answer to one before you "
+          "send the next."};
+}
+
 void add_tests(std::vector<Route>& routes, Service& service) {
+  const auto waiting = std::make_shared<Traffic>(kMostChecks);
   routes.push_back({"POST",
                     "/v1/sessions/{id}/checks",
                     "The free pre-flight",
@@ -313,7 +324,9 @@ void add_tests(std::vector<Route>& routes, Service& service) {
                     {},
                     200,
                     "application/json",
-                    [&service](const Request& request) -> Result<Response> {
+                    [&service, waiting](const Request& request) -> Result<Response> {
+                      const auto place = waiting->enter(request.caller ? request.caller->name : "");
+                      if (place == nullptr) return std::unexpected(too_many_checks());
                       BITLOOP_ASSIGN(document, service.check(id_of(request), terms_of(request)));
                       return json_response(document);
                     }});

@@ -25,6 +25,7 @@ constexpr size_t kFewestStreams = 16;
 struct ServeOptions {
   std::string host = "127.0.0.1";
   std::vector<std::string> names;  // others under which clients reach it
+  api::TrafficOptions traffic;
   int port = 0;
   int jobs = 1;
   int ready_checks = 2;
@@ -81,7 +82,7 @@ int serve(const ServeOptions& options) {
   streams.most = std::clamp(spare, kFewestStreams, streams.most);
   api::Dispatcher dispatcher(
       api::make_routes(**service, {*layers, streams, share_dir() / "dashboard"}),
-      {std::filesystem::absolute(workspace), options.host, options.names});
+      {std::filesystem::absolute(workspace), options.host, options.names}, options.traffic);
   api::Server server(dispatcher,
                      {.host = options.host, .port = options.port, .max_streams = streams.most});
   const auto port = server.bind();
@@ -114,6 +115,12 @@ void add_serve(CLI::App& app, int& exit_code) {
   command->add_option("--allow-host", options->names,
                       "another name or address under which clients ask for this server; several "
                       "are possible");
+  command->add_flag("--require-if-match", options->traffic.require_if_match,
+                    "refuse changes of a session without If-Match (428)");
+  command
+      ->add_option("--max-calls", options->traffic.calls,
+                   "calls worked on at a time, for each token, or for all clients (default 400)")
+      ->check(CLI::Range(1, 100'000));
   command->add_option("--workspace", options->workspace, kWorkspaceHelp);
   add_benchmarks(*command, options->benchmarks);
   command->add_option("--jobs", options->jobs, "tests that run at a time (default 1)")

@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
 
@@ -341,3 +342,58 @@ def test_the_dashboard_asks_for_a_token(guarded):
     page.wait_for_selector('#connection[data-state="live"]')  # kept for the tab
     page.close()
     browser.close()
+
+
+def test_a_server_that_wants_if_match(tmp_path):
+    host = Host(tmp_path / "workspace", options=["--require-if-match"])
+    session = host.session()
+    body = {"op": "insert", "path": "candidate.lua", "after_line": session.region()[0] - 1, "content": "-- a"}
+    refused = session.post("/edits", body)
+    assert refused.status == 428 and refused["code"] == "if_match_missing"
+    edited = session.post("/edits", body, headers={"If-Match": session.get().headers["ETag"]})
+    assert edited.status == 200
+    assert session.post("/tests", headers={"If-Match": edited.headers["ETag"]}).status == 202
+    assert session.post("/tests", headers={"If-Match": edited.headers["ETag"]}).status in (409, 412)
+    assert host.stop() == 0
+
+
+def test_more_calls_at_a_time_than_are_allowed(tmp_path):
+    host = Host(tmp_path / "workspace", options=["--max-calls", "2"])
+    session = host.session()
+    session.say("FAKE_SLEEP=3")
+    session.post("/tests")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: session.get("/tests/1?wait=30"), range(8)))
+    refused = [answer for answer in answers if answer.status == 429]
+    assert 1 <= len(refused) < 8
+    assert all(answer["code"] == "too_many_calls" and int(answer.headers["Retry-After"]) >= 1 for answer in refused)
+    assert host.stop() == 0
+
+
+def test_lists_come_in_pages(host):
+    ids = [host.session().id for _ in range(5)]
+    assert [session["id"] for session in host.get("/v1/sessions")["sessions"]] == ids and "Link" not in host.get("/v1/sessions").headers
+    seen, path = [], "/v1/sessions?limit=2"
+    while path:
+        answer = host.get(path)
+        seen += [session["id"] for session in answer["sessions"]]
+        following = re.search(r'<([^>]*)>; rel="next"', answer.headers["Link"])
+        path = following and following.group(1)
+    assert seen == ids
+    assert host.get("/v1/results?limit=2")["results"] == []
+    assert len(host.get(f"/v1/sessions/{ids[0]}?limit=1")["history"]) == 1
+    assert host.get("/v1/sessions?limit=0").status == 422 and host.get("/v1/sessions?offset=-1").status == 422
+
+
+def test_a_client_of_one_byte_a_second_is_cut_off(host):
+    with socket.create_connection(("127.0.0.1", host.port), timeout=30) as connection:
+        received = b""
+        connection.settimeout(1)
+        for byte in b"GET /healthz HTTP/1.1\r\nX: " + b"y" * 60:
+            connection.sendall(bytes([byte]))
+            try:
+                received = connection.recv(65536)
+                break
+            except TimeoutError:
+                continue
+    assert received.startswith(b"HTTP/1.1 408")

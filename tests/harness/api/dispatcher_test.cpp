@@ -155,6 +155,44 @@ TEST_F(DispatcherTest, ARefusalIsKeptButAFailureIsNot) {
   EXPECT_EQ(calls_, 3);
 }
 
+TEST(DispatcherLimits, TooManyCallsAtATime) {
+  std::atomic<bool> release{false};
+  std::atomic<int> held{0};
+  std::vector<Route> routes;
+  routes.push_back({"GET", "/held", "", {}, {}, 200, "", [&](const Request&) {
+                      ++held;
+                      while (!release) std::this_thread::yield();
+                      return json_response({});
+                    }});
+  Dispatcher dispatcher(std::move(routes), {}, {.calls = 2});
+  const auto call = [&] { return dispatcher.dispatch({.method = "GET", .path = "/held"}); };
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 2; ++i) threads.emplace_back([&] { EXPECT_EQ(call().status, 200); });
+    while (held < 2) std::this_thread::yield();
+    const Response refused = call();
+    EXPECT_EQ(refused.status, 429);
+    EXPECT_EQ(refused.headers,
+              (std::vector<std::pair<std::string, std::string>>{{"Retry-After", "1"}}));
+    release = true;
+  }
+  EXPECT_EQ(call().status, 200);
+}
+
+TEST(DispatcherLimits, AServerMayWantIfMatch) {
+  std::vector<Route> routes;
+  for (const char* method : {"GET", "POST"})
+    routes.push_back({method, "/sessions/{id}/edits", "", {}, {}, 200, "", [](const Request&) {
+                        return json_response({});
+                      }});
+  Dispatcher dispatcher(std::move(routes), {}, {.require_if_match = true});
+  RawRequest raw{.method = "POST", .path = "/sessions/a/edits"};
+  EXPECT_EQ(dispatcher.dispatch(raw).status, 428);
+  raw.if_match = "\"*\"";
+  EXPECT_EQ(dispatcher.dispatch(raw).status, 200);
+  EXPECT_EQ(dispatcher.dispatch({.method = "GET", .path = "/sessions/a/edits"}).status, 200);
+}
+
 TEST_F(DispatcherTest, RepeatsAtTheSameTimeAreDoneOnce) {
   std::vector<std::jthread> threads;
   for (int i = 0; i < 8; ++i)

@@ -170,11 +170,13 @@ Response Dispatcher::handle_once(const Route& route, const RawRequest& raw, Requ
   if (!entry->response) {
     const Result<Response> handled = handle(route, raw, std::move(request));
     Response response = handled ? *handled : problem_response(handled.error());
-    // After a failure nothing is settled: the client may try again. Nor after the refusal of a key
-    // that an earlier process has seen: the request that it belongs to may still be repeated.
+    // After a failure, or where there was no place, nothing is settled: the client may try again.
+    // Nor after the refusal of a key that an earlier process has seen: the request that it belongs
+    // to may still be repeated.
     const bool foreign = !handled && handled.error().code == "key_reused";
     // What is still being written can't be given a second time.
-    if (response.status >= 500 || foreign || response.stream) return response;
+    const bool for_now = response.status >= 500 || response.status == 429;
+    if (for_now || foreign || response.stream) return response;
     entry->body = raw.body;
     answers_.settled(name, entry, kEntryBytes + raw.body.size() + response.body.size());
     entry->response = std::move(response);

@@ -36,6 +36,7 @@ class DispatcherTest : public ::testing::Test {
                       const int call = ++calls_;
                       if (request.text("name") == "throw") throw std::runtime_error("a bug");
                       if (request.text("name") == "refuse") return fail("no_tests_left", "No.");
+                      if (request.text("name") == "full") return fail("too_many_checks", "No.");
                       return json_response({{"call", call}, {"if_match", request.if_match}}, 201);
                     }});
     Route raw{"POST", "/raw", "", {}, {}, 200, "", [this](const Request& request) {
@@ -153,6 +154,9 @@ TEST_F(DispatcherTest, ARefusalIsKeptButAFailureIsNot) {
   post(R"({"name":"throw"})", "t");
   post(R"({"name":"throw"})", "t");
   EXPECT_EQ(calls_, 3);
+  post(R"({"name":"full"})", "f");
+  post(R"({"name":"full"})", "f");
+  EXPECT_EQ(calls_, 5);
 }
 
 TEST(DispatcherLimits, TooManyCallsAtATime) {

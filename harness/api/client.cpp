@@ -50,6 +50,10 @@ std::string ClientAnswer::header(const std::string& name) const {
 
 Client::~Client() = default;
 
+void Client::set_token(const std::string& token) {
+  impl_->http.set_bearer_token_auth(token.c_str());
+}
+
 Result<ClientAnswer> Client::get(const std::string& path) {
   return take(impl_->http.Get(path), path);
 }

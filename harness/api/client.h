@@ -29,6 +29,9 @@ class Client {
   Client(const std::string& host, int port);
   ~Client();
 
+  // Sent with every request from now on, as Authorization: Bearer. "": none.
+  void set_token(const std::string& token);
+
   // Error: "no_answer" (connection refused, cut or timed out).
   Result<ClientAnswer> get(const std::string& path);
   Result<ClientAnswer> post(const std::string& path, const nlohmann::ordered_json& body);

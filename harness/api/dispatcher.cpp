@@ -32,24 +32,14 @@ std::string unquote(std::string_view list) {
   return join(tags, ",");
 }
 
-// Whether "localhost:8080", "127.0.0.1", "[::1]:1" or "http://localhost" names this machine's
-// loopback.
-bool is_loopback_name(std::string_view name) {
-  if (const size_t scheme = name.find("://"); scheme != std::string_view::npos)
-    name.remove_prefix(scheme + 3);
-  if (name.starts_with("[::1]")) return name.size() == 5 || name[5] == ':';
-  name = name.substr(0, name.find(':'));
-  return name == "localhost" || name == "127.0.0.1";
-}
-
-// The server has no passwords, and a browser on this machine can reach it: pages of other origins,
-// also those that made their own name point here, must not spend tests.
-Status refuse_foreign_pages(const RawRequest& raw) {
-  if (!raw.host.empty() && !is_loopback_name(raw.host))
-    return fail("host_not_allowed", "Ask for this server as 127.0.0.1 or localhost.");
-  if (!raw.origin.empty() && !is_loopback_name(raw.origin))
-    return fail("origin_not_allowed", "Web pages of other origins may not use this server.");
-  return {};
+// To a client without a token, or with a wrong one (RFC 6750).
+Response unauthorized(const Error& error) {
+  Response response = problem_response(error);
+  response.headers.emplace_back("WWW-Authenticate", error.code == "token_missing"
+                                                        ? R"(Bearer realm="bitloop")"
+                                                        : R"(Bearer realm="bitloop", )"
+                                                          R"(error="invalid_token")");
+  return response;
 }
 
 bool is_json_type(std::string_view content_type) {
@@ -92,22 +82,38 @@ void AnswerCache::forget_oldest() {
 
 Response Dispatcher::dispatch(const RawRequest& raw) {
   try {
-    if (const Status local = refuse_foreign_pages(raw); !local)
-      return problem_response(local.error());
-    const std::string method = raw.method == "HEAD" ? "GET" : raw.method;
-    std::set<std::string> allowed;
-    for (const Route& route : routes_) {
-      auto parameters = match_path(route.pattern, raw.path);
-      if (!parameters) continue;
-      if (route.method == method) return handle_once(route, raw, std::move(*parameters));
-      allowed.insert(route.method);
-    }
-    const std::string shown = raw.path.substr(0, 200);
-    if (allowed.empty())
-      return problem_response(
-          {"route_not_found", fmt::format("There is nothing at {}; GET /openapi.json lists "
-                                          "the calls.",
-                                          shown)});
+    if (const Status named = gate_.check_names(raw); !named) return problem_response(named.error());
+    return route(raw);
+  } catch (const std::exception& error) {
+    spdlog::error("{} {}: {}", raw.method, raw.path, error.what());
+    return problem_response({"internal", "The server failed at this request; its log says why."});
+  }
+}
+
+Response Dispatcher::route(const RawRequest& raw) {
+  const std::string method = raw.method == "HEAD" ? "GET" : raw.method;
+  const Route* found = nullptr;
+  Request request;
+  std::set<std::string> allowed;
+  for (const Route& route : routes_) {
+    auto parameters = match_path(route.pattern, raw.path);
+    if (!parameters) continue;
+    allowed.insert(route.method);
+    if (found != nullptr || route.method != method) continue;
+    found = &route;
+    request.parameters = std::move(*parameters);
+  }
+  if (found == nullptr || !found->open) {
+    auto caller = gate_.identify(raw);
+    if (!caller) return unauthorized(caller.error());
+    request.caller = std::move(*caller);
+  }
+  const std::string shown = raw.path.substr(0, 200);
+  if (allowed.empty())
+    return problem_response(
+        {"route_not_found",
+         fmt::format("There is nothing at {}; GET /openapi.json lists the calls.", shown)});
+  if (found == nullptr) {
     if (allowed.contains("GET")) allowed.insert("HEAD");
     const std::string list = join({allowed.begin(), allowed.end()}, ", ");
     Response response =
@@ -115,16 +121,38 @@ Response Dispatcher::dispatch(const RawRequest& raw) {
                           fmt::format("{} does not take {}; use {}.", shown, raw.method, list)});
     response.headers.emplace_back("Allow", list);
     return response;
-  } catch (const std::exception& error) {
-    spdlog::error("{} {}: {}", raw.method, raw.path, error.what());
-    return problem_response({"internal", "The server failed at this request; its log says why."});
   }
+  if (found->may)
+    if (const Status may = found->may(request); !may) return problem_response(may.error());
+  const std::optional<Caller> caller = request.caller;
+  const bool changes = found->method == "POST";
+  if (require_if_match_ && changes && request.parameters.contains("id") && raw.if_match.empty())
+    return problem_response(
+        {"if_match_missing",
+         "This server changes a session only from a state that the client has seen: send the "
+         "newest answer's ETag as If-Match."});
+  std::shared_ptr<void> place;  // free again when the answer is made
+  if (!found->open && (place = traffic_.enter(caller ? caller->name : "")) == nullptr)
+    return problem_response({"too_many_calls",
+                             "Too many calls are being worked on already; wait for one of them, "
+                             "then send this one again."});
+  Response response = handle_once(*found, raw, std::move(request));
+  // What is written while it is worked on keeps its place; event streams are counted on their own.
+  if (response.stream && changes)
+    response.stream = [place, stream = std::move(response.stream)](const auto& write) {
+      stream(write);
+    };
+  // A stream ends with the token that opened it.
+  if (response.stream && caller)
+    response.stream = [this, caller, stream = std::move(response.stream)](const auto& write) {
+      stream([&](std::string_view chunk) { return gate_.still_valid(*caller) && write(chunk); });
+    };
+  return response;
 }
 
-Response Dispatcher::handle_once(const Route& route, const RawRequest& raw,
-                                 std::map<std::string, std::string> parameters) {
+Response Dispatcher::handle_once(const Route& route, const RawRequest& raw, Request request) {
   if (raw.idempotency_key.empty() || route.method == "GET") {
-    const Result<Response> handled = handle(route, raw, std::move(parameters));
+    const Result<Response> handled = handle(route, raw, std::move(request));
     return handled ? *handled : problem_response(handled.error());
   }
   const bool visible =
@@ -134,18 +162,21 @@ Response Dispatcher::handle_once(const Route& route, const RawRequest& raw,
         {"invalid_idempotency_key",
          fmt::format("Idempotency-Key must be 1 to {} visible ASCII characters, without spaces.",
                      kMaxKeyBytes)});
-  const std::string name = raw.path + "\n" + raw.idempotency_key;
+  const std::string caller = request.caller ? request.caller->name : "";
+  const std::string name = caller + "\n" + raw.path + "\n" + raw.idempotency_key;
   const auto entry = answers_.entry(name);
   const std::lock_guard guard(entry->mutex);
   if (entry->response && entry->body != raw.body) return problem_response(sessions::key_reused());
   if (!entry->response) {
-    const Result<Response> handled = handle(route, raw, std::move(parameters));
+    const Result<Response> handled = handle(route, raw, std::move(request));
     Response response = handled ? *handled : problem_response(handled.error());
-    // After a failure nothing is settled: the client may try again. Nor after the refusal of a key
-    // that an earlier process has seen: the request that it belongs to may still be repeated.
+    // After a failure, or where there was no place, nothing is settled: the client may try again.
+    // Nor after the refusal of a key that an earlier process has seen: the request that it belongs
+    // to may still be repeated.
     const bool foreign = !handled && handled.error().code == "key_reused";
     // What is still being written can't be given a second time.
-    if (response.status >= 500 || foreign || response.stream) return response;
+    const bool for_now = response.status >= 500 || response.status == 429;
+    if (for_now || foreign || response.stream) return response;
     entry->body = raw.body;
     answers_.settled(name, entry, kEntryBytes + raw.body.size() + response.body.size());
     entry->response = std::move(response);
@@ -153,20 +184,18 @@ Response Dispatcher::handle_once(const Route& route, const RawRequest& raw,
   return *entry->response;
 }
 
-Result<Response> Dispatcher::handle(const Route& route, const RawRequest& raw,
-                                    std::map<std::string, std::string> parameters) {
+Result<Response> Dispatcher::handle(const Route& route, const RawRequest& raw, Request request) {
   if (!raw.body.empty() && !is_json_type(raw.content_type))
     return fail("unsupported_media_type",
                 "Send the body with the header Content-Type: application/json.");
-  Request request;
   request.method = raw.method;
   request.path = raw.path;
-  request.parameters = std::move(parameters);
   request.raw_body = raw.body;
   request.if_match = unquote(raw.if_match);
   request.idempotency_key = raw.idempotency_key;
   request.last_event_id = raw.last_event_id;
   request.headers = raw.headers;
+  request.headers.erase("authorization");  // whatever may be logged or passed on
   BITLOOP_ASSIGN(query, parse_query(raw.query, route.query));
   request.query = std::move(query);
   if (!route.raw_body) {

@@ -11,7 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "harness/api/gate.h"
 #include "harness/api/route.h"
+#include "harness/api/traffic.h"
 
 namespace bitloop::api {
 
@@ -59,20 +61,31 @@ class AnswerCache {
 // Thread-safe.
 class Dispatcher {
  public:
-  explicit Dispatcher(std::vector<Route> routes) : routes_(std::move(routes)) {}
+  explicit Dispatcher(std::vector<Route> routes, const GateOptions& gate = {},
+                      const TrafficOptions& traffic = {})
+      : gate_(gate),
+        require_if_match_(traffic.require_if_match),
+        traffic_(traffic.calls),
+        routes_(std::move(routes)) {}
 
   // Never throws. Codes of its own: "route_not_found", "method_not_allowed" (with Allow),
   // "unsupported_media_type", "invalid_idempotency_key", "key_reused" (with another body),
-  // "internal", those of parse_body.
+  // "if_match_missing", "too_many_calls", "internal", those of parse_body, of Gate and of the
+  // route's `may`.
   Response dispatch(const RawRequest& raw);
   const std::vector<Route>& routes() const { return routes_; }
+  Gate& gate() { return gate_; }
 
  private:
-  Result<Response> handle(const Route& route, const RawRequest& raw,
-                          std::map<std::string, std::string> parameters);
-  Response handle_once(const Route& route, const RawRequest& raw,
-                       std::map<std::string, std::string> parameters);
+  // The route of a request, if it has one and the caller may use it, and the answer.
+  Response route(const RawRequest& raw);
+  // `request` has the path's parameters and the caller, and gets the rest.
+  Result<Response> handle(const Route& route, const RawRequest& raw, Request request);
+  Response handle_once(const Route& route, const RawRequest& raw, Request request);
 
+  Gate gate_;
+  const bool require_if_match_;
+  Traffic traffic_;
   std::vector<Route> routes_;
   AnswerCache answers_;
 };

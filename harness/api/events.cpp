@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "harness/api/access.h"
+
 namespace bitloop::api {
 namespace {
 
@@ -42,14 +44,19 @@ bool send_events(const std::vector<sessions::EventPtr>& events, const Write& wri
   return chunk.empty() || write(chunk);
 }
 
-void run_stream(sessions::Listener& listener, const StreamOptions& options, const Write& write) {
+// Whether the client is to hear of an event.
+using Sees = std::function<bool(const sessions::StreamEvent& event)>;
+
+void run_stream(sessions::Listener& listener, const StreamOptions& options, const Sees& sees,
+                const Write& write) {
   std::string head = fmt::format("retry: {}\n", options.retry.count());
   // Where it begins: a client that is cut off before its first event comes back to the same place.
   if (const std::string last = listener.last_event(); !last.empty()) head += "id: " + last + "\n";
   if (!write(head + "\n")) return;
   auto spoken = std::chrono::steady_clock::now();
   while (!listener.is_over()) {
-    const auto events = listener.next(std::min(kLook, options.keep_alive));
+    auto events = listener.next(std::min(kLook, options.keep_alive));
+    std::erase_if(events, [&](const sessions::EventPtr& event) { return !sees(*event); });
     const auto now = std::chrono::steady_clock::now();
     bool is_there = true;
     if (!events.empty()) {
@@ -92,8 +99,11 @@ Result<Response> open_stream(sessions::Service& service, const StreamOptions& op
   response.content_type = kEventStream;
   response.headers.emplace_back("X-Accel-Buffering", "no");  // proxies hold nothing back
   auto shared = std::make_shared<sessions::Listener>(std::move(listener));
-  response.stream = [shared, options, place](const Write& write) {
-    run_stream(*shared, options, write);
+  const Sees sees = [&service, caller = request.caller](const sessions::StreamEvent& event) {
+    return sees_event(caller, service, event);
+  };
+  response.stream = [shared, options, place, sees](const Write& write) {
+    run_stream(*shared, options, sees, write);
   };
   return response;
 }

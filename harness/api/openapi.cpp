@@ -81,6 +81,12 @@ ordered_json problem_schema() {
           {"required", ordered_json::array({"type", "title", "status", "detail", "code"})}};
 }
 
+std::string method_name(const Route& route) {
+  std::string method = route.method;
+  for (char& c : method) c = static_cast<char>(std::tolower(c));
+  return method;
+}
+
 }  // namespace
 
 ordered_json object_schema(const std::vector<Field>& fields) {
@@ -106,9 +112,7 @@ ordered_json openapi_document(const std::vector<Route>& routes) {
   for (const Route& route : routes) {
     std::vector<std::string> names;
     const std::string path = openapi_path(route.pattern, names);
-    std::string method = route.method;
-    for (char& c : method) c = static_cast<char>(std::tolower(c));
-    paths[path][method] = operation(route, names);
+    paths[path][method_name(route)] = operation(route, names);
   }
   const ordered_json problem_content = {
       {"application/problem+json", {{"schema", {{"$ref", "#/components/schemas/Problem"}}}}}};
@@ -123,6 +127,21 @@ ordered_json openapi_document(const std::vector<Route>& routes) {
   document["components"]["responses"]["Problem"] = {
       {"description", "an error: `code` is stable, `detail` says what to do"},
       {"content", problem_content}};
+  return document;
+}
+
+ordered_json with_security(ordered_json document, const std::vector<Route>& routes) {
+  document["components"]["securitySchemes"]["token"] = {
+      {"type", "http"},
+      {"scheme", "bearer"},
+      {"description", "`bitloop token add NAME --role agent|reviewer` makes one"}};
+  document["security"] = ordered_json::array({ordered_json{{"token", ordered_json::array()}}});
+  for (const Route& route : routes) {
+    std::vector<std::string> names;
+    if (route.open)
+      document["paths"][openapi_path(route.pattern, names)][method_name(route)]["security"] =
+          ordered_json::array();
+  }
   return document;
 }
 

@@ -10,18 +10,21 @@ ordered_json render(const sessions::SessionView& session) {
     files.push_back({{"path", file.path}, {"lines", file.lines}, {"editable", file.editable}});
   ordered_json tests = ordered_json::array();
   for (const sessions::TestView& test : session.tests) tests.push_back(render(test));
-  return {{"id", session.id},
-          {"task", session.task},
-          {"quantizer", session.quantizer},
-          {"agent", session.agent},
-          {"state", session.state},
-          {"created", session.created},
-          {"commit", session.commit},
-          {"tests_total", session.tests_total},
-          {"tests_left", session.tests_left},
-          {"submitted", session.submitted ? ordered_json(*session.submitted) : ordered_json()},
-          {"files", files},
-          {"tests", tests}};
+  ordered_json document = {
+      {"id", session.id},
+      {"task", session.task},
+      {"quantizer", session.quantizer},
+      {"agent", session.agent},
+      {"state", session.state},
+      {"created", session.created},
+      {"commit", session.commit},
+      {"tests_total", session.tests_total},
+      {"tests_left", session.tests_left},
+      {"submitted", session.submitted ? ordered_json(*session.submitted) : ordered_json()},
+      {"files", files},
+      {"tests", tests}};
+  if (!session.token.empty()) document["token"] = session.token;
+  return document;
 }
 
 ordered_json render(const sessions::HistoryItem& item) {

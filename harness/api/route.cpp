@@ -136,6 +136,7 @@ Response problem_response(const Error& error) {
   response.status = status_of(error.code);
   response.content_type = kProblemType;
   response.body = problem_document(error);
+  if (response.status == 429) response.headers.emplace_back("Retry-After", "1");
   return response;
 }
 

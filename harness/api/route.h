@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "harness/api/caller.h"
 #include "harness/base/result.h"
 
 namespace bitloop::api {
@@ -41,7 +42,9 @@ struct Request {
   std::string if_match;                             // header If-Match without quotes, or ""
   std::string idempotency_key;                      // header Idempotency-Key, or ""
   std::string last_event_id;                        // header Last-Event-ID, or ""
-  std::map<std::string, std::string> headers;       // all others too, by name in lower case
+  // All others too, by name in lower case, but for Authorization.
+  std::map<std::string, std::string> headers;
+  std::optional<Caller> caller;  // nothing: the server has no tokens
 
   // A field of the body that may be missing.
   std::optional<std::string> text(const char* name) const;
@@ -74,6 +77,10 @@ struct Route {
   std::function<Result<Response>(const Request&)> handler;
   // The handler reads raw_body itself: the body has another form than an object of fields.
   bool raw_body = false;
+  bool open = false;  // needs no token
+  // Whether the caller may do this, asked before the body is read; of the request only the caller
+  // and the parameters are there. Empty: everybody may. (access.h sets both.)
+  std::function<Status(const Request&)> may = {};
 };
 
 // Matches a path with a pattern; the parameters when it does. Empty parameters do not match.

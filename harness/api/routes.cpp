@@ -3,10 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 
+#include "harness/api/access.h"
 #include "harness/api/dashboard.h"
 #include "harness/api/mcp/http.h"
+#include "harness/api/page.h"
 #include "harness/api/render.h"
+#include "harness/api/traffic.h"
 #include "harness/base/version.h"
 
 namespace bitloop::api {
@@ -81,7 +85,7 @@ Result<Response> get_session(Service& service, const Request& request) {
   ordered_json document = render(session);
   document["history"] = ordered_json::array();
   for (const sessions::HistoryItem& item : history) document["history"].push_back(render(item));
-  Response response = json_response(document);
+  Response response = page_response(std::move(document), "history", request);
   response.headers.emplace_back("ETag", '"' + session.commit + '"');
   return response;
 }
@@ -91,7 +95,8 @@ Result<Response> create_session(Service& service, const Request& request) {
   session.task = *request.text("task");
   session.quantizer = request.text("quantizer").value_or("ternary");
   session.tests = request.number("tests");
-  session.agent = request.text("agent").value_or("");
+  session.token = request.caller ? request.caller->name : "";
+  session.agent = request.text("agent").value_or(session.token);
   const auto created = service.create(session, terms_of(request));
   auto response = answer(created, 201);
   if (created) response->headers.emplace_back("Location", "/v1/sessions/" + created->id);
@@ -180,12 +185,13 @@ void add_general(std::vector<Route>& routes, Service& service, const ApiOptions&
   routes.push_back({"GET",
                     "/v1/results",
                     "The ledger",
-                    {},
+                    page_fields(),
                     {},
                     200,
                     "application/json",
-                    [&service](const Request&) {
-                      return json_response({{"results", service.results()}});
+                    [&service](const Request& request) {
+                      return page_response({{"results", visible_results(request.caller, service)}},
+                                           "results", request);
                     }});
   routes.push_back({"GET",
                     "/v1/results.tsv",
@@ -194,8 +200,8 @@ void add_general(std::vector<Route>& routes, Service& service, const ApiOptions&
                     {},
                     200,
                     "text/tab-separated-values",
-                    [&service](const Request&) {
-                      return text_response(service.results_tsv(),
+                    [&service](const Request& request) {
+                      return text_response(visible_results_tsv(request.caller, service),
                                            "text/tab-separated-values; charset=utf-8");
                     }});
 }
@@ -216,23 +222,24 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
   routes.push_back({"GET",
                     "/v1/sessions",
                     "All sessions",
-                    {},
+                    page_fields(),
                     {},
                     200,
                     "application/json",
-                    [&service](const Request&) {
+                    [&service](const Request& request) {
                       ordered_json list = ordered_json::array();
                       for (const sessions::SessionView& session : service.list()) {
+                        if (!sees(request.caller, session.token)) continue;
                         ordered_json document = render(session);
                         document.erase("files");  // the same in every session but for the candidate
                         list.push_back(std::move(document));
                       }
-                      return json_response({{"sessions", list}});
+                      return page_response({{"sessions", std::move(list)}}, "sessions", request);
                     }});
   routes.push_back({"GET",
                     "/v1/sessions/{id}",
                     "One session: state, files, tests, history",
-                    {},
+                    page_fields(),
                     {},
                     200,
                     "application/json",
@@ -302,7 +309,14 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
                     [&service](const Request& request) { return revert(service, request); }});
 }
 
+Error too_many_checks() {
+  return {"too_many_checks",
+          "Checks are asked for faster than they can run; wait for the answer to one before you "
+          "send the next."};
+}
+
 void add_tests(std::vector<Route>& routes, Service& service) {
+  const auto waiting = std::make_shared<Traffic>(kMostChecks);
   routes.push_back({"POST",
                     "/v1/sessions/{id}/checks",
                     "The free pre-flight",
@@ -310,7 +324,9 @@ void add_tests(std::vector<Route>& routes, Service& service) {
                     {},
                     200,
                     "application/json",
-                    [&service](const Request& request) -> Result<Response> {
+                    [&service, waiting](const Request& request) -> Result<Response> {
+                      const auto place = waiting->enter(request.caller ? request.caller->name : "");
+                      if (place == nullptr) return std::unexpected(too_many_checks());
                       BITLOOP_ASSIGN(document, service.check(id_of(request), terms_of(request)));
                       return json_response(document);
                     }});
@@ -378,11 +394,16 @@ std::vector<Route> make_routes(Service& service, const ApiOptions& options) {
   add_tests(routes, service);
   add_event_routes(routes, service, options.streams);
   add_dashboard_routes(routes, options.dashboard);
+  guard_routes(routes, service);  // before MCP takes them: its tools are guarded, too
   for (Route& route : mcp::make_mcp_routes(service, routes)) routes.push_back(std::move(route));
   routes.push_back(
       {"GET", "/openapi.json", "This API, as OpenAPI 3.1", {}, {}, 200, "application/json", {}});
+  guard_routes(routes, service);
   const ordered_json document = openapi_document(routes);
-  routes.back().handler = [document](const Request&) { return json_response(document); };
+  const ordered_json with_tokens = with_security(document, routes);
+  routes.back().handler = [document, with_tokens](const Request& request) {
+    return json_response(request.caller ? with_tokens : document);
+  };
   return routes;
 }
 

@@ -29,5 +29,8 @@ std::vector<Route> make_routes(sessions::Service& service, const ApiOptions& opt
 nlohmann::ordered_json object_schema(const std::vector<Field>& fields);
 // OpenAPI 3.1 of a table of routes.
 nlohmann::ordered_json openapi_document(const std::vector<Route>& routes);
+// The same document where the server has tokens: which calls need one.
+nlohmann::ordered_json with_security(nlohmann::ordered_json document,
+                                     const std::vector<Route>& routes);
 
 }  // namespace bitloop::api

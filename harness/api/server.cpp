@@ -4,6 +4,7 @@
 #include <httplib.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -13,25 +14,107 @@
 #include <utility>
 
 #include "harness/api/problem.h"
+#include "harness/api/request_socket.h"
 #include "harness/api/thread_pool.h"
 
 namespace bitloop::api {
 namespace {
 
-constexpr time_t kReadTimeoutS = 10;
 constexpr size_t kKeepAliveRequests = 100'000;
-constexpr time_t kKeepAliveS = 5;
+constexpr size_t kThreadsToTurnAway = 16;
 constexpr int kBacklog = 1024;
 constexpr int kSendBufferBytes = 256 << 10;
 constexpr int kStreamsEndMs = 1000;
 constexpr const char* kAnyPath = R"([\s\S]*)";
 
-// cpp-httplib listens with a backlog of 5; a burst of clients beyond it waits a second for TCP to
-// try again.
+// The socket as the library wants it.
+class SocketStream : public httplib::Stream {
+ public:
+  explicit SocketStream(RequestSocket& socket) : socket_(socket) {}
+  bool is_readable() const override { return socket_.is_readable(); }
+  bool is_writable() const override { return socket_.is_writable(); }
+  ssize_t read(char* data, size_t size) override { return socket_.read(data, size); }
+  ssize_t write(const char* data, size_t size) override { return socket_.write(data, size); }
+  // Nobody asks who is at the other end.
+  void get_remote_ip_and_port(std::string&, int& port) const override { port = 0; }
+  void get_local_ip_and_port(std::string&, int& port) const override { port = 0; }
+  socket_t socket() const override { return socket_.socket(); }
+
+ private:
+  RequestSocket& socket_;
+};
+
+// A whole HTTP response, for what the library leaves unanswered; the connection ends with it.
+std::string last_answer(const Error& error) {
+  const std::string body = problem_document(error);
+  const int status = status_of(error.code);
+  return fmt::format(
+      "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}Connection: close\r\n\r\n{}",
+      status, title_of(status), kProblemType, body.size(),
+      status == 503 ? "Retry-After: 5\r\n" : "", body);
+}
+
+Error no_place() {
+  return {"too_many_connections",
+          "The server has no place for another connection; close one, or come back later."};
+}
+
+// Requires: the request has met a limit.
+Error limit_error(RequestSocket::Limit limit) {
+  if (limit == RequestSocket::Limit::kTime)
+    return {"request_timeout", "The request took too long to arrive; send it again at once."};
+  return {"headers_too_large", "The header is too large; send fewer and shorter fields."};
+}
+
 class ListeningServer : public httplib::Server {
  public:
+  explicit ListeningServer(const ServerOptions& options)
+      : limits_(options.limits), most_(options.max_connections + options.max_streams) {}
+
+  // cpp-httplib listens with a backlog of 5; a burst of clients beyond it waits a second for TCP to
+  // try again.
   void widen_backlog() { ::listen(svr_sock_, kBacklog); }
+
+  // Of the connection that this thread serves; nullptr outside of one.
+  static thread_local const RequestSocket* serving;
+
+ private:
+  // The library's own, with our limits.
+  bool process_and_close_socket(socket_t socket) override {
+    const bool has_place = ++open_ <= most_;
+    if (has_place) {
+      serve(socket);
+    } else {
+      turn_away(socket, last_answer(no_place()));
+    }
+    --open_;
+    ::shutdown(socket, SHUT_RDWR);
+    ::close(socket);
+    return has_place;
+  }
+
+  void serve(socket_t socket) {
+    RequestSocket requests(socket, limits_);
+    SocketStream stream(requests);
+    serving = &requests;
+    for (size_t left = keep_alive_max_count_; left > 0 && svr_sock_ != INVALID_SOCKET; --left) {
+      bool closed = false;
+      if (!requests.next_request() || !process_request(stream, left == 1, closed, nullptr) ||
+          closed || requests.met() != RequestSocket::Limit::kNone)
+        break;
+    }
+    serving = nullptr;
+    // In its first line; after that the library answers.
+    if (requests.met() != RequestSocket::Limit::kNone && !requests.has_answered())
+      turn_away(socket, last_answer(limit_error(requests.met())));
+  }
+
+  const RequestLimits limits_;
+  const size_t most_;
+  std::atomic<size_t> open_{0};
 };
+
+thread_local const RequestSocket* ListeningServer::serving = nullptr;
 
 class PoolQueue : public httplib::TaskQueue {
  public:
@@ -125,6 +208,10 @@ Result<std::string> read_body(const httplib::Request& request, const httplib::Co
 
 // What the library refuses by itself: a broken request line, a path or a header that is too long.
 Error library_error(int status) {
+  const RequestSocket* socket = ListeningServer::serving;
+  if (socket != nullptr && socket->met() != RequestSocket::Limit::kNone)
+    return limit_error(socket->met());
+  if (status == 414) return {"uri_too_long", "The address is too long; it has at most 8192 bytes."};
   if (status == 413)
     return {"body_too_large", fmt::format("The body exceeds {} bytes.", kMaxBodyBytes)};
   if (status == 404)
@@ -136,7 +223,8 @@ Error library_error(int status) {
 }  // namespace
 
 struct Server::Impl {
-  Impl(Dispatcher& used, const ServerOptions& given) : dispatcher(used), options(given) {}
+  Impl(Dispatcher& used, const ServerOptions& given)
+      : dispatcher(used), options(given), http(given) {}
 
   void answer(const RawRequest& raw, httplib::Response& response) {
     answering = &active;
@@ -174,9 +262,8 @@ Server::Server(Dispatcher& dispatcher, const ServerOptions& options)
     : impl_(std::make_unique<Impl>(dispatcher, options)) {
   Impl& impl = *impl_;
   httplib::Server& http = impl.http;
-  http.new_task_queue = [threads = options.max_connections + options.max_streams] {
-    return new PoolQueue(threads);
-  };
+  const size_t threads = options.max_connections + options.max_streams + kThreadsToTurnAway;
+  http.new_task_queue = [threads] { return new PoolQueue(threads); };
   http.set_tcp_nodelay(true);
   // The library's own choice is SO_REUSEPORT, with which a second server would share the port
   // unnoticed.
@@ -188,10 +275,7 @@ Server::Server(Dispatcher& dispatcher, const ServerOptions& options)
     ::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
   });
   http.set_payload_max_length(kMaxBodyBytes);
-  http.set_read_timeout(kReadTimeoutS);
-  http.set_write_timeout(options.write_timeout_s);
   http.set_keep_alive_max_count(kKeepAliveRequests);
-  http.set_keep_alive_timeout(kKeepAliveS);
 
   // Everything goes to the dispatcher: requests without a body here, before the library looks for
   // routes of its own.

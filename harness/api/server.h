@@ -6,15 +6,16 @@
 #include <string>
 
 #include "harness/api/dispatcher.h"
+#include "harness/api/request_socket.h"
 
 namespace bitloop::api {
 
 struct ServerOptions {
   std::string host = "127.0.0.1";
   int port = 0;                  // 0: any free port
-  size_t max_connections = 512;  // each has a thread while it is open
+  size_t max_connections = 512;  // each has a thread while it is open; one more is told so (503)
   size_t max_streams = 0;        // responses with a stream among them come on top of these
-  int write_timeout_s = 10;      // a client that takes nothing for so long is cut off
+  RequestLimits limits = {};     // of time and size
 };
 
 class Server {

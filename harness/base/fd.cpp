@@ -89,10 +89,11 @@ Status sync_folder(const std::filesystem::path& folder) {
 
 namespace {
 
-Status replace(const std::filesystem::path& path, std::string_view data, bool durable) {
+Status replace(const std::filesystem::path& path, std::string_view data, bool durable,
+               unsigned mode = 0644) {
   const std::filesystem::path temporary = path.string() + fmt::format(".tmp-{}", ::getpid());
   auto written = [&]() -> Status {
-    BITLOOP_ASSIGN(fd, open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC));
+    BITLOOP_ASSIGN(fd, open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, mode));
     BITLOOP_TRY(write_all(fd.get(), data));
     if (durable && ::fsync(fd.get()) != 0)
       return std::unexpected(errno_error(temporary.string(), errno));
@@ -108,6 +109,10 @@ Status replace(const std::filesystem::path& path, std::string_view data, bool du
 
 Status write_file_atomic(const std::filesystem::path& path, std::string_view data) {
   return replace(path, data, true);
+}
+
+Status write_secret_atomic(const std::filesystem::path& path, std::string_view data) {
+  return replace(path, data, true, 0600);
 }
 
 Status replace_file(const std::filesystem::path& path, std::string_view data) {

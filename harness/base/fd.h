@@ -60,6 +60,8 @@ Result<std::string> read_file(const std::filesystem::path& path,
 // Replaces `path` by a file with content `data`: written beside it, fsynced, renamed, folder
 // fsynced. After a crash the file has either the old content or the new one.
 Status write_file_atomic(const std::filesystem::path& path, std::string_view data);
+// The same for a file that its owner alone may read and write.
+Status write_secret_atomic(const std::filesystem::path& path, std::string_view data);
 // The same without the fsyncs: a reader finds the old content or the new one, a crash of the
 // machine may lose it.
 Status replace_file(const std::filesystem::path& path, std::string_view data);

@@ -7,6 +7,7 @@
 namespace bitloop::cli {
 
 void add_serve(CLI::App& app, int& exit_code);
+void add_token(CLI::App& app, int& exit_code);
 void add_mcp(CLI::App& app, int& exit_code);
 void add_check(CLI::App& app, int& exit_code);
 void add_train(CLI::App& app, int& exit_code);

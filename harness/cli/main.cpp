@@ -22,6 +22,7 @@ int parse_and_run(int argc, char** argv) {
   app.require_subcommand(1);
   int exit_code = kDone;
   add_serve(app, exit_code);
+  add_token(app, exit_code);
   add_mcp(app, exit_code);
   add_check(app, exit_code);
   add_train(app, exit_code);

@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <memory>
 
 #include "harness/api/mcp/bridge.h"
@@ -28,8 +30,14 @@ struct McpOptions {
 void ignore_broken_pipes() { ::signal(SIGPIPE, SIG_IGN); }
 
 int bridge(const McpOptions& options) {
-  const auto address = api::mcp::parse_server_url(options.url);
+  auto address = api::mcp::parse_server_url(options.url);
   if (!address) return report(address.error());
+  if (const char* token = std::getenv("BITLOOP_TOKEN"); token != nullptr) address->token = token;
+  const auto visible = [](char c) { return c > ' ' && c < 127; };
+  if (!std::ranges::all_of(address->token, visible))
+    return report({"wrong_usage",
+                   "BITLOOP_TOKEN is not a token: it holds a space, a line end or "
+                   "another such character."});
   ignore_broken_pipes();
   api::mcp::bridge_stdio(*address, STDIN_FILENO, STDOUT_FILENO);
   return kDone;
@@ -63,7 +71,9 @@ void add_mcp(CLI::App& app, int& exit_code) {
   CLI::App* command =
       app.add_subcommand("mcp", "Speak MCP on stdio until its end (docs/agents.md); runs live on");
   CLI::Option* url = command->add_option(
-      "--url", options->url, "pass everything on to a `bitloop serve` that runs at this URL");
+      "--url", options->url,
+      "pass everything on to a `bitloop serve` that runs at this URL, with the token in "
+      "$BITLOOP_TOKEN where it has tokens");
   command->add_option("--workspace", options->workspace, kWorkspaceHelp)->excludes(url);
   command->add_option("--jobs", options->jobs, "tests that run at a time (default 1)")
       ->check(CLI::Range(1, 64));

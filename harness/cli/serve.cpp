@@ -9,7 +9,9 @@
 #include <thread>
 
 #include "harness/api/server.h"
+#include "harness/api/tokens.h"
 #include "harness/base/paths.h"
+#include "harness/base/text.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
 
@@ -21,6 +23,9 @@ constexpr size_t kFilesForCalls = 800;  // connections of calls, the journal, ru
 constexpr size_t kFewestStreams = 16;
 
 struct ServeOptions {
+  std::string host = "127.0.0.1";
+  std::vector<std::string> names;  // others under which clients reach it
+  api::TrafficOptions traffic;
   int port = 0;
   int jobs = 1;
   int ready_checks = 2;
@@ -38,6 +43,22 @@ size_t widen_file_limit() {
   return limit.rlim_cur;
 }
 
+// Beyond this machine nobody is served without a token.
+Status check_host(const ServeOptions& options, const std::filesystem::path& workspace) {
+  const auto tokens = api::TokenFile(workspace).read();
+  if (!tokens) return std::unexpected(tokens.error());
+  if (api::is_loopback(options.host) || (*tokens && !(*tokens)->empty())) return {};
+  return fail("wrong_usage",
+              fmt::format("--host {} would let others use this server, and {} has no tokens; make "
+                          "one first: bitloop token add NAME --role agent.",
+                          single_line(options.host), workspace.string()));
+}
+
+std::string url_of(const std::string& host, int port) {
+  const bool is_ipv6 = host.find(':') != std::string::npos;
+  return fmt::format("http://{}:{}", is_ipv6 ? "[" + host + "]" : host, port);
+}
+
 int serve(const ServeOptions& options) {
   // Blocked before the first thread begins, so that every thread inherits it and only sigwait sees
   // them.
@@ -47,23 +68,27 @@ int serve(const ServeOptions& options) {
   ::sigaddset(&stop_signals, SIGINT);
   ::pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
 
+  const std::filesystem::path workspace = choose_workspace(options.workspace);
+  if (const Status host = check_host(options, workspace); !host) return report(host.error());
   const auto layers = probe_sandbox(options.allow_degraded);
   if (!layers) return report(layers.error());
-  auto service = sessions::Service::open(
-      {choose_workspace(options.workspace), share_dir(), options.jobs, options.allow_degraded,
-       options.ready_checks, choose_benchmarks(options.benchmarks)});
+  auto service =
+      sessions::Service::open({workspace, share_dir(), options.jobs, options.allow_degraded,
+                               options.ready_checks, choose_benchmarks(options.benchmarks)});
   if (!service) return report(service.error());
   api::StreamOptions streams;
   const size_t files = widen_file_limit();
   const size_t spare = files > kFilesForCalls ? files - kFilesForCalls : 0;
   streams.most = std::clamp(spare, kFewestStreams, streams.most);
   api::Dispatcher dispatcher(
-      api::make_routes(**service, {*layers, streams, share_dir() / "dashboard"}));
-  api::Server server(dispatcher, {.port = options.port, .max_streams = streams.most});
+      api::make_routes(**service, {*layers, streams, share_dir() / "dashboard"}),
+      {std::filesystem::absolute(workspace), options.host, options.names}, options.traffic);
+  api::Server server(dispatcher,
+                     {.host = options.host, .port = options.port, .max_streams = streams.most});
   const auto port = server.bind();
   if (!port) return report(port.error());
   std::thread listener([&server] { server.run(); });
-  fmt::print("listening on http://127.0.0.1:{}\n", *port);
+  fmt::print("listening on {}\n", url_of(options.host, *port));
   std::fflush(stdout);
 
   int signal = 0;
@@ -82,9 +107,20 @@ void add_serve(CLI::App& app, int& exit_code) {
   auto options =
       std::make_shared<ServeOptions>();  // shared with the callback, which outlives this function
   CLI::App* command = app.add_subcommand("serve", "Serve the HTTP API until SIGTERM; runs live on");
-  command
-      ->add_option("--port", options->port, "TCP port on 127.0.0.1; 0 (default) takes a free one")
+  command->add_option("--port", options->port, "TCP port; 0 (default) takes a free one")
       ->check(CLI::Range(0, 65535));
+  command->add_option("--host", options->host,
+                      "address to listen on (default 127.0.0.1); any but this machine's own needs "
+                      "tokens (bitloop token)");
+  command->add_option("--allow-host", options->names,
+                      "another name or address under which clients ask for this server; several "
+                      "are possible");
+  command->add_flag("--require-if-match", options->traffic.require_if_match,
+                    "refuse changes of a session without If-Match (428)");
+  command
+      ->add_option("--max-calls", options->traffic.calls,
+                   "calls worked on at a time, for each token, or for all clients (default 400)")
+      ->check(CLI::Range(1, 100'000));
   command->add_option("--workspace", options->workspace, kWorkspaceHelp);
   add_benchmarks(*command, options->benchmarks);
   command->add_option("--jobs", options->jobs, "tests that run at a time (default 1)")

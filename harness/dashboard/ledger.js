@@ -1,5 +1,5 @@
 // The ledger: every finished test, sortable, filterable, as a file.
-import {getText} from "./api.js";
+import {download as fetchFile, getText} from "./api.js";
 import {badge, gather, h, replace, select} from "./dom.js";
 import {makeFilter} from "./filter.js";
 import {bits, loss, parseTsv, short, time, toTsv} from "./format.js";
@@ -68,7 +68,7 @@ export function ledgerView() {
         });
       }),
       h("button", {type: "button", class: "main", onclick: download}, "Download TSV"),
-      h("a", {href: "/v1/results.tsv", download: "results.tsv"}, "All as results.tsv"));
+      h("a", {href: "/v1/results.tsv", download: "results.tsv", onclick: fetchFile("/v1/results.tsv", "results.tsv")}, "All as results.tsv"));
     replace(columns, h("legend", {class: "hidden"}, "Columns"), all.columns.map((key) => {
       const box = h("input", {type: "checkbox", checked: shown.has(key), onchange: () => {
         if (box.checked) shown.add(key);

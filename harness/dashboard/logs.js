@@ -1,5 +1,5 @@
 // A test's message, its log and its records, as they are.
-import {getText, sessionPath} from "./api.js";
+import {download, getText, sessionPath} from "./api.js";
 import {h, replace, select} from "./dom.js";
 import {parseTsv} from "./format.js";
 
@@ -33,7 +33,7 @@ export function logViewer(id) {
       select("Test", tests.map((one) => [String(one.test), `#${one.test} · ${one.status}`]), String(number), (value) => { chosen = Number(value); reload(); }),
       h("div", {class: "buttons", role: "group", "aria-label": "What to show"}, KINDS.map(([key, title]) =>
         h("button", {type: "button", "aria-pressed": String(key === kind), onclick: () => { kind = key; reload(); }}, title))),
-      kind === "message" || !test ? null : h("a", {href: path, download: `${id}-${number}-${kind}`}, "Download"));
+      kind === "message" || !test ? null : h("a", {href: path, download: `${id}-${number}-${kind}`, onclick: download(path, `${id}-${number}-${kind}`)}, "Download"));
     if (!test) return replace(text, h("p", {class: "quiet"}, "No test was started yet."));
     if (kind === "message") return replace(text, h("pre", {}, test.message));
     const wanted = path;

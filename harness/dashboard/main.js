@@ -1,4 +1,5 @@
 // The page: a view for each address after '#', and the events that keep it up to date.
+import {download, forgetToken, setToken} from "./api.js";
 import {h, replace} from "./dom.js";
 import {ledgerView} from "./ledger.js";
 import {Live} from "./live.js";
@@ -16,6 +17,25 @@ function route() {
   return ["overview", overviewView()];
 }
 
+// A server that has tokens wants to know who looks.
+function askForToken(why) {
+  const field = h("input", {type: "password", name: "token", autocomplete: "off", required: true, size: 40});
+  const enter = (event) => {
+    event.preventDefault();
+    setToken(field.value.trim());
+    show(true);
+    live.again();
+  };
+  view.close();
+  replace(main, h("form", {class: "card", onsubmit: enter},
+    h("h1", {}, "A token, please"),
+    h("p", {class: why.code === "token_unknown" ? "notice" : "quiet", role: "alert"}, why.code === "token_unknown"
+      ? "This token is not one of the server's." : "This server lets in who has a token. It is kept until this tab is closed."),
+    h("label", {class: "field"}, h("span", {}, "Token"), field), " ",
+    h("button", {type: "submit", class: "main"}, "Enter")));
+  field.focus();
+}
+
 async function load() {
   const loaded = view;
   try {
@@ -24,6 +44,10 @@ async function load() {
   } catch (error) {
     if (loaded !== view) return;
     main.querySelector(".failure")?.remove();
+    if (error.status === 401) {
+      forgetToken();
+      return askForToken(error);
+    }
     main.prepend(h("p", {class: "notice failure", role: "alert"}, error.message));
     if (!error.status && !error.code) throw error;  // a mistake of this page's own: seen in the console
   }
@@ -50,8 +74,9 @@ function show(isFirst = false) {
 }
 
 window.addEventListener("hashchange", () => show());
+document.querySelector('a[href="/openapi.json"]').addEventListener("click", download("/openapi.json", "openapi.json"));
 show(true);
-new Live({
+const live = new Live({
   onEvent: (kind, data) => view.onEvent(kind, data),
   onGap: load,
   onState: (state) => {

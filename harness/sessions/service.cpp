@@ -79,13 +79,15 @@ FileInfo file_info(const editor::Document& document) {
 
 }  // namespace
 
+Error session_not_found(std::string_view id) {
+  return {"session_not_found",
+          fmt::format("There is no session '{}'; GET /v1/sessions lists them.", id.substr(0, 80))};
+}
+
 Result<std::shared_ptr<Session>> Service::Impl::find(std::string_view id) const {
   const std::lock_guard guard(sessions_mutex);
   const auto found = sessions.find(id);
-  if (found == sessions.end())
-    return fail(
-        "session_not_found",
-        fmt::format("There is no session '{}'; GET /v1/sessions lists them.", id.substr(0, 80)));
+  if (found == sessions.end()) return std::unexpected(session_not_found(id));
   return found->second;
 }
 
@@ -127,6 +129,7 @@ Status Service::Impl::check_changeable(const Session& session, const Terms& term
 
 Status Service::Impl::commit(Session& session, journal::Event event, SessionState state,
                              editor::Document document) {
+  state.tests_elsewhere = tests_elsewhere(state);
   event.candidate = document.text();
   event.session_json = render_state(state);
   auto ticket = feeds.take();  // goes at the end: who hears of the commit finds the state with it
@@ -147,7 +150,7 @@ TestView Service::Impl::describe(const Session& session, const TestRecord& test)
   view.status = test.status;
   view.commit = test.commit;
   view.seed = test.seed;
-  view.tests_left = session.state.tests_left();
+  view.tests_left = tests_left(session);
   const bool local = is_of_command_line(session.state.type);
   if (test.running()) {
     view.message = fmt::format("[Test #{}] running", test.number);
@@ -166,11 +169,12 @@ SessionView Service::Impl::describe(const Session& session) const {
   view.task = state.task;
   view.quantizer = state.quantizer;
   view.agent = state.agent;
+  view.token = state.token;
   view.state = state.closed ? "closed" : state.running_test() != nullptr ? "testing" : "open";
   view.created = state.created;
   view.commit = session.head;
   view.tests_total = state.tests_total;
-  view.tests_left = state.tests_left();
+  view.tests_left = tests_left(session);
   view.submitted = state.submitted;
   for (const TestRecord& test : state.tests) view.tests.push_back(describe(session, test));
   view.files.push_back(file_info(session.document));
@@ -202,7 +206,7 @@ Result<SessionView> Service::create(const NewSession& request, const Terms& term
   std::unique_lock<std::mutex> creation;
   if (!terms.key.empty()) {
     creation = std::unique_lock(impl_->creation_mutex);
-    BITLOOP_ASSIGN(before, impl_->created_before(terms));
+    BITLOOP_ASSIGN(before, impl_->created_before(request.token, terms));
     if (before) return std::move(*before);
   }
   BITLOOP_ASSIGN(task, this->task(request.task));
@@ -225,6 +229,7 @@ Result<SessionView> Service::create(const NewSession& request, const Terms& term
   state.task = task.name;
   state.quantizer = request.quantizer;
   state.agent = agent;
+  state.token = request.token;
   state.type = "agent";
   state.created = utc_now();
   state.tests_total = request.tests.value_or(task.tests);
@@ -239,6 +244,7 @@ Result<SessionView> Service::create(const NewSession& request, const Terms& term
   event.trailers = {{"Bitloop-Task", task.name},
                     {"Bitloop-Quantizer", request.quantizer},
                     {"Bitloop-Agent", agent}};
+  if (!state.token.empty()) event.trailers.push_back({"Bitloop-Token", state.token});
   RequestKeys::mark(event, terms.key, terms.request);
 
   while (true) {
@@ -255,6 +261,7 @@ Result<SessionView> Service::create(const NewSession& request, const Terms& term
 Result<std::shared_ptr<Session>> Service::Impl::begin_session(SessionState state,
                                                               journal::Event event,
                                                               editor::Document document) {
+  state.tests_elsewhere = tests_elsewhere(state);
   event.candidate = document.text();
   event.session_json = render_state(state);
   auto ticket = feeds.take();
@@ -285,6 +292,12 @@ Result<SessionView> Service::get(std::string_view id) const {
   BITLOOP_ASSIGN(session, impl_->find(id));
   const std::lock_guard guard(session->mutex);
   return impl_->describe(*session);
+}
+
+Result<std::string> Service::token_of(std::string_view id) const {
+  BITLOOP_ASSIGN(session, impl_->find(id));
+  const std::lock_guard guard(session->mutex);
+  return session->state.token;
 }
 
 Result<std::vector<HistoryItem>> Service::history(std::string_view id) const {

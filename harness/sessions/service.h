@@ -80,6 +80,7 @@ struct TestView {
 
 struct SessionView {
   std::string id, task, quantizer, agent, state;  // state: "open", "testing" or "closed"
+  std::string token;                              // the name of the one that made it, or ""
   std::string created;
   std::string commit;
   int64_t tests_total = 0;
@@ -109,6 +110,8 @@ struct NewSession {
   std::string quantizer = "ternary";
   std::optional<int64_t> tests = {};  // at most the task's budget
   std::string agent = {};
+  // The name of the token that makes it, or "". The sessions of a token share the task's budget.
+  std::string token = {};
 };
 
 // A run from the command line, outside any agent's session.
@@ -135,6 +138,8 @@ struct Terms {
   std::string request = {};  // the request's body: another one under the same key is "key_reused"
 };
 
+Error session_not_found(std::string_view id);
+
 class Service {
  public:
   // Takes the workspace, rebuilds the state, adopts or ends what was running. Errors:
@@ -156,6 +161,8 @@ class Service {
   Result<SessionView> create(const NewSession& request, const Terms& terms = {});
   std::vector<SessionView> list() const;
   Result<SessionView> get(std::string_view id) const;
+  // The name of the token that made a session, "" when none did.
+  Result<std::string> token_of(std::string_view id) const;
   // Oldest first.
   Result<std::vector<HistoryItem>> history(std::string_view id) const;
 

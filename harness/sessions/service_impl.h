@@ -20,6 +20,7 @@
 #include "harness/jobs/ready_checks.h"
 #include "harness/journal/journal.h"
 #include "harness/ledger/ledger.h"
+#include "harness/sessions/budgets.h"
 #include "harness/sessions/event_cache.h"
 #include "harness/sessions/feeds.h"
 #include "harness/sessions/files.h"
@@ -45,6 +46,7 @@ struct Session {
   editor::Document document;        // the candidate
   std::string head;                 // the newest commit
   std::optional<RequestKeys> keys;  // read from the journal when a request with a key comes
+  bool is_past = false;             // as it was at a commit (as_of)
 };
 
 struct Service::Impl {
@@ -76,6 +78,11 @@ struct Service::Impl {
   // Requires: session locked.
   Result<EditAnswer> revert(Session& session, const std::string& commit, std::string_view target,
                             const Terms& terms);
+  // Tests that may still be started: of the session's, and of its token's on the task. Requires:
+  // session locked.
+  int64_t tests_left(const Session& session) const;
+  // Charged tests of the other sessions of its token on its task; 0 without a token.
+  int64_t tests_elsewhere(const SessionState& state) const;
   SessionView describe(const Session& session) const;  // Requires: session locked
   TestView describe(const Session& session,
                     const TestRecord& test) const;  // Requires: session locked
@@ -92,8 +99,10 @@ struct Service::Impl {
   // Requires: session locked.
   Result<nlohmann::ordered_json> check_again(const Session& session,
                                              const std::string& commit) const;
-  // The session that was made under this key, as it was when it was made. Error: "key_reused".
-  Result<std::optional<SessionView>> created_before(const Terms& terms) const;
+  // The session that this token made under this key, as it was when it was made. Error:
+  // "key_reused".
+  Result<std::optional<SessionView>> created_before(const std::string& token,
+                                                    const Terms& terms) const;
   // A session as it was at one of its commits.
   Result<std::unique_ptr<Session>> as_of(const std::string& commit) const;
 
@@ -135,6 +144,7 @@ struct Service::Impl {
   std::map<std::string, std::shared_ptr<Session>, std::less<>>
       sessions;                              // shared: readers outlive the map's lock
   std::mutex creation_mutex;                 // a session is made once under a key
+  Budgets budgets;                           // of tokens
   std::counting_semaphore<> check_slots{2};  // checks beside a running test
   std::atomic<bool> stopping{false};
   mutable Feeds feeds;

@@ -26,7 +26,9 @@ Result<std::unique_ptr<Session>> Service::Impl::as_of(const std::string& commit)
   BITLOOP_ASSIGN(document, editor::Document::parse(snapshot.candidate));
   for (TestRecord& test : state.tests)
     if (test.commit.empty()) test.commit = commit;  // the test that this very commit started
-  return std::make_unique<Session>(std::move(state), std::move(document), commit);
+  auto session = std::make_unique<Session>(std::move(state), std::move(document), commit);
+  session->is_past = true;
+  return session;
 }
 
 Result<EditAnswer> Service::Impl::edit_again(const Session& session,
@@ -67,12 +69,13 @@ Result<nlohmann::ordered_json> Service::Impl::check_again(const Session& session
   return document;
 }
 
-Result<std::optional<SessionView>> Service::Impl::created_before(const Terms& terms) const {
+Result<std::optional<SessionView>> Service::Impl::created_before(const std::string& token,
+                                                                 const Terms& terms) const {
   for (const auto& session : all()) {
     std::string id, request;
     {
       const std::lock_guard guard(session->mutex);
-      if (session->state.created_key != terms.key) continue;
+      if (session->state.created_key != terms.key || session->state.token != token) continue;
       id = session->state.id;
       request = session->state.created_request;
     }

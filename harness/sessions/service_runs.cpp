@@ -174,10 +174,18 @@ Result<TestView> Service::start_test(std::string_view id, std::string_view descr
             session->state.tests_total));
   BITLOOP_ASSIGN(task, this->task(session->state.task));
   BITLOOP_ASSIGN(preset, tasks::load_preset(impl_->options.share_dir, task.preset));
+  const std::string& token = session->state.token;
+  if (!impl_->budgets.take(token, task.name, task.tests))
+    return fail("no_tests_left",
+                fmt::format("All {} test(s) of the token '{}' on the task '{}' are used, in this "
+                            "session and its others; submit one that ended as ok.",
+                            task.tests, token, task.name));
   TestRecord record;
   record.seed = default_seed(task, preset);
   record.description = text;
-  return impl_->begin_test(session, task, preset, std::move(record), terms);
+  auto begun = impl_->begin_test(session, task, preset, std::move(record), terms);
+  if (!begun) impl_->budgets.give_back(token, task.name);
+  return begun;
 }
 
 void Service::Impl::finish_test(const std::shared_ptr<Session>& session, int64_t number,
@@ -236,6 +244,7 @@ Status Service::Impl::try_finish(Session& session, int64_t number, const jobs::V
                     {"Bitloop-Candidate", row.commit}};
   const ledger::Row finished = row;
   BITLOOP_TRY(commit(session, std::move(event), std::move(state), session.document));
+  if (finished.status == kInfrastructure) budgets.give_back(session.state.token, finished.task);
   // A row that cannot be written now is rebuilt from the journal by the next start.
   if (const auto appended = ledger->append(finished); !appended)
     spdlog::error("results.tsv: {}", appended.error().message);

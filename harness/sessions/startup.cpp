@@ -93,6 +93,7 @@ Status Service::Impl::load_sessions() {
     BITLOOP_ASSIGN(state, parse_state(snapshot.session_json));
     BITLOOP_TRY(fill_commits(*journal, state));
     BITLOOP_ASSIGN(document, parse_candidate(state, snapshot.candidate));
+    budgets.charge(state.token, state.task, state.tests_charged());
     sessions[id] = std::make_shared<Session>(std::move(state), std::move(document), head);
   }
   feeds.continue_after(last);

@@ -8,11 +8,13 @@ namespace bitloop::sessions {
 
 using nlohmann::json;
 
+int64_t SessionState::tests_charged() const {
+  return std::count_if(tests.begin(), tests.end(),
+                       [](const TestRecord& test) { return test.status != kInfrastructure; });
+}
+
 int64_t SessionState::tests_left() const {
-  const auto charged = std::count_if(tests.begin(), tests.end(), [](const TestRecord& test) {
-    return test.status != kInfrastructure;
-  });
-  return std::max<int64_t>(0, tests_total - charged);
+  return std::max<int64_t>(0, tests_total - tests_charged());
 }
 
 const TestRecord* SessionState::running_test() const {
@@ -51,7 +53,9 @@ std::string render_state(const SessionState& state) {
       {"created", state.created},
       {"created_key", state.created_key},
       {"created_request", state.created_request},
+      {"token", state.token},
       {"tests_total", state.tests_total},
+      {"tests_elsewhere", state.tests_elsewhere},
       {"closed", state.closed},
       {"submitted", state.submitted ? json(*state.submitted) : json()},
       {"undo", state.undo},
@@ -72,7 +76,9 @@ Result<SessionState> parse_state(const std::string& text) {
     state.created = document.at("created");
     state.created_key = document.value("created_key", "");  // older workspaces have none
     state.created_request = document.value("created_request", "");
+    state.token = document.value("token", "");
     state.tests_total = document.at("tests_total");
+    state.tests_elsewhere = document.value("tests_elsewhere", int64_t{0});
     state.closed = document.at("closed");
     if (!document.at("submitted").is_null()) state.submitted = document["submitted"].get<int64_t>();
     state.undo = document.at("undo").get<std::vector<std::string>>();

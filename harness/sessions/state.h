@@ -49,13 +49,17 @@ struct SessionState {
   std::string created;
   std::string created_key;      // the Idempotency-Key that it was made under, "" without one
   std::string created_request;  // journal::content_id of that request's body
+  std::string token;            // the name of the token that made it, "" without one
   int64_t tests_total = 0;      // the budget
+  int64_t tests_elsewhere = 0;  // charged to its token's other sessions on the task, at that commit
   bool closed = false;
   std::optional<int64_t> submitted;
   std::vector<std::string> undo;  // for each edit not taken back: the commit before it
   std::vector<TestRecord> tests;
 
-  // Tests that may still be started: only `infrastructure` is given back.
+  // Tests that were charged: only `infrastructure` is given back.
+  int64_t tests_charged() const;
+  // Tests that may still be started, whatever happens in other sessions.
   int64_t tests_left() const;
   // The test that has not ended, or nullptr.
   const TestRecord* running_test() const;

@@ -66,7 +66,7 @@ def test_a_bad_edit(session, name, body, status, code):
     ("POST", "/v1/sessions", {"task": "quick", "tests": 0}, 422, "invalid_value"),
     ("POST", "/v1/sessions", {"task": "quick", "tests": 1e30}, 422, "invalid_value"),
     ("POST", "/v1/sessions", {"task": "quick", "agent": "a\tb"}, 422, "invalid_text"),
-    ("GET", "/v1/results?limit=3", None, 422, "unknown_field"),
+    ("GET", "/v1/results?limits=3", None, 422, "unknown_field"),
 ])
 def test_a_bad_request(host, method, path, body, status, code):
     answer = host.call(method, path, body)

@@ -30,7 +30,9 @@ class Answer:
 class Host:
     """A running `bitloop serve`; restart() and kill() are for tests of faults."""
 
-    def __init__(self, workspace, fake=True, ready=0, files=None, **environment):
+    def __init__(self, workspace, fake=True, ready=0, files=None, options=(), **environment):
+        self.options = options  # more of the command line
+        self.token = None  # sent with every call
         self.files = files  # how many the server may have open
         self.ready = ready  # trainers kept ready for checks: processes that tests would have to tell from leftovers
         self.workspace = pathlib.Path(workspace)
@@ -42,11 +44,12 @@ class Host:
 
     def start(self, port=0):
         self.process = subprocess.Popen(
-            [BIN / "bitloop", "serve", "--port", str(port), "--workspace", self.workspace, "--allow-degraded", "--ready-checks", str(self.ready)],
+            [BIN / "bitloop", "serve", "--port", str(port), "--workspace", self.workspace, "--allow-degraded", "--ready-checks", str(self.ready),
+             *self.options],
             stdout=subprocess.PIPE, stderr=open(self.workspace.parent / "host.log", "a"), text=True, env=self.environment,
             preexec_fn=self.files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, self.files))))
         line = self.process.stdout.readline()
-        assert line.startswith("listening on http://127.0.0.1:"), line
+        assert line.startswith("listening on http://"), line
         self.url = line.split()[-1]
         self.port = int(self.url.rsplit(":", 1)[1])
 
@@ -61,6 +64,8 @@ class Host:
     def call(self, method, path, body=None, headers=None, raw=None, timeout=90):
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
         headers = dict(headers or {})
+        if self.token:
+            headers.setdefault("Authorization", f"Bearer {self.token}")
         if data is not None:
             headers.setdefault("Content-Type", "application/json")
         request = urllib.request.Request(self.url + path, data=data, method=method, headers=headers)

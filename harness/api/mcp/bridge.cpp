@@ -66,7 +66,9 @@ Bridge::Bridge(ServerAddress address, int out)
     : address_(std::move(address)),
       writer_(out),
       client_(address_.host, address_.port),
-      pool_(kMaxWaiting) {}
+      pool_(kMaxWaiting) {
+  client_.set_token(address_.token);
+}
 
 void Bridge::take(std::string_view line) {
   if (line.find_first_not_of(" \t\r") == std::string_view::npos && !line.empty()) return;
@@ -87,6 +89,7 @@ void Bridge::take(std::string_view line) {
   if (!Protocol::may_wait(message)) return forward(client_, message, text);
   pool_.enqueue([this, message, text] {
     Client client(address_.host, address_.port);
+    client.set_token(address_.token);
     forward(client, message, text);
   });
 }

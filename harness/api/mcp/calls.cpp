@@ -7,7 +7,7 @@
 namespace bitloop::api::mcp {
 
 const Route& Calls::route(std::string_view method, std::string_view pattern) const {
-  for (const Route& route : routes_)
+  for (const Route& route : *routes_)
     if (route.method == method && route.pattern == pattern) return route;
   throw std::logic_error(fmt::format("no route {} {}", method, pattern));
 }
@@ -21,6 +21,8 @@ Result<nlohmann::ordered_json> Calls::call(std::string_view method, std::string_
   request.parameters = input.parameters;
   request.query = input.query;
   request.body = input.body;
+  request.caller = caller_;
+  if (found.may) BITLOOP_TRY(found.may(request));
   BITLOOP_ASSIGN(response, found.handler(request));
   return nlohmann::ordered_json::parse(response.body);
 }

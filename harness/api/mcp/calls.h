@@ -3,7 +3,9 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,7 +15,15 @@ namespace bitloop::api::mcp {
 
 class Calls {
  public:
-  explicit Calls(std::vector<Route> routes) : routes_(std::move(routes)) {}
+  explicit Calls(std::vector<Route> routes)
+      : routes_(std::make_shared<const std::vector<Route>>(std::move(routes))) {}
+
+  // The same routes, as this caller may use them.
+  Calls as(std::optional<Caller> caller) const {
+    Calls calls = *this;
+    calls.caller_ = std::move(caller);
+    return calls;
+  }
 
   // Requires: the table has such a route (else it throws std::logic_error).
   const Route& route(std::string_view method, std::string_view pattern) const;
@@ -23,12 +33,13 @@ class Calls {
     nlohmann::json query = nlohmann::json::object();  // checked
     nlohmann::json body = nlohmann::json::object();   // checked
   };
-  // The document that the route answers with. Errors: those of its handler.
+  // The document that the route answers with. Errors: those of its `may` and its handler.
   Result<nlohmann::ordered_json> call(std::string_view method, std::string_view pattern,
                                       const Input& input) const;
 
  private:
-  std::vector<Route> routes_;
+  std::shared_ptr<const std::vector<Route>> routes_;  // shared by copies
+  std::optional<Caller> caller_;
 };
 
 }  // namespace bitloop::api::mcp

@@ -28,6 +28,10 @@ class Connection {
   const std::string& version() const { return version_; }
   const std::string& client() const { return client_; }  // how the client calls itself, or ""
 
+  // The name of the token that opened it, or "". Requires: as the constructor.
+  void set_token(std::string token) { token_ = std::move(token); }
+  const std::string& token() const { return token_; }
+
   // From now on this session belongs to the connection.
   void take_up(const std::string& session);
   // The session of a call that names none. Error: "session_unclear" (none, or several).
@@ -38,6 +42,7 @@ class Connection {
  private:
   const std::string version_;
   const std::string client_;
+  std::string token_;
   mutable std::mutex mutex_;
   std::vector<std::string> sessions_;
   Pending pending_;

@@ -4,8 +4,10 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
+#include "harness/api/caller.h"
 #include "harness/api/mcp/connection.h"
 
 namespace bitloop::api::mcp {
@@ -15,6 +17,7 @@ struct Peer {
   bool modern = false;                     // second era: nothing is kept between requests
   std::string client;                      // how the client calls itself, or ""
   std::shared_ptr<Connection> connection;  // shared with its registry; null in the second era
+  std::optional<Caller> caller = {};       // nothing: the server has no tokens
 };
 
 // Empty functions: nobody listens.

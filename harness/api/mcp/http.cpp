@@ -55,6 +55,8 @@ std::string event(const ordered_json& message) {
   return "event: message\ndata: " + to_line(message) + "\n\n";
 }
 
+std::string token_of(const Request& request) { return request.caller ? request.caller->name : ""; }
+
 // Progress is reported where it was asked for and can be received.
 bool wants_stream(const Request& request, const Message& message) {
   return Protocol::may_wait(message) && !message.meta("progressToken").is_null() &&
@@ -77,7 +79,7 @@ Response HttpEndpoint::post(const Request& request) {
   const auto message = parse_message(*document);
   if (!message) return refuse(400, message.error().code, message.error().message);
   if (message->method == "initialize" && message->kind == Message::Kind::kRequest)
-    return open(*message);
+    return open(request, *message);
   const std::string version = request.header(kVersionHeader);
   if (has_envelope(*message) || version == kModernVersion) return post_modern(request, *message);
   if (!version.empty() && !is_handshake_version(version))
@@ -87,9 +89,10 @@ Response HttpEndpoint::post(const Request& request) {
   return respond(request, *message, *peer);
 }
 
-Response HttpEndpoint::open(const Message& message) {
+Response HttpEndpoint::open(const Request& request, const Message& message) {
   const auto opened = protocol_->initialize(message);
   if (!opened) return rpc_response(error_message(message.id, opened.error()), 400);
+  opened->connection->set_token(token_of(request));
   Response response = rpc_response(opened->answer);
   response.headers.emplace_back("Mcp-Session-Id", connections_.add(opened->connection));
   return response;
@@ -103,12 +106,12 @@ std::expected<Peer, Response> HttpEndpoint::peer_of(const Request& request, cons
                                   "and then the header that its answer has.",
                                   id));
   auto connection = connections_.find(name);
-  if (!connection)
+  if (!connection || connection->token() != token_of(request))
     return std::unexpected(refuse(404, kInvalidRequest,
                                   "This Mcp-Session-Id is not known (any more): send initialize "
                                   "again, then begin(session=…) with your bitloop session.",
                                   id));
-  return Peer{connection->version(), false, connection->client(), connection};
+  return Peer{connection->version(), false, connection->client(), connection, request.caller};
 }
 
 Response HttpEndpoint::post_modern(const Request& request, const Message& message) {
@@ -119,7 +122,9 @@ Response HttpEndpoint::post_modern(const Request& request, const Message& messag
   auto checked = has_envelope(message) ? check_headers(request, message) : check_envelope(message);
   if (checked) checked = check_envelope(message);
   if (!checked) return rpc_response(error_message(message.id, checked.error()), 400);
-  return respond(request, message, modern_peer(message));
+  Peer peer = modern_peer(message);
+  peer.caller = request.caller;
+  return respond(request, message, peer);
 }
 
 Response HttpEndpoint::respond(const Request& request, const Message& message, const Peer& peer) {

@@ -102,10 +102,10 @@ RpcResult<ordered_json> Protocol::result(const Message& request, const Peer& pee
   if (method == "tools/list") return ordered_json{{"tools", tools_.list(peer.modern)}};
   if (method == "resources/list") return list_resources(service_);
   if (method == "resources/templates/list") return list_resource_templates();
-  if (method == "resources/read") return read_resource(service_, request, peer.modern);
+  if (method == "resources/read") return read_resource(service_, request, peer.modern, peer.caller);
   if (method == "prompts/list") return list_prompts();
   if (method == "prompts/get") return get_prompt(service_, request);
-  if (method == "completion/complete") return complete(service_, request);
+  if (method == "completion/complete") return complete(service_, request, peer.caller);
   if (method == "server/discover" && peer.modern) return discovery();
   if (method == "ping" && !peer.modern) return ordered_json::object();
   return rpc_fail(kMethodNotFound,

@@ -38,14 +38,16 @@ struct Content {
   std::string text;
 };
 
-Result<Content> read(const sessions::Service& service, std::string_view uri) {
+Result<Content> read(const sessions::Service& service, std::string_view uri,
+                     const MaybeCaller& caller) {
   if (uri == kTasks) {
     ordered_json list = ordered_json::array();
     for (const tasks::Task& task : service.tasks())
       list.push_back(ordered_json(tasks::to_json(task)));
     return Content{"application/json", ordered_json{{"tasks", list}}.dump(2)};
   }
-  if (uri == kResults) return Content{"text/tab-separated-values", service.results_tsv()};
+  if (uri == kResults)
+    return Content{"text/tab-separated-values", visible_results_tsv(caller, service)};
   if (uri.starts_with(kTaskPrefix)) {
     BITLOOP_ASSIGN(task, service.task(uri.substr(kTaskPrefix.size())));
     return Content{"application/json", ordered_json(tasks::to_json(task)).dump(2)};
@@ -53,6 +55,8 @@ Result<Content> read(const sessions::Service& service, std::string_view uri) {
   if (uri.starts_with(kSessionPrefix) && uri.ends_with(kCandidateSuffix)) {
     const std::string_view rest = uri.substr(kSessionPrefix.size());
     const std::string_view session = rest.substr(0, rest.size() - kCandidateSuffix.size());
+    if (!sees_session(caller, service, session))
+      return std::unexpected(sessions::session_not_found(session));
     BITLOOP_ASSIGN(file, service.view(session, "candidate.lua", {}, {}));
     return Content{"text/x-lua", file.content};
   }
@@ -113,10 +117,10 @@ ordered_json list_prompts() {
 }
 
 RpcResult<ordered_json> read_resource(const sessions::Service& service, const Message& message,
-                                      bool modern) {
+                                      bool modern, const MaybeCaller& caller) {
   const std::string uri = text_of(message.params, "uri");
   if (uri.empty()) return rpc_fail(kInvalidParams, "Give the resource's \"uri\".");
-  const auto content = read(service, uri);
+  const auto content = read(service, uri, caller);
   if (!content)
     return rpc_fail(modern ? kInvalidParams : kResourceNotFound,
                     "Resource not found; resources/list and resources/templates/list have them.",
@@ -147,7 +151,8 @@ RpcResult<ordered_json> get_prompt(const sessions::Service& service, const Messa
        ordered_json::array({{{"role", "user"}, {"content", {{"type", "text"}, {"text", text}}}}})}};
 }
 
-RpcResult<ordered_json> complete(const sessions::Service& service, const Message& message) {
+RpcResult<ordered_json> complete(const sessions::Service& service, const Message& message,
+                                 const MaybeCaller& caller) {
   const json argument = message.params.value("argument", json::object());
   if (!argument.is_object() || !message.params.contains("ref"))
     return rpc_fail(kInvalidParams, "Give \"ref\" and \"argument\".");
@@ -160,7 +165,8 @@ RpcResult<ordered_json> complete(const sessions::Service& service, const Message
   if (name == "task")
     for (const tasks::Task& task : service.tasks()) offer(task.name);
   if (name == "session")
-    for (const sessions::SessionView& session : service.list()) offer(session.id);
+    for (const sessions::SessionView& session : service.list())
+      if (sees(caller, session.token)) offer(session.id);
   return ordered_json{{"completion", {{"values", values}, {"hasMore", false}}}};
 }
 

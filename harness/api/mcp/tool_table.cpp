@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "harness/api/access.h"
 #include "harness/api/mcp/progress.h"
 #include "harness/api/mcp/schemas.h"
 #include "harness/api/mcp/tools.h"
@@ -67,7 +68,8 @@ Result<std::string> new_session(const ToolCall& call) {
                             names));
   }
   json body = call.arguments;
-  if (!body.contains("agent") && !call.peer.client.empty()) body["agent"] = call.peer.client;
+  if (!body.contains("agent") && !call.peer.client.empty() && !call.peer.caller)
+    body["agent"] = call.peer.client;
   BITLOOP_ASSIGN(created, call.calls.call("POST", "/v1/sessions", {{}, json::object(), body}));
   return created["id"].get<std::string>();
 }
@@ -129,6 +131,9 @@ Result<ToolAnswer> test(ToolCall& call) {
   int64_t number = 0;
   if (polls) {
     number = call.arguments["test"];
+    Calls::Input asked = on_session(call.session);
+    asked.parameters["n"] = std::to_string(number);
+    BITLOOP_TRY(call.calls.call("GET", "/v1/sessions/{id}/tests/{n}", asked));  // may it be seen?
   } else {
     json body = json::object();
     if (call.arguments.contains("description")) body["description"] = call.arguments["description"];
@@ -188,14 +193,16 @@ Result<ToolAnswer> results(ToolCall& call) {
   } else {
     answer["sessions"] = ordered_json::array();
     for (const sessions::SessionView& listed : call.service.list())
-      answer["sessions"].push_back({{"id", listed.id},
-                                    {"task", listed.task},
-                                    {"agent", listed.agent},
-                                    {"state", listed.state},
-                                    {"tests_left", listed.tests_left}});
+      if (sees(call.peer.caller, listed.token))
+        answer["sessions"].push_back({{"id", listed.id},
+                                      {"task", listed.task},
+                                      {"agent", listed.agent},
+                                      {"state", listed.state},
+                                      {"tests_left", listed.tests_left}});
   }
   const int64_t limit = call.arguments.value("limit", kDefaultRows);
-  answer["results"] = best_rows(call.service.results(), task, static_cast<size_t>(limit));
+  answer["results"] =
+      best_rows(visible_results(call.peer.caller, call.service), task, static_cast<size_t>(limit));
   return ToolAnswer{answer, results_text(answer)};
 }
 

@@ -97,8 +97,9 @@ RpcResult<ordered_json> Tools::call(const Message& message, const Peer& peer,
   auto session = session_of(*tool, *checked, peer);
   if (!session) return refusal(session.error());
   checked->erase("session");
-  ToolCall call{calls_, service_, std::move(*checked),          std::move(*session),
-                peer,   exchange, message.meta("progressToken")};
+  const Calls calls = calls_.as(peer.caller);
+  ToolCall call{calls, service_, std::move(*checked),          std::move(*session),
+                peer,  exchange, message.meta("progressToken")};
   const auto answer = tool->run(call);
   if (!answer) return refusal(answer.error());
   return ordered_json{{"content", text_content(answer->text)},

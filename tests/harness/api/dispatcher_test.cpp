@@ -36,6 +36,7 @@ class DispatcherTest : public ::testing::Test {
                       const int call = ++calls_;
                       if (request.text("name") == "throw") throw std::runtime_error("a bug");
                       if (request.text("name") == "refuse") return fail("no_tests_left", "No.");
+                      if (request.text("name") == "full") return fail("too_many_checks", "No.");
                       return json_response({{"call", call}, {"if_match", request.if_match}}, 201);
                     }});
     Route raw{"POST", "/raw", "", {}, {}, 200, "", [this](const Request& request) {
@@ -153,6 +154,47 @@ TEST_F(DispatcherTest, ARefusalIsKeptButAFailureIsNot) {
   post(R"({"name":"throw"})", "t");
   post(R"({"name":"throw"})", "t");
   EXPECT_EQ(calls_, 3);
+  post(R"({"name":"full"})", "f");
+  post(R"({"name":"full"})", "f");
+  EXPECT_EQ(calls_, 5);
+}
+
+TEST(DispatcherLimits, TooManyCallsAtATime) {
+  std::atomic<bool> release{false};
+  std::atomic<int> held{0};
+  std::vector<Route> routes;
+  routes.push_back({"GET", "/held", "", {}, {}, 200, "", [&](const Request&) {
+                      ++held;
+                      while (!release) std::this_thread::yield();
+                      return json_response({});
+                    }});
+  Dispatcher dispatcher(std::move(routes), {}, {.calls = 2});
+  const auto call = [&] { return dispatcher.dispatch({.method = "GET", .path = "/held"}); };
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 2; ++i) threads.emplace_back([&] { EXPECT_EQ(call().status, 200); });
+    while (held < 2) std::this_thread::yield();
+    const Response refused = call();
+    EXPECT_EQ(refused.status, 429);
+    EXPECT_EQ(refused.headers,
+              (std::vector<std::pair<std::string, std::string>>{{"Retry-After", "1"}}));
+    release = true;
+  }
+  EXPECT_EQ(call().status, 200);
+}
+
+TEST(DispatcherLimits, AServerMayWantIfMatch) {
+  std::vector<Route> routes;
+  for (const char* method : {"GET", "POST"})
+    routes.push_back({method, "/sessions/{id}/edits", "", {}, {}, 200, "", [](const Request&) {
+                        return json_response({});
+                      }});
+  Dispatcher dispatcher(std::move(routes), {}, {.require_if_match = true});
+  RawRequest raw{.method = "POST", .path = "/sessions/a/edits"};
+  EXPECT_EQ(dispatcher.dispatch(raw).status, 428);
+  raw.if_match = "\"*\"";
+  EXPECT_EQ(dispatcher.dispatch(raw).status, 200);
+  EXPECT_EQ(dispatcher.dispatch({.method = "GET", .path = "/sessions/a/edits"}).status, 200);
 }
 
 TEST_F(DispatcherTest, RepeatsAtTheSameTimeAreDoneOnce) {

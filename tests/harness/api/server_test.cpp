@@ -20,7 +20,7 @@ using namespace std::chrono_literals;
 // A server on any free port, and the real client.
 class ServerTest : public ::testing::Test {
  protected:
-  ServerTest() : dispatcher_(routes()), server_(dispatcher_, {.write_timeout_s = 1}) {
+  ServerTest() : dispatcher_(routes()), server_(dispatcher_, options()) {
     port_ = server_.bind().value();
     thread_ = std::thread([this] { server_.run(); });
   }
@@ -28,6 +28,46 @@ class ServerTest : public ::testing::Test {
     release_ = true;
     server_.stop();
     thread_.join();
+  }
+  static ServerOptions options() {
+    ServerOptions options;
+    options.max_connections = 48;
+    options.limits.header = 200ms;
+    options.limits.whole = 400ms;
+    options.limits.write = 1s;
+    return options;
+  }
+  // A connection to the server; the caller closes it.
+  int connect_bare() const {
+    const int client = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<uint16_t>(port_));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(client, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    return client;
+  }
+  // What comes until the server closes the connection.
+  static std::string read_to_end(int client) {
+    std::string text;
+    char bytes[4096];
+    ssize_t count = 0;
+    while ((count = ::read(client, bytes, sizeof bytes)) > 0)
+      text.append(bytes, static_cast<size_t>(count));
+    ::close(client);
+    return text;
+  }
+  // Sends it a byte at a time until the server ends the connection, and returns its answer.
+  std::string send_slowly(std::string_view request) const {
+    const int client = connect_bare();
+    for (size_t i = 0; i < 10'000; ++i) {
+      const char byte = i < request.size() ? request[i] : 'x';
+      if (::send(client, &byte, 1, MSG_NOSIGNAL) != 1) break;
+      char answer = 0;
+      if (::recv(client, &answer, 1, MSG_PEEK | MSG_DONTWAIT) >= 0) break;
+      std::this_thread::sleep_for(5ms);
+    }
+    return read_to_end(client);
   }
   std::vector<Route> routes() {
     std::vector<Route> list;
@@ -158,6 +198,54 @@ TEST_F(ServerTest, APostMayBeAnsweredByAStream) {
   EXPECT_EQ(answer->header("transfer-encoding"), "chunked");
   EXPECT_EQ(text, "data: a\n\ndata: a\n\ndata: a\n\n");
   EXPECT_TRUE(server_.wait_idle(60'000));
+}
+
+TEST_F(ServerTest, AHeaderThatComesSlowlyIsCutOff) {
+  const std::string answer = send_slowly("GET /pieces HTTP/1.1\r\nHost: localhost\r\nX: ");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 408")) << answer;
+  EXPECT_NE(answer.find("request_timeout"), std::string::npos);
+}
+
+TEST_F(ServerTest, ABodyThatComesSlowlyIsCutOff) {
+  const std::string answer = send_slowly(
+      "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      "Content-Length: 9000\r\n\r\n");
+  EXPECT_TRUE(answer.empty() || answer.starts_with("HTTP/1.1 408") ||
+              answer.starts_with("HTTP/1.1 400"))
+      << answer;
+}
+
+TEST_F(ServerTest, ALargeHeaderIsRefused) {
+  const int client = connect_bare();
+  std::string request = "GET /pieces HTTP/1.1\r\nHost: localhost\r\n";
+  for (int i = 0; i < 20; ++i)
+    request += "X-" + std::to_string(i) + ": " + std::string(2000, 'x') + "\r\n";
+  request += "Connection: close\r\n\r\n";
+  ASSERT_GT(::send(client, request.data(), request.size(), MSG_NOSIGNAL), 0);
+  const std::string answer = read_to_end(client);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 431")) << answer;
+}
+
+TEST_F(ServerTest, ALongAddressIsRefused) {
+  const auto answer = Client("127.0.0.1", port_).get("/" + std::string(9000, 'x'));
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 414);
+  EXPECT_EQ(answer->document["code"], "uri_too_long");
+}
+
+TEST_F(ServerTest, AConnectionTooManyIsToldSo) {
+  std::vector<std::jthread> held;
+  for (int i = 0; i < 48; ++i)
+    held.emplace_back([this] { EXPECT_EQ(Client("127.0.0.1", port_).get("/held")->status, 200); });
+  while (held_ < 48) std::this_thread::sleep_for(2ms);
+  const auto refused = Client("127.0.0.1", port_).get("/pieces");
+  ASSERT_TRUE(refused) << refused.error().message;
+  EXPECT_EQ(refused->status, 503);
+  EXPECT_EQ(refused->document["code"], "too_many_connections");
+  EXPECT_EQ(refused->header("retry-after"), "5");
+  release_ = true;
+  held.clear();
+  while (Client("127.0.0.1", port_).get("/pieces")->status != 200) std::this_thread::sleep_for(2ms);
 }
 
 TEST_F(ServerTest, APortInUseIsAnError) {

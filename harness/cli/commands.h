@@ -21,6 +21,7 @@ void add_results(CLI::App& app, int& exit_code);
 void add_show(CLI::App& app, int& exit_code);
 void add_diff(CLI::App& app, int& exit_code);
 void add_doctor(CLI::App& app, int& exit_code);
+void add_replay(CLI::App& app, int& exit_code);
 void add_demo(CLI::App& app, int& exit_code);
 void add_supervise(CLI::App& app, int& exit_code);  // hidden: what the queue starts for each run
 

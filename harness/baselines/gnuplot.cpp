@@ -43,7 +43,8 @@ Result<int> run_gnuplot(const std::filesystem::path& folder) {
   if (error == ENOENT)
     return fail("gnuplot_missing",
                 "The plot was not drawn: gnuplot is missing; install Debian's gnuplot-nox "
-                "(scripts/setup does) and run the same command with --report.");
+                "(scripts/setup does) and run the same command again (bitloop baseline: with "
+                "--report).");
   if (error != 0) return std::unexpected(errno_error("start gnuplot", error));
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0)

@@ -152,22 +152,31 @@ class Script {
     return list;
   }
 
+  // Without a quote, whatever it was made of.
+  std::string title() const {
+    if (summary_.title.empty())
+      return fmt::format("bitloop, task {}: {} steps, mean and standard deviation over {} seed(s)",
+                         harmless(summary_.task), summary_.steps, summary_.seeds.size());
+    std::string text = single_line(summary_.title);
+    std::ranges::replace(text, '\'', '?');
+    return text;
+  }
+
   std::string head() const {
     return fmt::format(
         "set encoding utf8\n"
         "set terminal svg size {},{} noenhanced font 'Helvetica,{}' background rgb 'white'\n"
         "set lmargin at screen {:.4f}\nset rmargin at screen {:.4f}\n"
         "set bmargin at screen {:.4f}\nset tmargin at screen {:.4f}\n"
-        "set title 'bitloop, task {}: {} steps, mean and standard deviation over {} seed(s)'\n"
+        "set title '{}'\n"
         "set xlabel 'bits per weight'\nset ylabel 'val_loss (nats/token)'\n"
         "set xrange [{}:{}]\nset yrange [{}:{}]\n"
         "set grid lc rgb '#e4e4e4'\nset tics nomirror\nset border 3\nunset key\n"
         "set label 'blue: no other has a lower val_loss at no more bits' at graph 0.99, graph 0.98 "
         "right tc rgb '#0b3d91'\n",
         kWidth, kHeight, kFontSize, kFrame.left / kWidth, kFrame.right / kWidth,
-        kFrame.bottom / kHeight, kFrame.top / kHeight, harmless(summary_.task), summary_.steps,
-        summary_.seeds.size(), kXMin, format_number(x_max_), format_number(y_min_),
-        format_number(y_max_));
+        kFrame.bottom / kHeight, kFrame.top / kHeight, title(), kXMin, format_number(x_max_),
+        format_number(y_min_), format_number(y_max_));
   }
 
   // The lowest loss that so many bits buy.

@@ -121,6 +121,14 @@ const Entry* Summary::find(const std::string& name) const {
   return found == entries.end() ? nullptr : &*found;
 }
 
+void rank(std::vector<Entry>& entries) {
+  for (Entry& entry : entries)
+    entry.pareto = is_comparable(entry) && std::ranges::none_of(entries, [&](const Entry& other) {
+                     return is_comparable(other) && dominates(other, entry);
+                   });
+  std::ranges::sort(entries, {}, order);
+}
+
 Summary summarize(const Plan& plan) {
   Summary summary;
   summary.task = plan.task.name;
@@ -136,12 +144,8 @@ Summary summarize(const Plan& plan) {
   for (Entry& entry : summary.entries) {
     entry.to_ternary = difference(ternary, entry);
     entry.to_float = difference(floating, entry);
-    entry.pareto =
-        is_comparable(entry) && std::ranges::none_of(summary.entries, [&](const Entry& other) {
-          return is_comparable(other) && dominates(other, entry);
-        });
   }
-  std::ranges::sort(summary.entries, {}, order);
+  rank(summary.entries);
   return summary;
 }
 

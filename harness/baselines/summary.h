@@ -57,11 +57,15 @@ struct Summary {
   std::string task;
   std::vector<int64_t> seeds;
   int64_t steps = 0;
+  std::string title;                        // of the plot; "": task, steps and seeds
   std::vector<Entry> entries;               // by bits, then mean val_loss; those without at the end
   std::optional<PooledSpread> noise_floor;  // of the quantised entries and float alike
 
   const Entry* find(const std::string& name) const;  // nullptr when there is none
 };
+
+// Marks who is Pareto-optimal among the entries and brings them into their order.
+void rank(std::vector<Entry>& entries);
 
 // Runs that have not ended count as missing.
 Summary summarize(const Plan& plan);

@@ -19,6 +19,11 @@ void add_pack(CLI::App& app, int& exit_code);
 void add_data(CLI::App& app, int& exit_code);
 void add_lua(CLI::App& app, int& exit_code);
 void add_results(CLI::App& app, int& exit_code);
+void add_show(CLI::App& app, int& exit_code);
+void add_diff(CLI::App& app, int& exit_code);
+void add_doctor(CLI::App& app, int& exit_code);
+void add_replay(CLI::App& app, int& exit_code);
+void add_completion(CLI::App& app, int& exit_code);  // and, hidden, what the scripts ask
 void add_demo(CLI::App& app, int& exit_code);
 void add_supervise(CLI::App& app, int& exit_code);  // hidden: what the queue starts for each run
 

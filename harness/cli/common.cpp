@@ -32,12 +32,13 @@ const char* const kDegradedHelp =
     "run although the machine lacks layers of the jail; their names stand in every verdict";
 
 int exit_code_of(const Error& error) {
-  constexpr std::array<std::string_view, 14> kUsage = {
-      "file_not_found", "unknown_preset", "unknown_key", "bad_override", "bad_value",
-      "bad_preset",     "invalid_text",   "too_large",   "wrong_usage",  "bad_model",
-      "bad_weights",    "bad_document",   "bad_task",    "bad_benchmark"};
-  return std::find(kUsage.begin(), kUsage.end(), error.code) != kUsage.end() ? kWrongUsage
-                                                                             : kMachineCannot;
+  constexpr std::string_view kUsage[] = {
+      "file_not_found",   "unknown_preset", "unknown_key",     "bad_override",    "bad_value",
+      "bad_preset",       "invalid_text",   "too_large",       "wrong_usage",     "bad_model",
+      "bad_weights",      "bad_document",   "bad_task",        "bad_benchmark",   "unknown_column",
+      "bad_condition",    "several_tasks",  "nothing_to_plot", "unknown_session", "unknown_commit",
+      "ambiguous_commit", "test_not_found", "unknown_shell"};
+  return std::ranges::find(kUsage, error.code) != std::end(kUsage) ? kWrongUsage : kMachineCannot;
 }
 
 int report(const Error& error) {
@@ -71,7 +72,7 @@ std::filesystem::path choose_benchmarks(const std::string& given) {
   return given.empty() ? tasks::default_benchmarks() : std::filesystem::path(given);
 }
 
-Status check_output(const std::filesystem::path& path) {
+Status check_output(const std::filesystem::path& path, const char* option) {
   std::error_code ignored;
   const auto there = std::filesystem::symlink_status(path, ignored);
   const auto folder = std::filesystem::absolute(path).lexically_normal().parent_path();
@@ -79,7 +80,7 @@ Status check_output(const std::filesystem::path& path) {
       (!std::filesystem::exists(there) || std::filesystem::is_regular_file(there)))
     return {};
   return fail("wrong_usage",
-              fmt::format("--output {}: no file can be written there", path.string()));
+              fmt::format("{} {}: no file can be written there", option, path.string()));
 }
 
 Result<std::vector<api::LayerState>> probe_sandbox(bool allow_degraded) {

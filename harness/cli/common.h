@@ -41,8 +41,8 @@ std::filesystem::path choose_benchmarks(const std::string& given);
 Result<std::vector<api::LayerState>> probe_sandbox(bool allow_degraded);
 
 // Whether a file can be made there, or one be replaced: asked before the work, not after hours.
-// Error "wrong_usage".
-Status check_output(const std::filesystem::path& path);
+// Error "wrong_usage", which names the option.
+Status check_output(const std::filesystem::path& path, const char* option = "--output");
 
 // For a command that talks to a jail itself: the same question, and SIGPIPE ignored, since a jail
 // that is gone is noticed otherwise.

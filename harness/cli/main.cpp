@@ -34,6 +34,11 @@ int parse_and_run(int argc, char** argv) {
   add_data(app, exit_code);
   add_lua(app, exit_code);
   add_results(app, exit_code);
+  add_show(app, exit_code);
+  add_diff(app, exit_code);
+  add_doctor(app, exit_code);
+  add_replay(app, exit_code);
+  add_completion(app, exit_code);
   add_demo(app, exit_code);
   add_supervise(app, exit_code);
   app.footer("Exit codes: 0 done, 1 the candidate failed, 2 wrong usage, 3 the machine cannot.");

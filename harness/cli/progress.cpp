@@ -1,13 +1,12 @@
 #include "harness/cli/progress.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "harness/base/text.h"
+#include "harness/cli/terminal.h"
 
 namespace bitloop::cli {
 namespace {
@@ -61,10 +60,7 @@ std::string progress_bar(int64_t step, int64_t total_steps, int width) {
 }
 
 Progress::Progress(std::FILE* out, int64_t total_steps)
-    : out_(out), terminal_(::isatty(::fileno(out)) == 1), reader_(total_steps) {
-  const char* no_color = std::getenv("NO_COLOR");
-  color_ = terminal_ && (no_color == nullptr || *no_color == '\0');
-}
+    : out_(out), terminal_(is_terminal(out)), color_(has_color(out)), reader_(total_steps) {}
 
 void Progress::update(std::string_view events) {
   if (reader_.update(events)) draw();

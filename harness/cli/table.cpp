@@ -6,15 +6,16 @@
 #include <array>
 
 #include "harness/base/text.h"
+#include "harness/ledger/query.h"
 
 namespace bitloop::cli {
 namespace {
 
 constexpr size_t kMaxDescription = 48;
-constexpr std::array kHeader = {"session", "test",    "task",     "quantizer", "status",
-                                "val_loss", "bits",   "tokens",   "train_s",   "tokens/s",
-                                "final",    "flags",  "description"};
-using Cells = std::array<std::string, kHeader.size()>;
+constexpr std::array kHeader = {"session",  "test",  "task",       "quantizer", "status",
+                                "val_loss", "bits",  "tokens",     "train_s",   "tokens/s",
+                                "final",    "flags", "description"};
+using Cells = std::vector<std::string>;
 
 bool is_number_column(size_t column) { return column == 1 || (column >= 5 && column <= 9); }
 
@@ -55,24 +56,50 @@ Cells cells_of(const ledger::Row& row) {
           shorten(row.description)};
 }
 
-}  // namespace
-
-std::string results_table(const std::vector<ledger::Row>& rows) {
-  std::vector<Cells> lines(1);
-  for (size_t i = 0; i < kHeader.size(); ++i) lines[0][i] = kHeader[i];
-  for (const ledger::Row& row : rows) lines.push_back(cells_of(row));
-  std::array<size_t, kHeader.size()> widths{};
-  for (const Cells& cells : lines)
+// lines[0] is the header; `right`: which columns are aligned there.
+std::string aligned(const std::vector<std::vector<std::string>>& lines,
+                    const std::vector<bool>& right) {
+  std::vector<size_t> widths(right.size());
+  for (const auto& cells : lines)
     for (size_t i = 0; i < cells.size(); ++i) widths[i] = std::max(widths[i], cells[i].size());
   std::string text;
-  for (const Cells& cells : lines) {
+  for (const auto& cells : lines) {
     std::string line;
     for (size_t i = 0; i < cells.size(); ++i)
-      line += is_number_column(i) ? fmt::format("{:>{}}  ", cells[i], widths[i])
-                                  : fmt::format("{:<{}}  ", cells[i], widths[i]);
+      line += right[i] ? fmt::format("{:>{}}  ", cells[i], widths[i])
+                       : fmt::format("{:<{}}  ", cells[i], widths[i]);
     text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
   }
   return text;
+}
+
+}  // namespace
+
+std::string results_table(const std::vector<ledger::Row>& rows) {
+  std::vector<Cells> lines = {{kHeader.begin(), kHeader.end()}};
+  std::vector<bool> right;
+  for (size_t i = 0; i < kHeader.size(); ++i) right.push_back(is_number_column(i));
+  for (const ledger::Row& row : rows) lines.push_back(cells_of(row));
+  return aligned(lines, right);
+}
+
+std::string columns_table(const std::vector<ledger::Row>& rows,
+                          const std::vector<const ledger::Column*>& columns) {
+  std::vector<Cells> lines(1);
+  std::vector<bool> right;
+  for (const ledger::Column* column : columns) {
+    lines[0].emplace_back(column->name);
+    right.push_back(ledger::is_number(*column));
+  }
+  for (const ledger::Row& row : rows) {
+    Cells cells;
+    for (const ledger::Column* column : columns) {
+      const std::string text = ledger::field_text(row, *column);
+      cells.push_back(text.empty() ? "-" : shorten(text));
+    }
+    lines.push_back(std::move(cells));
+  }
+  return aligned(lines, right);
 }
 
 }  // namespace bitloop::cli

@@ -1,4 +1,4 @@
-// The ledger as a table for people: the columns that matter in a terminal.
+// The ledger as a table for people: the columns that matter in a terminal, or chosen ones.
 #pragma once
 
 #include <string>
@@ -10,5 +10,8 @@ namespace bitloop::cli {
 
 // Every line ends with a newline; numbers are right-aligned, missing ones "-".
 std::string results_table(const std::vector<ledger::Row>& rows);
+// These columns alone, as they stand in the file.
+std::string columns_table(const std::vector<ledger::Row>& rows,
+                          const std::vector<const ledger::Column*>& columns);
 
 }  // namespace bitloop::cli

@@ -361,6 +361,28 @@ Result<Commit> Journal::find(std::string_view session, std::string_view id) cons
   return *found;
 }
 
+Result<Commit> Journal::find(std::string_view id) const {
+  // git reads an odd digit at the end, too.
+  const auto is_digit = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+  };
+  git_oid prefix;
+  if (id.size() < kSmallestPrefix || id.size() > GIT_OID_HEXSZ ||
+      !std::ranges::all_of(id, is_digit) || git_oid_fromstrn(&prefix, id.data(), id.size()) != 0)
+    return unknown_commit(id);
+  BITLOOP_ASSIGN(repository, impl_->lease());
+  git_commit* raw = nullptr;
+  const int code = git_commit_lookup_prefix(&raw, repository.get(), &prefix, id.size());
+  const GitCommit found(raw);
+  if (code == GIT_ENOTFOUND) return unknown_commit(id);
+  if (code == GIT_EAMBIGUOUS)
+    return fail("ambiguous_commit", fmt::format("several objects of the journal begin with {}: "
+                                                "give more digits",
+                                                id));
+  if (code < 0) return std::unexpected(git_error(code, "looking for a commit"));
+  return describe(raw);
+}
+
 const std::filesystem::path& Journal::path() const { return impl_->path; }
 
 }  // namespace bitloop::journal

@@ -66,6 +66,8 @@ class Journal {
   // an agent names a commit by. Errors: "unknown_session", "unknown_commit" (also when it belongs
   // to another session), "ambiguous_commit".
   Result<Commit> find(std::string_view session, std::string_view id) const;
+  // The same among all commits of the journal.
+  Result<Commit> find(std::string_view id) const;
 
   const std::filesystem::path& path() const;  // of journal.git
 

@@ -15,7 +15,8 @@ using Flags = std::vector<std::string>;
 
 constexpr Column kColumns[] = {
     {"time", "UTC", "when the test ended, ISO 8601 with milliseconds", false, &Row::time},
-    {"session", "", "the session's id; `local` or `baseline` for the command line", false, &Row::session},
+    {"session", "", "the session's id; `local` or `baseline` for the command line", false,
+     &Row::session},
     {"test", "", "number of the test in its session, from 1", false, &Row::test},
     {"commit", "", "the journal's commit that was tested", false, &Row::commit},
     {"type", "", "`agent`, `baseline` or `local`", false, &Row::type},
@@ -213,6 +214,8 @@ const Column* find_column(std::string_view name) {
       kColumns, name, [](const Column& column) { return std::string_view(column.name); });
   return found == std::end(kColumns) ? nullptr : found;
 }
+
+std::string field_text(const Row& row, const Column& column) { return render_field(row, column); }
 
 std::string header_line() {
   std::vector<std::string> names;

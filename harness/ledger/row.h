@@ -74,6 +74,9 @@ struct Column {
 std::span<const Column> columns();
 const Column* find_column(std::string_view name);  // nullptr when there is none
 
+// A column's field as it stands in the file.
+std::string field_text(const Row& row, const Column& column);
+
 // The header line, without a newline.
 std::string header_line();
 // The row's line, without a newline: numbers in the shortest form that reads back, non-finite ones

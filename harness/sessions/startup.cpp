@@ -7,6 +7,7 @@
 
 #include "harness/base/temporary_folder.h"
 #include "harness/base/text.h"
+#include "harness/sessions/records.h"
 #include "harness/sessions/service_impl.h"
 #include "harness/sessions/session_event.h"
 
@@ -103,11 +104,7 @@ Status Service::Impl::load_sessions() {
 Status Service::Impl::load_ledger() {
   std::vector<ledger::Row> rows;
   for (const auto& [id, session] : sessions)
-    for (const TestRecord& test : session->state.tests) {
-      if (test.running()) continue;
-      rows.push_back(test.row);
-      rows.back().submitted = session->state.submitted == test.number;
-    }
+    for (ledger::Row& row : rows_of(session->state)) rows.push_back(std::move(row));
   std::stable_sort(rows.begin(), rows.end(),
                    [](const ledger::Row& a, const ledger::Row& b) { return a.time < b.time; });
   const std::filesystem::path path = options.workspace / "results.tsv";

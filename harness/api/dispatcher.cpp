@@ -123,7 +123,9 @@ Response Dispatcher::dispatch(const RawRequest& raw) {
 
 Response Dispatcher::handle_once(const Route& route, const RawRequest& raw,
                                  std::map<std::string, std::string> parameters) {
-  if (raw.idempotency_key.empty() || route.method == "GET") {
+  // A route that reads its body itself knows its callers itself: by the key alone they would be
+  // mixed up.
+  if (raw.idempotency_key.empty() || route.method == "GET" || route.raw_body) {
     const Result<Response> handled = handle(route, raw, std::move(parameters));
     return handled ? *handled : problem_response(handled.error());
   }
@@ -165,7 +167,6 @@ Result<Response> Dispatcher::handle(const Route& route, const RawRequest& raw,
   request.raw_body = raw.body;
   request.if_match = unquote(raw.if_match);
   request.idempotency_key = raw.idempotency_key;
-  request.last_event_id = raw.last_event_id;
   request.headers = raw.headers;
   BITLOOP_ASSIGN(query, parse_query(raw.query, route.query));
   request.query = std::move(query);

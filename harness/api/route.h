@@ -40,8 +40,7 @@ struct Request {
   std::string raw_body;                             // as it was sent
   std::string if_match;                             // header If-Match without quotes, or ""
   std::string idempotency_key;                      // header Idempotency-Key, or ""
-  std::string last_event_id;                        // header Last-Event-ID, or ""
-  std::map<std::string, std::string> headers;       // all others too, by name in lower case
+  std::map<std::string, std::string> headers;       // all of them, by name in lower case
 
   // A field of the body that may be missing.
   std::optional<std::string> text(const char* name) const;
@@ -57,6 +56,8 @@ struct Response {
   // When set, the body is what it writes, chunked, until it returns; write returns false when the
   // client is gone. (An empty chunk sends nothing and only asks.)
   std::function<void(const std::function<bool(std::string_view chunk)>& write)> stream;
+  // The stream ends with its client or with the server: nothing is lost when it is cut off.
+  bool is_endless = false;
 };
 
 Response json_response(const nlohmann::ordered_json& document, int status = 200);
@@ -74,6 +75,8 @@ struct Route {
   std::function<Result<Response>(const Request&)> handler;
   // The handler reads raw_body itself: the body has another form than an object of fields.
   bool raw_body = false;
+  // Headers that the handler reads, for openapi.json.
+  std::vector<std::string> headers = {};
 };
 
 // Matches a path with a pattern; the parameters when it does. Empty parameters do not match.

@@ -35,7 +35,8 @@ class ListeningServer : public httplib::Server {
 
 class PoolQueue : public httplib::TaskQueue {
  public:
-  explicit PoolQueue(size_t threads) : pool_(threads) {}
+  PoolQueue(size_t threads, std::function<void(size_t)> on_limit)
+      : pool_(threads, std::move(on_limit)) {}
   void enqueue(std::function<void()> task) override { pool_.enqueue(std::move(task)); }
   void shutdown() override { pool_.shutdown(); }
 
@@ -83,7 +84,6 @@ RawRequest to_raw(const httplib::Request& request) {
   raw.idempotency_key = request.get_header_value("Idempotency-Key");
   raw.host = request.get_header_value("Host");
   raw.origin = request.get_header_value("Origin");
-  raw.last_event_id = request.get_header_value("Last-Event-ID");
   for (const auto& [name, value] : request.headers) {
     std::string lower = name;
     for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -142,7 +142,7 @@ struct Server::Impl {
     answering = &active;
     ++active;
     const Response answer = dispatcher.dispatch(raw);
-    if (answer.stream) {
+    if (answer.is_endless) {
       ++streams;
       --active;
       answering = &streams;
@@ -159,7 +159,7 @@ struct Server::Impl {
   Dispatcher& dispatcher;
   ServerOptions options;
   std::atomic<int> active{0};   // requests whose answer is not written yet
-  std::atomic<int> streams{0};  // the same with a stream
+  std::atomic<int> streams{0};  // the same of endless streams
   // Where this thread's answer is counted; nullptr: nowhere, or one of the library's own.
   static thread_local std::atomic<int>* answering;
   std::atomic<bool> stopping{false};
@@ -174,8 +174,9 @@ Server::Server(Dispatcher& dispatcher, const ServerOptions& options)
     : impl_(std::make_unique<Impl>(dispatcher, options)) {
   Impl& impl = *impl_;
   httplib::Server& http = impl.http;
-  http.new_task_queue = [threads = options.max_connections + options.max_streams] {
-    return new PoolQueue(threads);
+  http.new_task_queue = [threads = options.max_connections + options.max_streams,
+                         on_limit = options.on_thread_limit] {
+    return new PoolQueue(threads, on_limit);
   };
   http.set_tcp_nodelay(true);
   // The library's own choice is SO_REUSEPORT, with which a second server would share the port

@@ -9,8 +9,8 @@ JOBS ?= $(shell awk -v cores=$$(nproc) '/^MemAvailable/ {fit = int($$2 / 2e6)} E
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
 
-# What is needed only for tests is installed for tests.
-build-tests asan tsan: SETUP_FLAGS = --tests
+# What is needed only for tests is installed for tests; the sanitizers' need no browser.
+build-tests: SETUP_FLAGS = --tests
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile

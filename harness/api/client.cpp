@@ -9,6 +9,7 @@
 namespace bitloop::api {
 namespace {
 
+constexpr time_t kConnectS = 10;
 constexpr time_t kTimeoutS = 90;  // more than the longest wait the server grants
 
 std::string lower(std::string text) {
@@ -40,6 +41,7 @@ struct Client::Impl {
 Client::Client(const std::string& host, int port) : impl_(std::make_unique<Impl>(host, port)) {
   impl_->http.set_keep_alive(true);
   impl_->http.set_tcp_nodelay(true);
+  impl_->http.set_connection_timeout(kConnectS);
   impl_->http.set_read_timeout(kTimeoutS);
 }
 
@@ -53,6 +55,8 @@ Client::~Client() = default;
 void Client::set_token(const std::string& token) {
   impl_->http.set_bearer_token_auth(token.c_str());
 }
+
+void Client::cut_off() { impl_->http.stop(); }
 
 Result<ClientAnswer> Client::get(const std::string& path) {
   return take(impl_->http.Get(path), path);

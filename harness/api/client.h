@@ -35,6 +35,8 @@ class Client {
   // Error: "no_answer" (connection refused, cut or timed out).
   Result<ClientAnswer> get(const std::string& path);
   Result<ClientAnswer> post(const std::string& path, const nlohmann::ordered_json& body);
+  // Ends the call that is being made, which then has no answer; from any thread.
+  void cut_off();
   // POSTs JSON text with headers of the caller's. Of an event stream each piece is handed to `take`
   // as it comes and nothing is kept.
   Result<ClientAnswer> post_text(const std::string& path, const std::string& body,

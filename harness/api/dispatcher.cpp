@@ -151,7 +151,9 @@ Response Dispatcher::route(const RawRequest& raw) {
 }
 
 Response Dispatcher::handle_once(const Route& route, const RawRequest& raw, Request request) {
-  if (raw.idempotency_key.empty() || route.method == "GET") {
+  // A route that reads its body itself knows its callers itself: by the key alone they would be
+  // mixed up.
+  if (raw.idempotency_key.empty() || route.method == "GET" || route.raw_body) {
     const Result<Response> handled = handle(route, raw, std::move(request));
     return handled ? *handled : problem_response(handled.error());
   }
@@ -193,7 +195,6 @@ Result<Response> Dispatcher::handle(const Route& route, const RawRequest& raw, R
   request.raw_body = raw.body;
   request.if_match = unquote(raw.if_match);
   request.idempotency_key = raw.idempotency_key;
-  request.last_event_id = raw.last_event_id;
   request.headers = raw.headers;
   request.headers.erase("authorization");  // whatever may be logged or passed on
   BITLOOP_ASSIGN(query, parse_query(raw.query, route.query));

@@ -27,9 +27,8 @@ struct RawRequest {
   std::string if_match = {};
   std::string idempotency_key = {};
   std::string body = {};
-  std::string host = {};    // as the client named us; empty: not said
-  std::string origin = {};  // of the web page that asks; empty: no page
-  std::string last_event_id = {};
+  std::string host = {};                            // as the client named us; empty: not said
+  std::string origin = {};                          // of the web page that asks; empty: no page
   std::map<std::string, std::string> headers = {};  // all of them, by name in lower case
 };
 

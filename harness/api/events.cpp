@@ -76,17 +76,17 @@ Result<Response> open_stream(sessions::Service& service, const StreamOptions& op
                              const Count& count, const std::string& session,
                              const Request& request) {
   // The header is newer: a browser that comes back sends it beside the address it began with.
-  std::string last = request.last_event_id;
+  std::string last = request.header("last-event-id");
   if (const auto given = request.query.find("last_event_id");
       last.empty() && given != request.query.end())
     last = given->get<std::string>();
   const auto place = std::make_shared<Place>(count);
-  if (*count > options.most) {
+  if (const size_t most = options.limit->most(); *count > most) {
     Response refusal = problem_response(
         {"too_many_streams",
          fmt::format("{} event streams are open, and no more are possible; come back later, or ask "
                      "GET /v1/sessions from time to time.",
-                     options.most)});
+                     most)});
     refusal.headers.emplace_back("Retry-After", kRetryAfterS);
     return refusal;
   }
@@ -98,6 +98,7 @@ Result<Response> open_stream(sessions::Service& service, const StreamOptions& op
   }
   response.content_type = kEventStream;
   response.headers.emplace_back("X-Accel-Buffering", "no");  // proxies hold nothing back
+  response.is_endless = true;
   auto shared = std::make_shared<sessions::Listener>(std::move(listener));
   const Sees sees = [&service, caller = request.caller](const sessions::StreamEvent& event) {
     return sees_event(caller, service, event);
@@ -109,6 +110,12 @@ Result<Response> open_stream(sessions::Service& service, const StreamOptions& op
 }
 
 }  // namespace
+
+void StreamLimit::fit(size_t threads) {
+  const size_t fit = std::max(threads / 2, threads - std::min(threads, kThreadsForCalls));
+  size_t known = most_;
+  while (fit < known && !most_.compare_exchange_weak(known, fit)) continue;
+}
 
 std::string render_event(const sessions::StreamEvent& event) {
   const std::string id = event.id.empty() ? "" : "id: " + event.id + "\n";
@@ -131,7 +138,9 @@ void add_event_routes(std::vector<Route>& routes, sessions::Service& service,
                     kEventStream,
                     [&service, options, count](const Request& request) {
                       return open_stream(service, options, count, "", request);
-                    }});
+                    },
+                    false,
+                    {"Last-Event-ID"}});
   routes.push_back({"GET",
                     "/v1/sessions/{id}/events",
                     "A session's events, as they happen (server-sent events); 204 when a closed "
@@ -143,7 +152,9 @@ void add_event_routes(std::vector<Route>& routes, sessions::Service& service,
                     [&service, options, count](const Request& request) {
                       return open_stream(service, options, count, request.parameters.at("id"),
                                          request);
-                    }});
+                    },
+                    false,
+                    {"Last-Event-ID"}});
 }
 
 }  // namespace bitloop::api

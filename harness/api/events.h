@@ -20,8 +20,23 @@
 
 namespace bitloop::api {
 
+// How many streams may be open at a time: each occupies a thread and a connection. Thread-safe.
+class StreamLimit {
+ public:
+  explicit StreamLimit(size_t most = 1500) : most_(most) {}
+  size_t most() const { return most_; }
+  // The machine gives no more than so many threads. Calls keep 512 of them, or half where there are
+  // fewer; streams that are open stay.
+  void fit(size_t threads);
+
+ private:
+  static constexpr size_t kThreadsForCalls = 512;
+  std::atomic<size_t> most_;
+};
+
 struct StreamOptions {
-  size_t most = 1500;  // open at a time; each occupies a thread and a connection
+  // shared with the server, which learns how many threads there are
+  std::shared_ptr<StreamLimit> limit = std::make_shared<StreamLimit>();
   std::chrono::milliseconds keep_alive{15'000};  // a comment after so long without an event
   std::chrono::milliseconds retry{2'000};        // clients wait so long before they come back
 };

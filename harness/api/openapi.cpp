@@ -52,22 +52,23 @@ ordered_json operation(const Route& route, const std::vector<std::string>& path_
                           {"required", field.required},
                           {"description", field.description},
                           {"schema", field_schema(field)}});
+  std::vector<std::string> headers = route.headers;
   if (route.method == "POST" && !route.raw_body)
-    for (const char* name : {"Idempotency-Key", "If-Match"})
-      parameters.push_back({{"name", name},
-                            {"in", "header"},
-                            {"required", false},
-                            {"schema", {{"type", "string"}}}});
+    headers.insert(headers.end(), {"Idempotency-Key", "If-Match"});
+  for (const std::string& name : headers)
+    parameters.push_back(
+        {{"name", name}, {"in", "header"}, {"required", false}, {"schema", {{"type", "string"}}}});
   const bool is_json = route.content_type == "application/json";
   const ordered_json schema = {{"type", is_json ? "object" : "string"}};
-  ordered_json document = {
-      {"summary", route.summary},
-      {"parameters", parameters},
-      {"responses",
-       {{std::to_string(route.success),
-         {{"description", "done"}, {"content", {{route.content_type, {{"schema", schema}}}}}}},
-        {"default", {{"$ref", "#/components/responses/Problem"}}}}}};
-  if (!route.body.empty() || route.raw_body) document["requestBody"] = request_body(route);
+  ordered_json done = {{"description", "done"}};
+  if (!route.content_type.empty()) done["content"] = {{route.content_type, {{"schema", schema}}}};
+  ordered_json document = {{"summary", route.summary},
+                           {"parameters", parameters},
+                           {"responses",
+                            {{std::to_string(route.success), done},
+                             {"default", {{"$ref", "#/components/responses/Problem"}}}}}};
+  if (route.method == "POST" && (!route.body.empty() || route.raw_body))
+    document["requestBody"] = request_body(route);
   return document;
 }
 

@@ -41,8 +41,7 @@ struct Request {
   std::string raw_body;                             // as it was sent
   std::string if_match;                             // header If-Match without quotes, or ""
   std::string idempotency_key;                      // header Idempotency-Key, or ""
-  std::string last_event_id;                        // header Last-Event-ID, or ""
-  // All others too, by name in lower case, but for Authorization.
+  // All of them, by name in lower case, but for Authorization.
   std::map<std::string, std::string> headers;
   std::optional<Caller> caller;  // nothing: the server has no tokens
 
@@ -60,6 +59,8 @@ struct Response {
   // When set, the body is what it writes, chunked, until it returns; write returns false when the
   // client is gone. (An empty chunk sends nothing and only asks.)
   std::function<void(const std::function<bool(std::string_view chunk)>& write)> stream;
+  // The stream ends with its client or with the server: nothing is lost when it is cut off.
+  bool is_endless = false;
 };
 
 Response json_response(const nlohmann::ordered_json& document, int status = 200);
@@ -81,6 +82,8 @@ struct Route {
   // Whether the caller may do this, asked before the body is read; of the request only the caller
   // and the parameters are there. Empty: everybody may. (access.h sets both.)
   std::function<Status(const Request&)> may = {};
+  // Headers that the handler reads, for openapi.json.
+  std::vector<std::string> headers = {};
 };
 
 // Matches a path with a pattern; the parameters when it does. Empty parameters do not match.

@@ -19,8 +19,6 @@ namespace {
 using nlohmann::ordered_json;
 using sessions::Service;
 
-constexpr int64_t kMaxWaitS = 60;
-
 Field text_field(const char* name, bool required, const char* description, const char* alias = "") {
   return Field{name, FieldType::kString, required, description, alias};
 }

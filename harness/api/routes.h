@@ -22,6 +22,9 @@ struct ApiOptions {
   std::filesystem::path dashboard = {};  // the folder of the page's files
 };
 
+// A call waits at most so long for the end of a test.
+constexpr int64_t kMaxWaitS = 60;
+
 // Handlers refer to the service, which must outlive them.
 std::vector<Route> make_routes(sessions::Service& service, const ApiOptions& options);
 

@@ -118,7 +118,8 @@ thread_local const RequestSocket* ListeningServer::serving = nullptr;
 
 class PoolQueue : public httplib::TaskQueue {
  public:
-  explicit PoolQueue(size_t threads) : pool_(threads) {}
+  PoolQueue(size_t threads, std::function<void(size_t)> on_limit)
+      : pool_(threads, std::move(on_limit)) {}
   void enqueue(std::function<void()> task) override { pool_.enqueue(std::move(task)); }
   void shutdown() override { pool_.shutdown(); }
 
@@ -166,7 +167,6 @@ RawRequest to_raw(const httplib::Request& request) {
   raw.idempotency_key = request.get_header_value("Idempotency-Key");
   raw.host = request.get_header_value("Host");
   raw.origin = request.get_header_value("Origin");
-  raw.last_event_id = request.get_header_value("Last-Event-ID");
   for (const auto& [name, value] : request.headers) {
     std::string lower = name;
     for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -230,7 +230,7 @@ struct Server::Impl {
     answering = &active;
     ++active;
     const Response answer = dispatcher.dispatch(raw);
-    if (answer.stream) {
+    if (answer.is_endless) {
       ++streams;
       --active;
       answering = &streams;
@@ -247,7 +247,7 @@ struct Server::Impl {
   Dispatcher& dispatcher;
   ServerOptions options;
   std::atomic<int> active{0};   // requests whose answer is not written yet
-  std::atomic<int> streams{0};  // the same with a stream
+  std::atomic<int> streams{0};  // the same of endless streams
   // Where this thread's answer is counted; nullptr: nowhere, or one of the library's own.
   static thread_local std::atomic<int>* answering;
   std::atomic<bool> stopping{false};
@@ -262,8 +262,11 @@ Server::Server(Dispatcher& dispatcher, const ServerOptions& options)
     : impl_(std::make_unique<Impl>(dispatcher, options)) {
   Impl& impl = *impl_;
   httplib::Server& http = impl.http;
-  const size_t threads = options.max_connections + options.max_streams + kThreadsToTurnAway;
-  http.new_task_queue = [threads] { return new PoolQueue(threads); };
+  http.new_task_queue = [threads = options.max_connections + options.max_streams +
+                                   kThreadsToTurnAway,
+                          on_limit = options.on_thread_limit] {
+    return new PoolQueue(threads, on_limit);
+  };
   http.set_tcp_nodelay(true);
   // The library's own choice is SO_REUSEPORT, with which a second server would share the port
   // unnoticed.

@@ -2,6 +2,7 @@
 // server.cpp.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -14,8 +15,11 @@ struct ServerOptions {
   std::string host = "127.0.0.1";
   int port = 0;                  // 0: any free port
   size_t max_connections = 512;  // each has a thread while it is open; one more is told so (503)
-  size_t max_streams = 0;        // responses with a stream among them come on top of these
+  size_t max_streams = 0;        // endless streams come on top of these
   RequestLimits limits = {};     // of time and size
+  // Called, from any thread, when a thread can't be made: so many is what the machine gives.
+  std::function<void(size_t threads)> on_thread_limit = {};
+  int write_timeout_s = 10;  // a client that takes nothing for so long is cut off
 };
 
 class Server {
@@ -32,7 +36,8 @@ class Server {
   // May be called from any thread: no new connections.
   void stop();
   // Waits until no request is being worked on, at most `timeout_ms`; false if some still are. For
-  // streams it waits a second at most: a client that does not read must not hold up a server's end.
+  // endless streams it waits a second at most: a client that does not read must not hold up a
+  // server's end.
   bool wait_idle(int timeout_ms);
 
  private:

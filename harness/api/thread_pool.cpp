@@ -9,10 +9,11 @@ void GrowingPool::enqueue(std::function<void()> task) {
   tasks_.push_back(std::move(task));
   if (tasks_.size() > idle_ && threads_.size() < max_threads_) {
     try {
-      threads_.emplace_back([this] { work(); });
+      threads_.push_back(make_thread());
       return;
     } catch (const std::system_error&) {
       if (threads_.empty()) throw;  // else the machine's limit is ours
+      if (on_limit_) on_limit_(threads_.size());
     }
   }
   changed_.notify_one();

@@ -7,14 +7,17 @@
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace bitloop::api {
 
 class GrowingPool {
  public:
-  explicit GrowingPool(size_t max_threads) : max_threads_(max_threads) {}
-  ~GrowingPool() { shutdown(); }
+  // `on_limit` is called when a thread can't be made, with how many there are.
+  explicit GrowingPool(size_t max_threads, std::function<void(size_t threads)> on_limit = {})
+      : max_threads_(max_threads), on_limit_(std::move(on_limit)) {}
+  virtual ~GrowingPool() { shutdown(); }
   GrowingPool(const GrowingPool&) = delete;
   GrowingPool& operator=(const GrowingPool&) = delete;
 
@@ -23,10 +26,16 @@ class GrowingPool {
   // Runs what was enqueued, then ends and joins the threads.
   void shutdown();
 
- private:
+ protected:
   void work();
+  // A thread that works. Throws std::system_error when the machine gives none.
+  virtual std::thread make_thread() {
+    return std::thread([this] { work(); });
+  }
 
+ private:
   const size_t max_threads_;
+  const std::function<void(size_t threads)> on_limit_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> tasks_;

@@ -62,10 +62,11 @@ std::filesystem::path choose_workspace(const std::string& given) {
   return given.empty() ? default_workspace() : std::filesystem::path(given);
 }
 
-void add_benchmarks(CLI::App& command, std::string& benchmarks) {
-  command.add_option("--benchmarks", benchmarks,
-                     "folder of the benchmarks' documents, which bitloop data benchmarks fills "
-                     "(default: $XDG_DATA_HOME/bitloop/benchmarks)");
+CLI::Option* add_benchmarks(CLI::App& command, std::string& benchmarks) {
+  return command.add_option(
+      "--benchmarks", benchmarks,
+      "folder of the benchmarks' documents, which bitloop data benchmarks fills "
+      "(default: $XDG_DATA_HOME/bitloop/benchmarks)");
 }
 
 std::filesystem::path choose_benchmarks(const std::string& given) {

@@ -32,7 +32,7 @@ extern const char* const kWorkspaceHelp;
 extern const char* const kDegradedHelp;
 
 // The option --benchmarks of every command that scores a model; empty: the user's own folder.
-void add_benchmarks(CLI::App& command, std::string& benchmarks);
+CLI::Option* add_benchmarks(CLI::App& command, std::string& benchmarks);
 std::filesystem::path choose_benchmarks(const std::string& given);
 
 // Asks the sandbox which layers this machine can give. Error: "sandbox_missing" when one is missing

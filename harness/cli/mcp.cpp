@@ -20,7 +20,7 @@ namespace {
 
 struct McpOptions {
   std::string url;
-  std::string workspace;
+  std::string workspace, benchmarks;
   int jobs = 1;
   int ready_checks = 1;
   bool allow_degraded = false;
@@ -47,9 +47,9 @@ int serve(const McpOptions& options) {
   const auto layers = probe_sandbox(options.allow_degraded);
   if (!layers) return report(layers.error());
   ignore_broken_pipes();
-  auto service =
-      sessions::Service::open({choose_workspace(options.workspace), share_dir(), options.jobs,
-                               options.allow_degraded, options.ready_checks});
+  auto service = sessions::Service::open(
+      {choose_workspace(options.workspace), share_dir(), options.jobs, options.allow_degraded,
+       options.ready_checks, choose_benchmarks(options.benchmarks)});
   if (!service && service.error().code == "workspace_in_use")
     return report(
         {service.error().code,
@@ -75,6 +75,7 @@ void add_mcp(CLI::App& app, int& exit_code) {
       "pass everything on to a `bitloop serve` that runs at this URL, with the token in "
       "$BITLOOP_TOKEN where it has tokens");
   command->add_option("--workspace", options->workspace, kWorkspaceHelp)->excludes(url);
+  add_benchmarks(*command, options->benchmarks)->excludes(url);
   command->add_option("--jobs", options->jobs, "tests that run at a time (default 1)")
       ->check(CLI::Range(1, 64));
   command

@@ -76,15 +76,19 @@ int serve(const ServeOptions& options) {
       sessions::Service::open({workspace, share_dir(), options.jobs, options.allow_degraded,
                                options.ready_checks, choose_benchmarks(options.benchmarks)});
   if (!service) return report(service.error());
-  api::StreamOptions streams;
   const size_t files = widen_file_limit();
   const size_t spare = files > kFilesForCalls ? files - kFilesForCalls : 0;
-  streams.most = std::clamp(spare, kFewestStreams, streams.most);
+  const size_t most = std::clamp(spare, kFewestStreams, api::StreamLimit().most());
+  const api::StreamOptions streams{.limit = std::make_shared<api::StreamLimit>(most)};
   api::Dispatcher dispatcher(
       api::make_routes(**service, {*layers, streams, share_dir() / "dashboard"}),
       {std::filesystem::absolute(workspace), options.host, options.names}, options.traffic);
-  api::Server server(dispatcher,
-                     {.host = options.host, .port = options.port, .max_streams = streams.most});
+  api::Server server(dispatcher, {.host = options.host,
+                                  .port = options.port,
+                                  .max_streams = most,
+                                  .on_thread_limit = [limit = streams.limit](size_t threads) {
+                                    limit->fit(threads);
+                                  }});
   const auto port = server.bind();
   if (!port) return report(port.error());
   std::thread listener([&server] { server.run(); });

@@ -10,10 +10,20 @@ const main = document.getElementById("main");
 const connection = document.getElementById("connection");
 let view = null;  // {element, title, load(), onEvent(kind, data), close()}
 
+// What a part of the address says; "" when it is no text.
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return "";
+  }
+}
+
 function route() {
-  const [name, id] = location.hash.replace(/^#\/?/, "").split("/");
+  const [name, part] = location.hash.replace(/^#\/?/, "").split("/");
+  const id = decoded(part ?? "");
   if (name === "ledger") return ["ledger", ledgerView()];
-  if (name === "sessions" && id) return ["session", sessionView(decodeURIComponent(id))];
+  if (name === "sessions" && id) return ["session", sessionView(id)];
   return ["overview", overviewView()];
 }
 

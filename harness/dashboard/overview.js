@@ -1,5 +1,5 @@
 // The first view: all sessions and their state, and what was reached at how many bits.
-import {getJson, getTasks, getText} from "./api.js";
+import {getJson, getTasks, getText, sessionPath} from "./api.js";
 import {badge, gather, h, replace, section, select} from "./dom.js";
 import {loss, minute, parseTsv} from "./format.js";
 import {paretoPlot} from "./pareto.js";
@@ -59,17 +59,36 @@ export function overviewView() {
     pareto.show(tasks.get(task), rows.filter((row) => row.task === task));
   }
 
-  async function loadSessions() {
-    sessions = (await getJson("/v1/sessions")).sessions;
+  function showSessions() {
     for (const session of sessions) session.now = session.state === "testing" ? now.get(session.id) ?? "waiting" : "";
     drawFacts();
     table.setRows(sessions);
+  }
+  let listed = Promise.resolve();  // the newest list that was asked for
+  async function loadSessions() {
+    listed = getJson("/v1/sessions");
+    sessions = (await listed).sessions;
+    showSessions();
+  }
+  // Of those that events named, and of no other: there may be thousands.
+  const changed = new Set();
+  async function loadChanged() {
+    await listed.catch(() => {});  // else an older list would take the place of what comes now
+    const ids = [...changed];
+    changed.clear();
+    const news = await Promise.all(ids.map((id) => getJson(sessionPath(id)).catch(() => null)));
+    for (const session of news.filter(Boolean)) {
+      const known = sessions.findIndex((one) => one.id === session.id);
+      if (known < 0) sessions.push(session);
+      else sessions[known] = session;
+    }
+    showSessions();
   }
   async function loadResults() {
     const [tasks, text] = await Promise.all([getTasks(), getText("/v1/results.tsv")]);
     drawPareto(tasks, parseTsv(text).rows);
   }
-  const later = gather(() => loadSessions().catch(() => {}));
+  const later = gather(loadChanged);
   const resultsLater = gather(() => loadResults().catch(() => {}), 1000);
 
   return {
@@ -89,6 +108,7 @@ export function overviewView() {
         return;
       }
       if (kind === "test-finished") now.delete(data.session);
+      changed.add(data.session);
       later();
       if (kind === "test-finished" || kind === "submission") resultsLater();
     },

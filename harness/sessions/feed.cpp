@@ -5,6 +5,11 @@
 #include <utility>
 
 namespace bitloop::sessions {
+namespace {
+
+constexpr size_t kRoomToGrow = 64;  // commits that may be added while a past is filled in
+
+}  // namespace
 
 void Feed::add(FeedCommit commit) {
   {
@@ -28,11 +33,17 @@ void Feed::add_progress(EventPtr record) {
 }
 
 void Feed::fill(std::vector<FeedCommit> past) {
+  std::unordered_set<std::string> added;
   {
     const std::lock_guard guard(mutex_);
-    std::unordered_set<std::string> added;
     for (const FeedCommit& commit : commits_) added.insert(commit.commit);
+  }
+  // Whoever adds a commit meanwhile must not wait for a pass over a long past.
+  if (!added.empty())
     std::erase_if(past, [&](const FeedCommit& item) { return added.contains(item.commit); });
+  past.reserve(past.size() + added.size() + kRoomToGrow);
+  {
+    const std::lock_guard guard(mutex_);
     past.insert(past.end(), std::make_move_iterator(commits_.begin()),
                 std::make_move_iterator(commits_.end()));
     commits_ = std::move(past);

@@ -49,8 +49,8 @@ class Feed {
   // Adds a commit, or a record of a running test; the newest kMostProgress of these are kept.
   void add(FeedCommit commit);
   void add_progress(EventPtr record);
-  // The commits from before the feed was made, oldest first. Those that were added meanwhile may be
-  // among them.
+  // The commits from before the feed was made, oldest first. Those that were added before this call
+  // may be among them.
   void fill(std::vector<FeedCommit> past);
   // Ends all waiting, for good.
   void stop();

@@ -48,32 +48,57 @@ Result<std::shared_ptr<Feed>> Feeds::open(
       is_new = true;
       feed = std::make_shared<Feed>();
       feeds_[std::string(name)] = feed;  // from here on it hears what is published
+      if (name == kAll) all_ = feed;
     }
   }
   if (!is_new) {
     if (feed->wait_filled()) return feed;
     return fail("stopping", "The events can't be read now; connect again later.");
   }
-  auto past = read_past();
-  const std::lock_guard guard(mutex_);
-  if (!past) {
-    feed->stop();  // for those who wait for its past, too
-    feeds_.erase(feeds_.find(name));
+  try {
+    auto past = read_past();
+    if (past) {
+      fill(*feed, name, std::move(*past));
+      return feed;
+    }
+    give_up(*feed, name);
     return std::unexpected(past.error());
+  } catch (...) {
+    give_up(*feed, name);
+    throw;
   }
-  // What was read may be held back still: it is added when its turn comes.
-  const uint64_t settled_below = open_.empty() ? next_ : *open_.begin();
+}
+
+void Feeds::fill(Feed& feed, std::string_view name, std::vector<PastEvent> past) {
+  uint64_t settled_below = 0;
+  std::set<uint64_t> open;
+  {
+    const std::lock_guard guard(mutex_);
+    settled_below = open_.empty() ? next_ : *open_.begin();
+    open = open_;
+  }
+  // What was read may not be settled yet: it is added when its turn comes. The list is long where
+  // commits are many, so it is made while nobody waits for the mutex.
   std::vector<FeedCommit> commits;
-  commits.reserve(past->size());
-  for (PastEvent& event : *past)
-    if (name != kAll || event.sequence < settled_below) commits.push_back(std::move(event.commit));
-  feed->fill(std::move(commits));
-  return feed;
+  commits.reserve(past.size());
+  for (PastEvent& event : past) {
+    const bool is_settled =
+        name == kAll ? event.sequence < settled_below : !open.contains(event.sequence);
+    if (is_settled) commits.push_back(std::move(event.commit));
+  }
+  feed.fill(std::move(commits));
+}
+
+void Feeds::give_up(Feed& feed, std::string_view name) {
+  feed.stop();  // for those who wait for its past, too
+  const std::lock_guard guard(mutex_);
+  feeds_.erase(feeds_.find(name));
+  if (name == kAll) all_.reset();
 }
 
 bool Feeds::is_heard(std::string_view session) const {
   const std::lock_guard guard(mutex_);
-  return find(session) || find(kAll);
+  return find(session) || all_.use_count() > 1;
 }
 
 void Feeds::add_progress(std::string_view session, const EventPtr& record) {

@@ -1,5 +1,6 @@
-// The feeds of a service, made when somebody listens and gone when nobody does, and the order of
-// all sessions' events.
+// The feeds of a service and the order of all sessions' events. A feed is made when somebody
+// listens; a session's is gone when nobody does, that of all sessions stays: its past is the whole
+// journal, which is read once.
 //
 // That order is a number in each commit (the trailer Bitloop-Sequence), taken before the commit is
 // written. Sessions commit side by side, so a smaller number may be on disk later than a larger one
@@ -60,7 +61,7 @@ class Feeds {
   Ticket take();
 
   // The feed of a session, or of all (kAll), with its past; `read_past` is called (by one caller
-  // for all) when the feed is not there yet. Errors: its own, "stopping".
+  // for all) when the feed is not there yet. Errors: its own, "stopping"; what it throws passes.
   Result<std::shared_ptr<Feed>> open(
       std::string_view name, const std::function<Result<std::vector<PastEvent>>()>& read_past);
   // Whether anybody hears of this session.
@@ -71,13 +72,19 @@ class Feeds {
   void stop();
 
  private:
+  // Gives a new feed its past.
+  void fill(Feed& feed, std::string_view name, std::vector<PastEvent> past);
+  // Ends a new feed whose past can't be read.
+  void give_up(Feed& feed, std::string_view name);
   // Ends a ticket; without a commit its number was for nothing.
   void settle(uint64_t sequence, FeedCommit commit);
-  // nullptr when nobody listens. Requires: mutex_ held.
+  // nullptr when there is none. Requires: mutex_ held.
   std::shared_ptr<Feed> find(std::string_view name) const;
 
   mutable std::mutex mutex_;
-  // Weak: a feed belongs to its listeners.
+  // Shared with its listeners: that of all sessions.
+  std::shared_ptr<Feed> all_;
+  // Weak: a session's feed belongs to its listeners.
   std::map<std::string, std::weak_ptr<Feed>, std::less<>> feeds_;
   uint64_t next_ = 1;
   std::set<uint64_t> open_;              // numbers that were taken and are not settled

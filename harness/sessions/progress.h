@@ -19,12 +19,14 @@
 
 namespace bitloop::sessions {
 
-// The lines of a file that grows, from where following began.
+// The lines of a file that grows, from where following began or from its beginning.
 class GrowingFile {
  public:
-  explicit GrowingFile(std::filesystem::path path) : path_(std::move(path)) {}
-  // What was added since the last call, whole lines; "" when nothing was, or there is no file. The
-  // first call that finds the file skips what is there.
+  enum class From { kNow, kBeginning };
+  explicit GrowingFile(std::filesystem::path path, From from = From::kNow)
+      : path_(std::move(path)), is_first_(from == From::kNow) {}
+  // What was added since the last call, whole lines; "" when nothing was, or there is no file. From
+  // kNow on, the first call that finds the file skips what is there. A call reads 1 MiB at most.
   std::string read_lines();
 
  private:
@@ -32,7 +34,7 @@ class GrowingFile {
 
   std::filesystem::path path_;
   UniqueFd file_;
-  bool is_first_ = true;
+  bool is_first_;         // the next call skips what is there
   bool in_line_ = false;  // the rest of a line that began before we did is to be skipped
   std::string pending_;   // the line that has not ended yet
 };

@@ -5,6 +5,11 @@
 // Locks: `sessions_mutex` guards the map alone and is never held while another lock is taken or a
 // file is written. Each session has a mutex of its own, held for a read or for one commit;
 // `changed` is notified after every commit. `creation_mutex` is taken before any of them.
+//
+// In the order in which they are taken: creation_mutex, a part of the event cache, a session's
+// mutex, Progress, Feeds, a Feed; whoever holds one takes only later ones. A commit settles its
+// ticket (Feeds, Feed) under its session's mutex, and a test starts and ends being followed
+// (Progress) there; a listener makes an event (event cache, session) while it holds nothing else.
 #pragma once
 
 #include <atomic>

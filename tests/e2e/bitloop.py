@@ -28,7 +28,7 @@ class Answer:
 
 
 class Host:
-    """A running `bitloop serve`; restart() and kill() are for tests of faults."""
+    """A running `bitloop serve`, gone after a `with` however that ends; kill() and start() are for tests of faults."""
 
     def __init__(self, workspace, fake=True, ready=0, files=None, options=(), **environment):
         self.options = options  # more of the command line
@@ -49,9 +49,18 @@ class Host:
             stdout=subprocess.PIPE, stderr=open(self.workspace.parent / "host.log", "a"), text=True, env=self.environment,
             preexec_fn=self.files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, self.files))))
         line = self.process.stdout.readline()
-        assert line.startswith("listening on http://"), line
+        if not line.startswith("listening on http://"):
+            self.kill()
+            raise AssertionError(line)
         self.url = line.split()[-1]
         self.port = int(self.url.rsplit(":", 1)[1])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.kill()
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

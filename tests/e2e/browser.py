@@ -4,9 +4,9 @@ import pathlib
 import shutil
 import sys
 
+import packages
 from bitloop import BIN, ROOT
 
-sys.path += map(str, (ROOT / ".deps" / "test-venv").glob("lib/python3*/site-packages"))
 SCREENSHOTS = pathlib.Path(BIN).parent / "screenshots"
 CHROMIUM = shutil.which("chromium")
 
@@ -14,6 +14,8 @@ CHROMIUM = shutil.which("chromium")
 class Browser:
     def __init__(self):
         assert CHROMIUM, "Chromium is missing: install the Debian package chromium (scripts/setup does)"
+        packages.python()  # says how to make the environment where there is none
+        sys.path += map(str, (ROOT / ".deps" / "test-venv").glob("lib/python3*/site-packages"))
         from playwright.sync_api import sync_playwright
         self.playwright = sync_playwright().start()
         # Containers have no user namespaces for Chromium's own sandbox; the pages are ours.

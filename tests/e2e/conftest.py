@@ -5,10 +5,10 @@ from bitloop import Host
 
 @pytest.fixture
 def host(tmp_path):
-    running = Host(tmp_path / "workspace")
-    yield running
-    if running.process.poll() is None:
-        assert running.stop() == 0
+    with Host(tmp_path / "workspace") as running:
+        yield running
+        if running.process.poll() is None:
+            assert running.stop() == 0
 
 
 @pytest.fixture

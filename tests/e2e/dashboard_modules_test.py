@@ -9,17 +9,17 @@ from bitloop import Host
 @pytest.fixture(scope="module")
 def call(tmp_path_factory):
     """call(module, expression, argument): the value of `expression`, in which `m` is the module and `x` the argument."""
-    host = Host(tmp_path_factory.mktemp("modules") / "workspace")
-    browser = browsers.Browser()
-    page = browser.page(host)
+    with Host(tmp_path_factory.mktemp("modules") / "workspace") as host:
+        browser = browsers.Browser()
+        page = browser.page(host)
 
-    def evaluate(module, expression, argument=None):
-        return page.evaluate(f"async (x) => {{ const m = await import('/static/{module}.js'); return {expression}; }}", argument)
+        def evaluate(module, expression, argument=None):
+            return page.evaluate(f"async (x) => {{ const m = await import('/static/{module}.js'); return {expression}; }}", argument)
 
-    yield evaluate
-    page.close()
-    browser.close()
-    assert host.stop() == 0
+        yield evaluate
+        page.close()
+        browser.close()
+        assert host.stop() == 0
 
 
 def pieces(call, lines):

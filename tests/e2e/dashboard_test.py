@@ -279,18 +279,36 @@ def test_the_page_finds_its_server_again(host, session, open_page):
     page.wait_for_selector(".diff tr.added:has-text('after the restart')")
 
 
+@pytest.mark.parametrize("address", ["#/sessions/%", "#/sessions/%E0%A4%A", "#/nowhere", "#/sessions/"])
+def test_an_address_that_leads_nowhere_shows_the_overview(host, open_page, address):
+    open_page(address).wait_for_selector("h1:has-text('Sessions')")
+
+
+def test_an_event_costs_one_session(host, open_page):
+    """Not a look at all of them."""
+    other, session = host.session(), host.session()
+    page = open_page()
+    page.wait_for_selector(f"tbody tr:has-text('{other.id}')")
+    page.wait_for_selector('#connection[data-state="live"]')
+    page.requests.clear()
+    session.test()
+    page.wait_for_selector(f"tbody tr:has-text('{session.id}') td:has-text('2.3178')")
+    third = host.session()
+    page.wait_for_selector(f"tbody tr:has-text('{third.id}')")
+    asked = [url.removeprefix(host.url) for url in page.requests if "/v1/sessions" in url]
+    assert set(asked) == {f"/v1/sessions/{session.id}", f"/v1/sessions/{third.id}"}
+
+
 def test_without_chart_js(browser, tmp_path):
     share = tmp_path / "share"
     shutil.copytree(BIN.parent / "share/bitloop", share, symlinks=True)
     (share / "dashboard/chart.min.js").unlink()
-    host = Host(tmp_path / "workspace", BITLOOP_SHARE=str(share))
-    try:
+    with Host(tmp_path / "workspace", BITLOOP_SHARE=str(share)) as host:
         assert "libjs-chart.js" in host.get("/static/chart.min.js")["detail"]
         page = browser.page(host, allowed=("404", "MIME"))
         assert "libjs-chart.js" in page.locator(".notice").inner_text()
         assert page.locator("table[role=grid]").count() == 1
         page.close()
-    finally:
         host.stop()
     assert "libjs-chart.js" in (tmp_path / "host.log").read_text()
 

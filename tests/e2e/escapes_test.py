@@ -30,10 +30,10 @@ def host(tmp_path_factory):
     share = make_share(folder / "share")
     machine.adopt_orphans()
     (folder / "tmp").mkdir()
-    running = Host(folder / "workspace", fake=False, BITLOOP_SHARE=str(share), TMPDIR=str(folder / "tmp"))
-    running.tmp = folder / "tmp"
-    yield running
-    assert running.stop() == 0
+    with Host(folder / "workspace", fake=False, BITLOOP_SHARE=str(share), TMPDIR=str(folder / "tmp")) as running:
+        running.tmp = folder / "tmp"
+        yield running
+        assert running.stop() == 0
 
 
 @pytest.fixture(scope="module")

@@ -116,13 +116,15 @@ def test_all_sessions_in_one_order_that_survives_a_restart(host):
 
 
 def test_the_events_of_an_adopted_run(host, session):
-    session.say("FAKE_SLEEP=3")
+    session.say("FAKE_HOLD=go")
     session.post("/tests")
     while '"step"' not in session.get("/tests/1/events.jsonl").text:
         time.sleep(0.05)
     host.kill()
     host.start()
-    seen = Stream(host, "/v1/events?last_event_id=now").until("test-finished")
+    stream = Stream(host, "/v1/events?last_event_id=now").open()
+    (host.workspace / "go").touch()
+    seen = stream.until("test-finished")
     assert [event.json["test"] for event in seen if event.kind == "step"]
     assert seen[-1].json["status"] == "ok"
 
@@ -224,15 +226,13 @@ def test_a_thousand_listeners_starve_nobody(host, session):
 
 def test_more_streams_than_there_is_room_for(tmp_path):
     # With few files allowed to the server there are few streams; calls still find a place.
-    host = Host(tmp_path / "workspace", files=820)
-    try:
+    with Host(tmp_path / "workspace", files=820) as host:
         session = host.session()
         open_streams = [Stream(host, f"{session.path}/events").open() for _ in range(20)]
         assert all(stream.status == 200 for stream in open_streams)
         refused = host.get(f"{session.path}/events")
         assert refused.status == 503 and refused["code"] == "too_many_streams" and int(refused.headers["Retry-After"]) > 0
         assert session.say("an edit").status == 200
-    finally:
         assert host.stop() == 0
 
 

@@ -3,6 +3,7 @@
 
 What happens is chosen by words in the candidate, so a test says in the candidate what it wants:
   FAKE_SLEEP=2        takes so many seconds
+  FAKE_HOLD=go        after half of its steps waits for the file `go` in the workspace, which the test writes
   FAKE_STATUS=diverged    ends so ("script_error", "timeout", "infrastructure", ...)
   FAKE_DIE            ends without a verdict
   FAKE_LOSS=1.75      the val_loss under seed 42; each later seed adds a thousandth
@@ -24,6 +25,7 @@ def main(run_dir):
     word = lambda name, default: (re.findall(rf"FAKE_{name}=([\w.]+)", text) or [default])[-1]
     steps = job["preset"]["train"]["steps"]
     sleep = float(word("SLEEP", "0"))
+    hold = word("HOLD", "")
     status = word("STATUS", "ok")
     with open(os.path.join(run_dir, "events.jsonl"), "a") as events, \
             open(os.path.join(run_dir, "log.tsv"), "a") as log:
@@ -33,6 +35,10 @@ def main(run_dir):
         record(type="stage", name="train")
         for i in range(1, 11):
             time.sleep(sleep / 10)
+            # Not for ever: the test may have failed before it wrote the file.
+            patience = time.time() + 120
+            while hold and i == 6 and not os.path.exists(os.path.join(run_dir, "..", "..", hold)) and time.time() < patience:
+                time.sleep(0.02)
             step = steps * i // 10
             record(type="step", step=step, train_loss=5.0 - i / 4, tokens_per_s=27000.0,
                    q_neg1=0.3, q_zero=0.4, q_pos1=0.3)

@@ -196,14 +196,14 @@ def test_long_polls_leave_room_for_edits(host, session):
 
 
 def test_a_workspace_from_an_earlier_host_is_whole(tmp_path):
-    host = Host(tmp_path / "workspace")
-    session = host.session(agent="first")
-    session.say("kept")
-    session.test(description="d")
-    before = (session.get().json, host.get("/v1/results").json)
-    assert host.stop() == 0
-    host.start()
-    assert (session.get().json, host.get("/v1/results").json) == before
-    assert session.post("/undo", {}).status == 200
-    assert "-- kept" not in session.get("/files/candidate.lua")["content"]
-    host.stop()
+    with Host(tmp_path / "workspace") as host:
+        session = host.session(agent="first")
+        session.say("kept")
+        session.test(description="d")
+        before = (session.get().json, host.get("/v1/results").json)
+        assert host.stop() == 0
+        host.start()
+        assert (session.get().json, host.get("/v1/results").json) == before
+        assert session.post("/undo", {}).status == 200
+        assert "-- kept" not in session.get("/files/candidate.lua")["content"]
+        host.stop()

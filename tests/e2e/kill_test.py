@@ -19,11 +19,11 @@ pytestmark = pytest.mark.skipif(not (BIN / "bitloop-trainer").exists(), reason="
 def host(tmp_path):
     machine.adopt_orphans()
     (tmp_path / "tmp").mkdir()
-    running = Host(tmp_path / "workspace", fake=False, TMPDIR=str(tmp_path / "tmp"),
-                   BITLOOP_SHARE=str(make_share(tmp_path / "share", steps=200)))
-    yield running
-    assert running.stop() == 0
-    assert list((tmp_path / "tmp").iterdir()) == []
+    with Host(tmp_path / "workspace", fake=False, TMPDIR=str(tmp_path / "tmp"),
+              BITLOOP_SHARE=str(make_share(tmp_path / "share", steps=200))) as running:
+        yield running
+        assert running.stop() == 0
+        assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def wait_for(condition, what, seconds=120):

@@ -5,6 +5,7 @@ usage: mcp_client.py MODE URL | MODE COMMAND ARGUMENT…    MODE: "auto" (the ne
 
 import json
 import os
+import pathlib
 import sys
 
 import anyio
@@ -14,10 +15,12 @@ from mcp.client.stdio import StdioServerParameters
 
 
 async def obey(client, order):
-    what, arguments, progress = order.pop("do"), order.pop("arguments", None), []
+    what, arguments, touch, progress = order.pop("do"), order.pop("arguments", None), order.pop("touch", None), []
 
     async def note(done, total, message):
         progress.append([done, total, message])
+        if touch:  # a file that tells the test so
+            pathlib.Path(touch).touch()
 
     if what == "hello":
         info = client.server_info

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import threading
+import time
 
 import pytest
 from bitloop import BIN, FAKE, HERE, Host
@@ -14,7 +15,7 @@ TOOLS = {"begin", "view", "edit", "undo", "revert", "check", "test", "submit", "
 
 
 class McpClient:
-    """A connected client of the SDK; every method is one request."""
+    """A connected client of the SDK, gone after the `with` however that ends; every method is one request."""
 
     def __init__(self, mode, *target, **environment):
         self.process = subprocess.Popen(
@@ -24,17 +25,24 @@ class McpClient:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        assert self.process.wait(timeout=60) == 0
+    def __exit__(self, failure, *_):
+        try:
+            self.process.stdin.close()
+            code = self.process.wait(timeout=60)
+            assert failure or code == 0
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
 
     def do(self, what, **more):
         self.process.stdin.write(json.dumps({"do": what, **more}) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
-    def tool(self, tool, progress=False, **arguments):
-        return self.do("tool", name=tool, arguments=arguments, progress=progress)
+    def tool(self, tool, progress=False, touch=None, **arguments):
+        """touch: a file that is written when the first progress is heard."""
+        return self.do("tool", name=tool, arguments=arguments, progress=progress, touch=touch and str(touch))
 
     def done(self, tool, **arguments):
         """The structured content of a call that is not refused."""
@@ -49,8 +57,19 @@ class McpClient:
         return answer["content"][0]["text"], answer["_meta"]["bitloop/code"]
 
 
-def stdio(workspace):
-    return [BIN / "bitloop", "mcp", "--workspace", workspace, "--allow-degraded", "--ready-checks", "0"]
+def stdio(workspace, *more):
+    return [BIN / "bitloop", "mcp", "--workspace", workspace, "--allow-degraded", "--ready-checks", "0", *more]
+
+
+def until(path, words=""):
+    """Waits for a file, and for words in it."""
+    while not path.exists() or words not in path.read_text():
+        time.sleep(0.02)
+
+
+def hold(client, session):
+    """The session's test stops half-way until the workspace has the file `go`."""
+    client.done("edit", session=session, op="rewrite", region="config", content="local CONFIG_OVERRIDES = {}  -- FAKE_HOLD=go")
 
 
 @pytest.fixture(params=["http auto", "http legacy", "stdio auto", "stdio legacy", "bridge auto", "bridge legacy"])
@@ -60,14 +79,14 @@ def client(request, tmp_path):
         with McpClient(mode, *stdio(tmp_path / "workspace"), BITLOOP_SUPERVISOR=FAKE) as connected:
             yield connected
         return
-    host = Host(tmp_path / "workspace")
-    target = [host.url + "/mcp"] if transport == "http" else [BIN / "bitloop", "mcp", "--url", host.url]
-    with McpClient(mode, *target) as connected:
-        yield connected
-    assert host.stop() == 0
+    with Host(tmp_path / "workspace") as host:
+        target = [host.url + "/mcp"] if transport == "http" else [BIN / "bitloop", "mcp", "--url", host.url]
+        with McpClient(mode, *target) as connected:
+            yield connected
+        assert host.stop() == 0
 
 
-def test_a_whole_session(client):
+def test_a_whole_session(client, tmp_path):
     hello = client.do("hello")
     assert hello["version"] in ("2026-07-28", "2025-11-25") and hello["server"] == "bitloop"
     assert set(hello["capabilities"]) >= {"tools", "resources", "prompts"}
@@ -84,18 +103,23 @@ def test_a_whole_session(client):
     assert "     1| " in view["view"] and view["path"] == "candidate.lua"
     assert client.done("view", session=session, path="lua.md")["editable"] == []
 
-    edited = client.tool("edit", session=session, op="insert", after_line=first - 1, content="-- FAKE_SLEEP=3\n")
+    edited = client.tool("edit", session=session, op="insert", after_line=first - 1, content="-- FAKE_HOLD=stop\n")
     assert edited["content"][0]["text"].startswith(
         f"OK: Inserted 1 line(s) after line {first - 1} in candidate.lua. Editable range: {first}–{last + 1}, ")
     sentence, code = client.refused("edit", session=session, op="replace", start_line=1, end_line=2, content="")
     assert sentence.startswith(f"ERROR: Lines 1..2 exceed the editable range. You may only edit lines {first}–{last + 1}, ")
     assert code == "edit_out_of_range"
-    client.done("edit", session=session, op="str_replace", old_str="-- FAKE_SLEEP=3", new_str="-- FAKE_SLEEP=4")
+    client.done("edit", session=session, op="str_replace", old_str="-- FAKE_HOLD=stop", new_str="-- FAKE_HOLD=go")
+    client.done("edit", session=session, op="insert", after_line=first - 1, content="-- a line too many\n")
     client.done("undo", session=session, n=1)
+    (tmp_path / "workspace" / "go").touch()
     checked = client.tool("check", session=session)
     assert checked["structuredContent"]["ok"] is True and checked["content"][0]["text"].startswith("[check] ok")
 
-    tested = client.tool("test", session=session, description="the idea", progress=True)
+    (tmp_path / "workspace" / "go").unlink()
+    assert client.done("test", session=session, description="the idea", wait=0)["status"] == "running"
+    until(tmp_path / "workspace" / "runs" / f"{session}-1" / "events.jsonl", '"step"')
+    tested = client.tool("test", session=session, n=1, progress=True, touch=tmp_path / "workspace" / "go")
     assert tested["content"][0]["text"].splitlines()[:2] == [
         "[Test #1] (1 test remaining; call submit(n=N) to choose which test result to submit as final)", "### train (quick)"]
     assert tested["structuredContent"]["metrics"]["val_loss"] == 2.3178
@@ -106,19 +130,20 @@ def test_a_whole_session(client):
     client.done("revert", session=session, n=1)
     results = client.tool("results", session=session)
     assert [event["event"] for event in results["structuredContent"]["history"]] == [
-        "session", "edit", "edit", "undo", "check", "test-started", "test-finished", "revert"]
+        "session", "edit", "edit", "edit", "undo", "check", "test-started", "test-finished", "revert"]
     assert results["structuredContent"]["results"][0]["description"] == "the idea"
     assert client.tool("submit", session=session, n=1)["content"][0]["text"] == "[submit] Submitting result from test #1 as final."
     assert client.refused("undo", session=session)[1] == "session_closed"
 
 
-def test_a_long_test_is_polled(client):
+def test_a_long_test_is_polled(client, tmp_path):
     session = client.done("begin", task="quick")["session"]
-    client.done("edit", session=session, op="rewrite", region="config", content="local CONFIG_OVERRIDES = {}  -- FAKE_SLEEP=3")
+    hold(client, session)
     started = client.tool("test", session=session, wait=0)
     assert started["structuredContent"]["status"] == "running" and started["structuredContent"]["metrics"] is None
     assert "call test(n=1) to wait for its end" in started["content"][0]["text"]
     assert client.refused("edit", session=session, op="rewrite", region="config", content="")[1] == "test_running"
+    (tmp_path / "workspace" / "go").touch()
     assert client.done("test", session=session, n=1)["status"] == "ok"
     assert client.done("results", session=session)["state"]["tests_left"] == 2
 
@@ -181,20 +206,20 @@ def test_a_connection_remembers_its_session_and_no_other(host):
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_an_agent_goes_on_after_a_restart_with_its_session_alone(tmp_path, mode):
-    host = Host(tmp_path / "workspace")
-    with McpClient(mode, host.url + "/mcp") as client:
-        session = client.done("begin", task="quick")["session"]
-        client.done("edit", session=session, op="rewrite", region="config",
-                    content="local CONFIG_OVERRIDES = {}  -- FAKE_SLEEP=2")
-        client.done("test", session=session, wait=0)
-    host.kill()
-    host.start()
-    with McpClient(mode, host.url + "/mcp") as client:
-        again = client.tool("begin", session=session)
-        assert again["structuredContent"]["state"]["tests"][0]["test"] == 1
-        assert client.done("test", session=session, n=1)["status"] == "ok"
-        assert client.done("submit", session=session, n=1)["status"] == "ok"
-    assert host.stop() == 0
+    with Host(tmp_path / "workspace") as host:
+        with McpClient(mode, host.url + "/mcp") as client:
+            session = client.done("begin", task="quick")["session"]
+            hold(client, session)
+            client.done("test", session=session, wait=0)
+        host.kill()
+        host.start()
+        (host.workspace / "go").touch()
+        with McpClient(mode, host.url + "/mcp") as client:
+            again = client.tool("begin", session=session)
+            assert again["structuredContent"]["state"]["tests"][0]["test"] == 1
+            assert client.done("test", session=session, n=1)["status"] == "ok"
+            assert client.done("submit", session=session, n=1)["status"] == "ok"
+        assert host.stop() == 0
 
 
 def test_a_connection_that_the_server_forgot_is_told_so(host):
@@ -213,44 +238,58 @@ def test_a_connection_that_the_server_forgot_is_told_so(host):
 
 
 def test_the_bridge_opens_a_forgotten_connection_again(tmp_path):
-    host = Host(tmp_path / "workspace")
-    with McpClient("legacy", BIN / "bitloop", "mcp", "--url", host.url) as client:
-        session = client.done("begin", task="quick")["session"]
-        port = host.port
-        host.kill()
-        assert "is `bitloop serve` running there?" in client.tool("view")["error"]["message"]
-        restart = subprocess.Popen(
-            [BIN / "bitloop", "serve", "--port", str(port), "--workspace", host.workspace, "--allow-degraded", "--ready-checks", "0"],
-            stdout=subprocess.PIPE, text=True, env=host.environment)
-        host.process = restart
-        assert restart.stdout.readline().startswith("listening on ")
-        assert client.refused("view")[1] == "session_unclear"
-        assert client.done("begin", session=session)["session"] == session
-        assert client.done("view")["session"] == session
-    assert host.stop() == 0
+    with Host(tmp_path / "workspace") as host:
+        with McpClient("legacy", BIN / "bitloop", "mcp", "--url", host.url) as client:
+            session = client.done("begin", task="quick")["session"]
+            host.kill()
+            assert "is `bitloop serve` running there?" in client.tool("view")["error"]["message"]
+            host.start(port=host.port)
+            assert client.refused("view")[1] == "session_unclear"
+            assert client.done("begin", session=session)["session"] == session
+            assert client.done("view")["session"] == session
+        assert host.stop() == 0
 
 
-def test_a_call_that_the_client_gave_up_leaves_the_test_running(client):
+def test_a_call_that_the_client_gave_up_leaves_the_test_running(client, tmp_path):
     session = client.done("begin", task="quick")["session"]
-    client.done("edit", session=session, op="rewrite", region="config", content="local CONFIG_OVERRIDES = {}  -- FAKE_SLEEP=6")
+    hold(client, session)
     given_up = client.do("tool", name="test", arguments={"session": session, "wait": 60}, progress=True, timeout=2)
     assert "error" in given_up or given_up.get("timeout"), given_up
     assert client.done("results", session=session)["state"]["state"] == "testing"
+    (tmp_path / "workspace" / "go").touch()
     assert client.done("test", session=session, n=1)["status"] == "ok"
     assert client.done("results", session=session)["state"]["tests_left"] == 2
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_a_server_that_ends_answers_who_waits(tmp_path, mode):
-    host = Host(tmp_path / "workspace")
-    with McpClient(mode, host.url + "/mcp") as client:
+    with Host(tmp_path / "workspace") as host, McpClient(mode, host.url + "/mcp") as client:
         session = client.done("begin", task="quick")["session"]
-        client.done("edit", session=session, op="rewrite", region="config", content="local CONFIG_OVERRIDES = {}  -- FAKE_SLEEP=8")
-        stop = threading.Timer(2, host.process.terminate)
-        stop.start()
-        waited = client.tool("test", session=session, progress=True, wait=60)
+        hold(client, session)
+        heard = tmp_path / "heard"
+
+        def end_while_it_waits():
+            until(heard)
+            host.process.terminate()
+
+        threading.Thread(target=end_while_it_waits, daemon=True).start()
+        waited = client.tool("test", session=session, progress=True, wait=60, touch=heard)
         assert waited["structuredContent"]["status"] == "running", waited
         assert host.process.wait(timeout=30) == 0
+        (host.workspace / "go").touch()
+
+
+def test_the_documents_of_the_benchmarks_are_named_on_stdio_too(tmp_path):
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "piqa.jsonl").write_text("{}\n")
+    server = stdio(tmp_path / "workspace", "--benchmarks", tmp_path / "documents")
+    with McpClient("auto", *server, BITLOOP_SUPERVISOR=FAKE) as client:
+        session = client.done("begin", task="small")["session"]
+        assert client.done("test", session=session)["status"] == "ok"
+    job = json.loads((tmp_path / "workspace" / "runs" / f"{session}-1" / "job.json").read_text())
+    assert job["benchmarks"]["documents"]["piqa.jsonl"]["file"] == str(tmp_path / "documents" / "piqa.jsonl")
+    both = subprocess.run([BIN / "bitloop", "mcp", "--url", "http://127.0.0.1:1", "--benchmarks", tmp_path], capture_output=True, text=True)
+    assert both.returncode == 2 and "--benchmarks" in both.stderr
 
 
 def test_a_workspace_that_is_served_is_named_with_the_way_out(host):

@@ -32,12 +32,12 @@ def share(tmp_path_factory):
 @pytest.fixture
 def host(tmp_path, share):
     machine.adopt_orphans()
-    running = Host(tmp_path / "workspace", fake=False, ready=2, BITLOOP_SHARE=str(share))
-    yield running
-    if running.process.poll() is None:
-        assert running.stop() == 0
-    wait_for(lambda: machine.collect_orphans({running.process.pid}) or not machine.descendants(), "processes are left")
-    assert machine.workspace_surplus(running.workspace) == set()
+    with Host(tmp_path / "workspace", fake=False, ready=2, BITLOOP_SHARE=str(share)) as running:
+        yield running
+        if running.process.poll() is None:
+            assert running.stop() == 0
+        wait_for(lambda: machine.collect_orphans({running.process.pid}) or not machine.descendants(), "processes are left")
+        assert machine.workspace_surplus(running.workspace) == set()
 
 
 @pytest.fixture
@@ -107,25 +107,25 @@ def without_time(answer):
 
 
 def test_a_warm_check_says_what_a_cold_one_says(tmp_path, host, share):
-    cold = Host(tmp_path / "cold", fake=False, BITLOOP_SHARE=str(share))
-    for name in QUANTIZERS:
-        answers = [warm_check(host.session(quantizer=name)), cold.session(quantizer=name).post("/checks")]
-        assert without_time(answers[0]) == without_time(answers[1])
-        assert answers[0]["ok"] == (name != "quest_2bit"), answers[0].text  # its blocks do not divide this width
-    assert cold.stop() == 0
+    with Host(tmp_path / "cold", fake=False, BITLOOP_SHARE=str(share)) as cold:
+        for name in QUANTIZERS:
+            answers = [warm_check(host.session(quantizer=name)), cold.session(quantizer=name).post("/checks")]
+            assert without_time(answers[0]) == without_time(answers[1])
+            assert answers[0]["ok"] == (name != "quest_2bit"), answers[0].text  # its blocks do not divide this width
+        assert cold.stop() == 0
 
 
 def test_nothing_is_kept_ready_before_a_session_is_opened(tmp_path, share):
-    first = Host(tmp_path / "workspace", fake=False, ready=2, BITLOOP_SHARE=str(share))
-    session = first.session()
-    waiting(first)
-    assert first.stop() == 0
-    first.start()  # it knows the session, which nobody uses yet
-    assert first.get(session.path)["state"] == "open"
-    assert machine.descendants(first.process.pid) == {}
-    session.edit(op="rewrite", region="config", content="local CONFIG_OVERRIDES = {}")
-    waiting(first)
-    assert first.stop() == 0
+    with Host(tmp_path / "workspace", fake=False, ready=2, BITLOOP_SHARE=str(share)) as first:
+        session = first.session()
+        waiting(first)
+        assert first.stop() == 0
+        first.start()  # it knows the session, which nobody uses yet
+        assert first.get(session.path)["state"] == "open"
+        assert machine.descendants(first.process.pid) == {}
+        session.edit(op="rewrite", region="config", content="local CONFIG_OVERRIDES = {}")
+        waiting(first)
+        assert first.stop() == 0
 
 
 @pytest.mark.parametrize("place", ["load", "weight", "activation"])
@@ -219,18 +219,18 @@ def test_a_host_that_is_killed_while_one_is_prepared(host, session):
 
 def test_a_changed_preset_is_not_checked_with_the_old_one(tmp_path, tmp_path_factory):
     share = make_share(tmp_path / "share")
-    host = Host(tmp_path / "workspace", fake=False, ready=2, BITLOOP_SHARE=str(share))
-    session = host.session()
-    ready = waiting(host)
-    preset = json.loads((share / "presets" / "quick.json").read_text())
-    preset["model"].update(layers=1)
-    (share / "presets" / "quick.json").write_text(json.dumps(preset))
-    levels = lambda answer: next(finding["detail"] for finding in answer["findings"] if finding["rule"] == "levels")
-    assert "of 4 layers" in levels(session.post("/checks"))
-    assert not ready.has_loaded()
-    wait_for(lambda: not ready.folder.exists(), "the old one still waits")
-    assert "of 4 layers" in levels(warm_check(session))
-    assert host.stop() == 0
+    with Host(tmp_path / "workspace", fake=False, ready=2, BITLOOP_SHARE=str(share)) as host:
+        session = host.session()
+        ready = waiting(host)
+        preset = json.loads((share / "presets" / "quick.json").read_text())
+        preset["model"].update(layers=1)
+        (share / "presets" / "quick.json").write_text(json.dumps(preset))
+        levels = lambda answer: next(finding["detail"] for finding in answer["findings"] if finding["rule"] == "levels")
+        assert "of 4 layers" in levels(session.post("/checks"))
+        assert not ready.has_loaded()
+        wait_for(lambda: not ready.folder.exists(), "the old one still waits")
+        assert "of 4 layers" in levels(warm_check(session))
+        assert host.stop() == 0
 
 
 def test_the_command_refuses_a_number_that_is_none(tmp_path):

@@ -25,9 +25,9 @@ def host(tmp_path_factory):
     preset["train"].update(steps=6, warmup_iters=2)
     preset["eval"].update(every=3, batches=2, log_every=2)
     (share / "presets" / "quick.json").write_text(json.dumps(preset))
-    running = Host(folder / "workspace", fake=False, BITLOOP_SHARE=str(share))
-    yield running
-    assert running.stop() == 0
+    with Host(folder / "workspace", fake=False, BITLOOP_SHARE=str(share)) as running:
+        yield running
+        assert running.stop() == 0
 
 
 def test_edit_check_test_submit(host):

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <chrono>
 
 #include "harness/api/mcp/headers.h"
 #include "harness/api/mcp/protocol.h"
@@ -16,6 +18,7 @@ using nlohmann::json;
 constexpr size_t kMaxWaiting = 64;
 constexpr int kMaxDepth = 32;
 constexpr int kNotFound = 404;
+constexpr std::chrono::milliseconds kCutOffAgain{10};
 
 // The messages in a body that comes in pieces: one JSON document, or the data of server-sent
 // events, which the server writes on one line each.
@@ -37,6 +40,13 @@ class BodyReader {
   LineWriter& writer_;
   std::string line_;
 };
+
+// Whether a message, or one of a batch, may take long.
+bool may_wait(const json& document) {
+  if (document.is_array()) return std::ranges::any_of(document, may_wait);
+  const auto message = parse_message(document);
+  return message && Protocol::may_wait(*message);
+}
 
 }  // namespace
 
@@ -86,12 +96,39 @@ void Bridge::take(std::string_view line) {
     initialize_ = text;
     session_.clear();
   }
-  if (!Protocol::may_wait(message)) return forward(client_, message, text);
-  pool_.enqueue([this, message, text] {
-    Client client(address_.host, address_.port);
-    client.set_token(address_.token);
-    forward(client, message, text);
-  });
+  if (!may_wait(*document)) return forward(client_, message, text);
+  pool_.enqueue([this, message, text] { forward_beside(message, text); });
+}
+
+void Bridge::forward_beside(const Message& message, const std::string& line) {
+  Client client(address_.host, address_.port);
+  client.set_token(address_.token);
+  if (!enter(client)) return say_why_not(message);
+  forward(client, message, line);
+  {
+    const std::lock_guard guard(mutex_);
+    beside_.erase(&client);
+  }
+  beside_changed_.notify_all();
+}
+
+bool Bridge::enter(Client& client) {
+  const std::lock_guard guard(mutex_);
+  if (!closing_) beside_.insert(&client);
+  return !closing_;
+}
+
+void Bridge::finish() {
+  {
+    std::unique_lock lock(mutex_);
+    closing_ = true;
+    // Again and again: a client that is connecting has nothing yet that could be cut off.
+    while (!beside_.empty()) {
+      for (Client* client : beside_) client->cut_off();
+      beside_changed_.wait_for(lock, kCutOffAgain);
+    }
+  }
+  pool_.shutdown();
 }
 
 void Bridge::forward(Client& client, const Message& message, const std::string& line) {
@@ -99,12 +136,8 @@ void Bridge::forward(Client& client, const Message& message, const std::string& 
   if (answer && answer->status == kNotFound && !has_envelope(message) && reopen(client))
     answer = post(client, message, line);
   const bool asked = message.kind == Message::Kind::kRequest;
-  if (!answer && asked) {
-    writer_.write(to_line(error_message(
-        message.id,
-        {kInternalError, fmt::format("There is no answer from http://{}:{}; is `bitloop serve` "
-                                     "running there?",
-                                     address_.host, address_.port)})));
+  if (!answer) {
+    say_why_not(message);
   } else if (answer && answer->document.contains("jsonrpc")) {
     if (answer->document.value("id", json()).is_null() && asked)
       answer->document["id"] = message.id;
@@ -116,6 +149,19 @@ void Bridge::forward(Client& client, const Message& message, const std::string& 
         message.id, {kInvalidRequest, fmt::format("The server refused the request ({}): {}",
                                                   answer->status, answer->text.substr(0, 500))})));
   }
+}
+
+void Bridge::say_why_not(const Message& message) {
+  if (message.kind != Message::Kind::kRequest || message.id.is_null()) return;
+  const bool ended = [this] {
+    const std::lock_guard guard(mutex_);
+    return closing_;
+  }();
+  const std::string why =
+      ended ? "The input ended before the answer came."
+            : fmt::format("There is no answer from http://{}:{}; is `bitloop serve` running there?",
+                          address_.host, address_.port);
+  writer_.write(to_line(error_message(message.id, {kInternalError, why})));
 }
 
 Result<ClientAnswer> Bridge::post(Client& client, const Message& message, const std::string& line) {

@@ -1,6 +1,7 @@
 // One request being answered: who asks, and how to reach them meanwhile.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -28,6 +29,8 @@ struct Exchange {
   std::function<void()> keep_alive = {};
   // Whether the client has cancelled the request or is gone, so that nobody waits for the answer.
   std::function<bool()> abandoned = {};
+  // What waits, waits no longer than until here.
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
 };
 
 }  // namespace bitloop::api::mcp

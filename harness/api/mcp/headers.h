@@ -18,7 +18,7 @@ constexpr const char* kNameHeader = "mcp-name";
 
 // What the headers of a message of the second era must be, by name in lower case.
 std::vector<std::pair<std::string, std::string>> repeated_headers(const Message& message);
-// Error: kHeaderMismatch.
+// The headers say what the body says, encoded or not. Error: kHeaderMismatch.
 RpcResult<void> check_headers(const Request& request, const Message& message);
 
 // A value as it may stand in a header: itself where it is printable ASCII without spaces at its

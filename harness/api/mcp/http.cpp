@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "harness/api/mcp/batch.h"
 #include "harness/api/mcp/headers.h"
 #include "harness/api/mcp/versions.h"
 #include "harness/base/text.h"
@@ -13,7 +14,6 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 constexpr int kMaxDepth = 32;
-constexpr size_t kMaxBatch = 50;
 constexpr const char* kSessionHeader = "mcp-session-id";
 constexpr const char* kEventStream = "text/event-stream";
 
@@ -67,7 +67,9 @@ bool wants_stream(const Request& request, const Message& message) {
 ordered_json answer_to(const Protocol& protocol, const Message& message, const Peer& peer,
                        const Exchange& exchange) {
   if (!peer.connection) return protocol.answer(message, peer, exchange);
-  return protocol.answer_unless_cancelled(message, peer, exchange, peer.connection->pending());
+  Pending& pending = peer.connection->pending();
+  return protocol.answer_unless_cancelled(message, peer, exchange, pending,
+                                          pending.begin(message.id));
 }
 
 }  // namespace
@@ -77,13 +79,13 @@ Response HttpEndpoint::post(const Request& request) {
   if (!document) return refuse(400, kParseError, "Parse error: " + document.error().message);
   if (document->is_array()) return post_batch(request, *document);
   const auto message = parse_message(*document);
-  if (!message) return refuse(400, message.error().code, message.error().message);
+  if (!message) return rpc_response(error_message(readable_id(*document), message.error()), 400);
   if (message->method == "initialize" && message->kind == Message::Kind::kRequest)
     return open(request, *message);
   const std::string version = request.header(kVersionHeader);
   if (has_envelope(*message) || version == kModernVersion) return post_modern(request, *message);
   if (!version.empty() && !is_handshake_version(version))
-    return rpc_response(error_message(message->id, unsupported_version(version)), 400);
+    return refuse(400, kInvalidRequest, unknown_handshake_version(version), message->id);
   const auto peer = peer_of(request, message->id);
   if (!peer) return peer.error();
   return respond(request, *message, *peer);
@@ -150,26 +152,27 @@ Response HttpEndpoint::respond(const Request& request, const Message& message, c
   return response;
 }
 
-Response HttpEndpoint::post_batch(const Request& request, const json& batch) {
+Response HttpEndpoint::post_batch(const Request& request, const json& array) {
   const auto peer = peer_of(request, nullptr);
   if (!peer) return peer.error();
-  if (peer->version != kBatchVersion || batch.empty() || batch.size() > kMaxBatch)
-    return refuse(400, kInvalidRequest,
-                  fmt::format("Send one message at a time; only {} has batches, of 1 to {}.",
-                              kBatchVersion, kMaxBatch));
-  ordered_json answers = ordered_json::array();
-  for (const json& document : batch) {
-    const auto message = parse_message(document);
-    if (!message) {
-      answers.push_back(error_message(nullptr, message.error()));
-    } else if (message->kind == Message::Kind::kNotification) {
-      peer->connection->pending().take_notice(*message);
-    } else if (message->kind == Message::Kind::kRequest) {
-      ordered_json answer = answer_to(*protocol_, *message, *peer, {});
-      if (!answer.is_null()) answers.push_back(std::move(answer));
-    }
+  if (const auto checked = Batch::check(array, peer->version); !checked)
+    return rpc_response(error_message(nullptr, checked.error()), 400);
+  // shared: the answer may be written after this call
+  const auto batch = std::make_shared<Batch>(array, peer->connection->pending());
+  if (!batch->may_wait()) {
+    const ordered_json answers = batch->answer(*protocol_, *peer, {});
+    return answers.empty() ? accepted() : rpc_response(answers);
   }
-  return answers.empty() ? accepted() : rpc_response(answers);
+  // Written as a stream, which notices a client that is gone.
+  Response response;
+  response.stream = [protocol = protocol_, batch, peer = *peer](const auto& write) {
+    bool there = true;
+    Exchange exchange;
+    exchange.abandoned = [&] { return !(there = there && write("")); };
+    const ordered_json answers = batch->answer(*protocol, peer, exchange);
+    if (there) write(to_line(answers) + "\n");
+  };
+  return response;
 }
 
 Response HttpEndpoint::remove(const Request& request) {
@@ -191,16 +194,18 @@ std::vector<Route> make_mcp_routes(sessions::Service& service, std::vector<Route
              200,
              "application/json",
              [endpoint](const Request& request) { return endpoint->post(request); },
-             true};
+             true,
+             {"Mcp-Session-Id", "MCP-Protocol-Version"}};
   Route remove{"DELETE",
                "/mcp",
                "End the MCP connection that Mcp-Session-Id names",
                {},
                {},
                204,
-               "application/json",
+               "",
                [endpoint](const Request& request) { return endpoint->remove(request); },
-               true};
+               true,
+               {"Mcp-Session-Id"}};
   return {std::move(post), std::move(remove)};
 }
 

@@ -25,7 +25,7 @@ class HttpEndpoint {
 
  private:
   Response post_modern(const Request& request, const Message& message);
-  Response post_batch(const Request& request, const nlohmann::json& batch);
+  Response post_batch(const Request& request, const nlohmann::json& array);
   Response open(const Request& request, const Message& message);
   Response respond(const Request& request, const Message& message, const Peer& peer);
   // Who sends a request of the first era. The error's answer has a status of its own.

@@ -16,7 +16,9 @@ RpcResult<Message> parse_message(const json& document) {
     return rpc_fail(kInvalidRequest,
                     "Send one JSON-RPC message: an object with \"jsonrpc\": \"2.0\".");
   Message message;
-  message.params = document.value("params", json::object());
+  message.params = document.value("params", json());
+  if (message.params.is_null())
+    message.params = json::object();  // some clients write what is absent
   if (!message.params.is_object())
     return rpc_fail(kInvalidRequest, "\"params\" must be an object.");
   const bool has_id = document.contains("id");
@@ -36,6 +38,12 @@ RpcResult<Message> parse_message(const json& document) {
   message.method = document["method"];
   message.kind = has_id ? Message::Kind::kRequest : Message::Kind::kNotification;
   return message;
+}
+
+json readable_id(const json& document) {
+  if (!document.is_object()) return nullptr;
+  const json id = document.value("id", json());
+  return id.is_string() || id.is_number_integer() ? id : json();
 }
 
 ordered_json result_message(const json& id, const ordered_json& result) {

@@ -46,6 +46,9 @@ struct Message {
 
 // Error: kInvalidRequest, for whatever is not one JSON-RPC message.
 RpcResult<Message> parse_message(const nlohmann::json& document);
+// The id that an answer to this document has, whatever else is wrong with it; null when none can be
+// read.
+nlohmann::json readable_id(const nlohmann::json& document);
 
 nlohmann::ordered_json result_message(const nlohmann::json& id,
                                       const nlohmann::ordered_json& result);

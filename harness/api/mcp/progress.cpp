@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "harness/api/mcp/messages.h"
+#include "harness/base/text.h"
 
 namespace bitloop::api::mcp {
 namespace {
@@ -36,11 +38,6 @@ std::string text_of(const json& record, const char* name) {
   return value.is_string() ? value.get<std::string>() : "";
 }
 
-double total_steps(std::string_view events) {
-  const json header = record_of(events.substr(0, events.find('\n')));
-  return number_of(member(member(header, "config"), "train"), "steps");
-}
-
 std::string step_message(const json& record, double total) {
   std::string message = fmt::format("step {:.0f}", number_of(record, "step"));
   if (total > 0) message += fmt::format(" of {:.0f}", total);
@@ -51,36 +48,40 @@ std::string step_message(const json& record, double total) {
 
 }  // namespace
 
-RunProgress run_progress(std::string_view events) {
-  events = events.substr(0, events.rfind('\n') + 1);
+RunProgress RunFollower::look() {
+  for (std::string lines; !(lines = file_.read_lines()).empty();)
+    for (const std::string& line : split_lines(lines)) take(line);
   RunProgress progress;
-  progress.message = "queued";
-  if (events.empty()) return progress;
-  const double steps = total_steps(events);
-  if (steps > 0) progress.total = steps + 1;
-  progress.message = "starting";
-  bool evaluates = false;
-  while (!events.empty()) {  // backwards: the newest step tells
-    events.remove_suffix(1);
-    const size_t begin = events.rfind('\n') + 1;
-    const json record = record_of(events.substr(begin));
-    events = events.substr(0, begin);
-    if (record.is_null()) continue;
-    const std::string type = text_of(record, "type");
-    if (type == "stage" && text_of(record, "name") == "eval") evaluates = true;
-    if (type != "step") continue;
-    progress.done = number_of(record, "step") + (evaluates ? 0.5 : 0);
-    progress.message = evaluates ? "evaluating" : step_message(record, steps);
-    break;
-  }
+  progress.message = began_ ? "starting" : "queued";
+  if (steps_ > 0) progress.total = steps_ + 1;
+  if (newest_.is_null()) return progress;
+  progress.done = number_of(newest_, "step") + (evaluates_ ? 0.5 : 0);
+  progress.message = evaluates_ ? "evaluating" : step_message(newest_, steps_);
   return progress;
+}
+
+void RunFollower::take(std::string_view line) {
+  const bool is_first = !std::exchange(began_, true);
+  // A look before the parser: most lines of other kinds are long.
+  if (!is_first && line.find("\"step\"") == std::string_view::npos &&
+      line.find("\"stage\"") == std::string_view::npos)
+    return;
+  const json record = record_of(line);
+  if (is_first) steps_ = number_of(member(member(record, "config"), "train"), "steps");
+  const std::string type = text_of(record, "type");
+  if (type == "stage" && text_of(record, "name") == "eval") evaluates_ = true;
+  if (type != "step") return;
+  newest_ = record;
+  evaluates_ = false;
 }
 
 Result<sessions::TestView> wait_for_test(sessions::Service& service, const std::string& session,
                                          int64_t test, int64_t wait_ms, const Exchange& exchange,
                                          const json& progress_token) {
-  const auto deadline = Clock::now() + std::chrono::milliseconds(wait_ms);
+  const auto deadline =
+      std::min(Clock::now() + std::chrono::milliseconds(wait_ms), exchange.deadline);
   double told = -1;
+  RunFollower run(service.run_dir(session, test) / "events.jsonl");
   while (true) {
     const auto begun = Clock::now();
     const int64_t left =
@@ -92,8 +93,7 @@ Result<sessions::TestView> wait_for_test(sessions::Service& service, const std::
     if (Clock::now() - begun < std::chrono::milliseconds(slice / 2)) return view;
     if (exchange.abandoned && exchange.abandoned()) return view;
     RunProgress now;
-    if (exchange.notify && !progress_token.is_null())
-      now = run_progress(service.run_file(session, test, "events.jsonl").value_or(""));
+    if (exchange.notify && !progress_token.is_null()) now = run.look();
     if (exchange.notify && !progress_token.is_null() && now.done > told) {
       told = now.done;
       nlohmann::ordered_json params = {

@@ -113,10 +113,10 @@ RpcResult<ordered_json> Protocol::result(const Message& request, const Peer& pee
 }
 
 ordered_json Protocol::answer_unless_cancelled(const Message& request, const Peer& peer,
-                                               Exchange exchange, Pending& pending) const {
-  const CancelFlag flag = pending.begin(request.id);
+                                               Exchange exchange, Pending& pending,
+                                               const CancelFlag& flag) const {
   exchange.abandoned = [flag, gone = exchange.abandoned] { return *flag || (gone && gone()); };
-  ordered_json answered = answer(request, peer, exchange);
+  ordered_json answered = *flag ? ordered_json() : answer(request, peer, exchange);
   pending.end(request.id, flag);
   return *flag ? ordered_json() : answered;
 }

@@ -29,9 +29,12 @@ class Protocol {
   // Answers any other request. For one of the second era the envelope must have been checked.
   nlohmann::ordered_json answer(const Message& request, const Peer& peer,
                                 const Exchange& exchange) const;
-  // The same for a request that its client may cancel: null when it did, and waits for no answer.
+  // The same for a request that was begun in `pending`, under `flag`, and which it ends: null when
+  // its client has cancelled it, and waits for no answer. One that was cancelled before this call
+  // is not begun.
   nlohmann::ordered_json answer_unless_cancelled(const Message& request, const Peer& peer,
-                                                 Exchange exchange, Pending& pending) const;
+                                                 Exchange exchange, Pending& pending,
+                                                 const CancelFlag& flag) const;
 
   // Whether the answer may take long, so that others must not wait for it.
   static bool may_wait(const Message& request);

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "harness/api/dispatcher.h"
+#include "harness/api/mcp/batch.h"
 #include "harness/api/mcp/versions.h"
 #include "harness/api/thread_pool.h"
 
@@ -18,6 +19,10 @@ using nlohmann::ordered_json;
 
 constexpr size_t kMaxWaiting = 64;  // requests that take long, at a time
 constexpr int kMaxDepth = 32;
+
+RpcError not_begun() {
+  return {kInternalError, "Not begun: the input ended before its turn came."};
+}
 
 // The conversation with the one client.
 class Conversation {
@@ -32,9 +37,12 @@ class Conversation {
   }
 
  private:
-  void take_batch(const json& batch);
-  // The answer to a request, or null when there is none to write.
-  ordered_json answer(const Message& request);
+  void take_batch(const json& array);
+  void take_request(const Message& request);
+  // Works on what may take long beside the others: `work` answers it. When every thread is busy it
+  // waits for its turn, and `refuse` answers it if the input has ended before that.
+  void enqueue(std::function<ordered_json()> work, std::function<ordered_json()> refuse);
+  Exchange exchange();
   ordered_json initialize(const Message& request);
   RpcResult<Peer> peer_of(const Message& request) const;
   void send(const ordered_json& message) {
@@ -44,9 +52,11 @@ class Conversation {
   const Protocol& protocol_;
   LineWriter writer_;
   Pending pending_;
-  std::shared_ptr<Connection> connection_;  // shared with the requests that come over it
+  // Shared with the requests that come over it; used by the thread that reads, and by no other.
+  std::shared_ptr<Connection> connection_;
   std::atomic<bool> closing_{false};
-  GrowingPool pool_;  // last: its threads use the others
+  std::atomic<size_t> unfinished_{0};  // in the pool
+  GrowingPool pool_;                   // last: its threads use the others
 };
 
 void Conversation::take(std::string_view line) {
@@ -56,27 +66,53 @@ void Conversation::take(std::string_view line) {
     return send(error_message(nullptr, {kParseError, "Parse error: " + document.error().message}));
   if (document->is_array()) return take_batch(*document);
   const auto message = parse_message(*document);
-  if (!message) return send(error_message(nullptr, message.error()));
+  if (!message) return send(error_message(readable_id(*document), message.error()));
   if (message->kind == Message::Kind::kNotification) pending_.take_notice(*message);
-  if (message->kind != Message::Kind::kRequest) return;
-  if (message->method == "initialize") return send(initialize(*message));
-  if (!Protocol::may_wait(*message)) return send(answer(*message));
-  pool_.enqueue([this, request = *message] { send(answer(request)); });
+  if (message->kind == Message::Kind::kRequest) take_request(*message);
 }
 
-void Conversation::take_batch(const json& batch) {
-  if (!connection_ || connection_->version() != kBatchVersion || batch.empty())
-    return send(error_message(nullptr, {kInvalidRequest, "Send one message a line."}));
-  ordered_json answers = ordered_json::array();
-  for (const json& document : batch) {
-    const auto message = parse_message(document);
-    if (!message) answers.push_back(error_message(nullptr, message.error()));
-    if (message && message->kind == Message::Kind::kNotification) pending_.take_notice(*message);
-    if (!message || message->kind != Message::Kind::kRequest) continue;
-    if (ordered_json answered = answer(*message); !answered.is_null())
-      answers.push_back(std::move(answered));
-  }
-  if (!answers.empty()) send(answers);
+void Conversation::take_request(const Message& request) {
+  if (request.method == "initialize") return send(initialize(request));
+  const auto peer = peer_of(request);
+  if (!peer) return send(error_message(request.id, peer.error()));
+  // Begun here: the next line may cancel it.
+  const CancelFlag flag = pending_.begin(request.id);
+  const auto work = [this, request, peer = *peer, flag] {
+    return protocol_.answer_unless_cancelled(request, peer, exchange(), pending_, flag);
+  };
+  if (!Protocol::may_wait(request)) return send(work());
+  enqueue(work, [request, flag] {
+    return *flag ? ordered_json() : error_message(request.id, not_begun());
+  });
+}
+
+void Conversation::take_batch(const json& array) {
+  const auto checked = Batch::check(array, connection_ ? connection_->version() : "");
+  if (!checked) return send(error_message(nullptr, checked.error()));
+  // shared: std::function wants to be copied
+  const auto batch = std::make_shared<Batch>(array, pending_);
+  const Peer peer{connection_->version(), false, connection_->client(), connection_};
+  const auto work = [this, batch, peer] {
+    ordered_json answers = batch->answer(protocol_, peer, exchange());
+    return answers.empty() ? ordered_json() : answers;
+  };
+  batch->may_wait() ? enqueue(work, work) : send(work());  // it sees itself that the input ended
+}
+
+void Conversation::enqueue(std::function<ordered_json()> work,
+                           std::function<ordered_json()> refuse) {
+  const bool has_thread = ++unfinished_ <= kMaxWaiting;
+  pool_.enqueue([this, has_thread, work = std::move(work), refuse = std::move(refuse)] {
+    send(!has_thread && closing_ ? refuse() : work());
+    --unfinished_;
+  });
+}
+
+Exchange Conversation::exchange() {
+  Exchange exchange;
+  exchange.notify = [this](const ordered_json& note) { send(note); };
+  exchange.abandoned = [this] { return closing_.load(); };
+  return exchange;
 }
 
 ordered_json Conversation::initialize(const Message& request) {
@@ -93,15 +129,6 @@ RpcResult<Peer> Conversation::peer_of(const Message& request) const {
   }
   if (!connection_) return rpc_fail(kInvalidRequest, "Send initialize first.");
   return Peer{connection_->version(), false, connection_->client(), connection_};
-}
-
-ordered_json Conversation::answer(const Message& request) {
-  const auto peer = peer_of(request);
-  if (!peer) return error_message(request.id, peer.error());
-  Exchange exchange;
-  exchange.notify = [this](const ordered_json& note) { send(note); };
-  exchange.abandoned = [this] { return closing_.load(); };
-  return protocol_.answer_unless_cancelled(request, *peer, exchange, pending_);
 }
 
 }  // namespace

@@ -27,9 +27,9 @@ class LineWriter {
 // Calls `take` with each line of a descriptor until its end; a line that is too long comes as "".
 void read_lines(int fd, const std::function<void(std::string_view line)>& take);
 
-// Answers the messages that come on `in` until its end; then waits for no test any more, and
-// returns when every answer is written. Requests that may take long are worked on beside the
-// others.
+// Answers the messages that come on `in` until its end; then waits for no test any more, begins
+// nothing that may take long, and returns when every answer is written. Requests that may take long
+// are worked on beside the others.
 void serve_stdio(const Protocol& protocol, int in, int out);
 
 }  // namespace bitloop::api::mcp

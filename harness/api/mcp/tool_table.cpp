@@ -9,6 +9,7 @@
 #include "harness/api/mcp/tools.h"
 #include "harness/api/mcp/wording.h"
 #include "harness/api/render.h"
+#include "harness/api/routes.h"
 
 namespace bitloop::api::mcp {
 namespace {
@@ -17,7 +18,6 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 constexpr int64_t kDefaultWaitS = 30;  // below the time-outs of common clients
-constexpr int64_t kMaxWaitS = 60;
 constexpr int64_t kDefaultRows = 10;
 constexpr const char* kCandidate = "candidate.lua";
 constexpr const char* kSession = "/v1/sessions/{id}";
@@ -145,9 +145,10 @@ Result<ToolAnswer> test(ToolCall& call) {
   BITLOOP_ASSIGN(ended, wait_for_test(call.service, call.session, number, wait_s * 1000,
                                       call.exchange, call.progress_token));
   const ordered_json document = with_session(call.session, render(ended));
-  const std::string progress =
-      run_progress(call.service.run_file(call.session, number, "events.jsonl").value_or(""))
-          .message;
+  std::string progress;
+  if (ended.status == "running")
+    progress =
+        RunFollower(call.service.run_dir(call.session, number) / "events.jsonl").look().message;
   return ToolAnswer{document, test_text(document, progress)};
 }
 

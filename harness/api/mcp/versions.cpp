@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "harness/base/text.h"
+
 namespace bitloop::api::mcp {
 
 bool is_handshake_version(std::string_view version) {
@@ -27,6 +29,12 @@ RpcResult<void> check_envelope(const Message& message) {
   if (version != kModernVersion)
     return std::unexpected(unsupported_version(version.get<std::string>()));
   return {};
+}
+
+std::string unknown_handshake_version(std::string_view requested) {
+  return fmt::format("Unsupported protocol version {}; the server speaks {}.",
+                     single_line(requested).substr(0, 60),
+                     join({kHandshakeVersions.begin(), kHandshakeVersions.end()}, ", "));
 }
 
 RpcError unsupported_version(std::string_view requested) {

@@ -33,6 +33,8 @@ bool has_envelope(const Message& message);
 // The envelope's own rules. Errors: kInvalidParams (a part is missing), kUnsupportedVersion (its
 // data has `supported` and `requested`).
 RpcResult<void> check_envelope(const Message& message);
+// What a request of the first era is told that names another version.
+std::string unknown_handshake_version(std::string_view requested);
 RpcError unsupported_version(std::string_view requested);
 
 }  // namespace bitloop::api::mcp

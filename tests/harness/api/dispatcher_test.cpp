@@ -35,16 +35,19 @@ class DispatcherTest : public ::testing::Test {
                     [this](const Request& request) -> Result<Response> {
                       const int call = ++calls_;
                       if (request.text("name") == "throw") throw std::runtime_error("a bug");
+                      if (request.text("name") == "stream") {
+                        Response response;
+                        response.stream = [](const auto&) {};
+                        return response;
+                      }
                       if (request.text("name") == "refuse") return fail("no_tests_left", "No.");
                       if (request.text("name") == "full") return fail("too_many_checks", "No.");
                       return json_response({{"call", call}, {"if_match", request.if_match}}, 201);
                     }});
     Route raw{"POST", "/raw", "", {}, {}, 200, "", [this](const Request& request) {
-                Response response = json_response({{"body", request.raw_body},
-                                                   {"header", request.header("x-name")},
-                                                   {"call", ++calls_}});
-                if (request.raw_body == "stream") response.stream = [](const auto&) {};
-                return response;
+                return json_response({{"body", request.raw_body},
+                                      {"header", request.header("x-name")},
+                                      {"call", ++calls_}});
               }};
     raw.raw_body = true;
     list.push_back(std::move(raw));
@@ -112,12 +115,17 @@ TEST_F(DispatcherTest, ARouteMayReadItsBodyItself) {
 }
 
 TEST_F(DispatcherTest, AStreamIsNotGivenTwice) {
-  RawRequest raw{.method = "POST", .path = "/raw", .content_type = "application/json"};
-  raw.idempotency_key = "s";
-  raw.body = "stream";
-  dispatcher_.dispatch(raw);
-  EXPECT_TRUE(dispatcher_.dispatch(raw).stream);
+  post(R"({"name":"stream"})", "s");
+  EXPECT_TRUE(post(R"({"name":"stream"})", "s").stream);
   EXPECT_EQ(calls_, 2);
+}
+
+TEST_F(DispatcherTest, AKeyIsNoneOfARoutesThatReadsItsBodyItself) {
+  RawRequest raw{.method = "POST", .path = "/raw", .content_type = "application/json"};
+  raw.idempotency_key = "k";
+  raw.body = "{}";
+  dispatcher_.dispatch(raw);
+  EXPECT_EQ(nlohmann::json::parse(dispatcher_.dispatch(raw).body)["call"], 2);
 }
 
 TEST_F(DispatcherTest, AKeyIsVisibleAscii) {

@@ -27,6 +27,7 @@ const std::vector<Route> kRoutes = {
      201,
      "application/json",
      {}},
+    {"DELETE", "/raw", "Nothing comes back", {}, {}, 204, "", {}, true, {"X-Name"}},
 };
 
 TEST(OpenApi, DescribesEveryRoute) {
@@ -41,6 +42,15 @@ TEST(OpenApi, DescribesEveryRoute) {
   const ordered_json& thing = document["paths"]["/things/{id}"]["post"];
   EXPECT_TRUE(thing["responses"].contains("201"));
   EXPECT_TRUE(thing["responses"].contains("default"));
+}
+
+TEST(OpenApi, HeadersAndWhatHasNoBody) {
+  const ordered_json document = openapi_document(kRoutes);
+  const ordered_json& end = document["paths"]["/raw"]["delete"];
+  EXPECT_FALSE(end.contains("requestBody"));
+  EXPECT_FALSE(end["responses"]["204"].contains("content"));
+  EXPECT_EQ(end["parameters"][0]["name"], "X-Name");
+  EXPECT_EQ(end["parameters"][0]["in"], "header");
 }
 
 TEST(OpenApi, AFieldWithAnAliasIsNotRequiredByName) {

@@ -94,8 +94,19 @@ class ServerTest : public ::testing::Test {
                       };
                       return response;
                     }});
+    list.push_back({"GET", "/slow", "", {}, {}, 200, "text/plain", [this](const Request&) {
+                      Response response;
+                      response.content_type = "text/plain";
+                      response.stream = [this](const auto& write) {
+                        ++held_;
+                        while (!release_) std::this_thread::sleep_for(2ms);
+                        write("done");
+                      };
+                      return response;
+                    }});
     list.push_back({"GET", "/endless", "", {}, {}, 200, "text/plain", [this](const Request&) {
                       Response response;
+                      response.is_endless = true;
                       response.content_type = "text/plain";
                       response.stream = [this](const auto& write) {
                         while (write(std::string(65536, 'x'))) continue;
@@ -166,6 +177,17 @@ TEST_F(ServerTest, AStreamIsSentInPieces) {
   const auto answer = Client("127.0.0.1", port_).get("/pieces");
   ASSERT_TRUE(answer) << answer.error().message;
   EXPECT_EQ(answer->text, "one two ");
+  EXPECT_TRUE(server_.wait_idle(60'000));
+}
+
+// It was cut off after a second, as a stream without an end is.
+TEST_F(ServerTest, AStreamThatHasAnEndIsWaitedForLikeACall) {
+  std::jthread client([this] { EXPECT_EQ(Client("127.0.0.1", port_).get("/slow")->text, "done"); });
+  while (held_ < 1) std::this_thread::sleep_for(2ms);
+  std::jthread later([this] {
+    std::this_thread::sleep_for(1500ms);
+    release_ = true;
+  });
   EXPECT_TRUE(server_.wait_idle(60'000));
 }
 

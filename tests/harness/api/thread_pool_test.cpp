@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <latch>
+#include <system_error>
 
 namespace bitloop::api {
 namespace {
@@ -33,6 +34,40 @@ TEST(GrowingPool, WhatIsTooMuchWaits) {
   }
   EXPECT_EQ(done, 100);  // shutdown ran all that was enqueued
   EXPECT_LE(most, 3);
+}
+
+// A pool on a machine that gives two threads.
+class SmallPool : public GrowingPool {
+ public:
+  using GrowingPool::GrowingPool;
+  ~SmallPool() override { shutdown(); }
+
+ protected:
+  std::thread make_thread() override {
+    if (made_++ == 2)
+      throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
+    return GrowingPool::make_thread();
+  }
+
+ private:
+  int made_ = 0;
+};
+
+TEST(GrowingPool, AThreadThatCannotBeMadeIsReported) {
+  size_t limit = 0;
+  std::atomic<int> done{0};
+  std::latch three(1);
+  {
+    SmallPool pool(8, [&](size_t threads) { limit = threads; });
+    for (int i = 0; i < 3; ++i)
+      pool.enqueue([&] {
+        three.wait();
+        ++done;
+      });
+    EXPECT_EQ(limit, 2U);
+    three.count_down();
+  }
+  EXPECT_EQ(done, 3);
 }
 
 TEST(GrowingPool, AnUnusedPoolEnds) {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <optional>
+#include <stdexcept>
 #include <thread>
 
 namespace bitloop::sessions {
@@ -92,6 +93,24 @@ TEST(Feeds, AnEventIsHeardOnceThoughItIsPublishedWhileThePastIsRead) {
   EXPECT_EQ(heard(*all, position), "s:a s:b ");
 }
 
+// A session's listener that came between a commit and the end of its ticket heard it twice.
+TEST(Feeds, AnEventThatIsWrittenButNotSettledIsHeardOnceOnItsSessionsStream) {
+  Feeds feeds;
+  { feeds.take().published("s", "a"); }
+  std::shared_ptr<Feed> feed;
+  Feed::Position position;
+  {
+    auto ticket = feeds.take();
+    ticket.published("s", "b");
+    feed = *feeds.open("s", [&]() -> Result<std::vector<PastEvent>> {
+      return std::vector<PastEvent>{{1, {"s", "a"}}, {ticket.sequence(), {"s", "b"}}};
+    });
+    position = feed->beginning();
+    EXPECT_EQ(heard(*feed, position), "s:a ");
+  }
+  EXPECT_EQ(heard(*feed, position), "s:b ");
+}
+
 TEST(Feeds, AFeedIsMadeOnceAndGoesWithItsListeners) {
   Feeds feeds;
   int reads = 0;
@@ -116,6 +135,40 @@ TEST(Feeds, APastThatCannotBeReadIsAnErrorAndTheNextOneTriesAgain) {
   });
   EXPECT_EQ(broken.error().code, "journal_failed");
   EXPECT_TRUE(feeds.open("s", no_past));
+}
+
+TEST(Feeds, ThePastOfAllSessionsIsReadOnce) {
+  Feeds feeds;
+  int reads = 0;
+  const auto read = [&] { return ++reads, no_past(); };
+  auto all = *feeds.open(Feeds::kAll, read);
+  EXPECT_TRUE(feeds.is_heard("s"));
+  all.reset();
+  EXPECT_FALSE(feeds.is_heard("s"));  // though the feed is kept
+  { feeds.take().published("s", "a"); }
+  all = *feeds.open(Feeds::kAll, read);
+  EXPECT_EQ(reads, 1);
+  Feed::Position position = all->beginning();
+  EXPECT_EQ(heard(*all, position), "s:a ");
+}
+
+TEST(Feeds, APastThatThrowsLeavesNobodyWaiting) {
+  for (const char* name : {"s", Feeds::kAll}) {
+    Feeds feeds;
+    std::jthread other;
+    std::atomic<bool> entered{false};
+    const auto broken = [&]() -> Result<std::vector<PastEvent>> {
+      other = std::jthread([&] {
+        entered = true;
+        feeds.open(name, no_past).value_or(nullptr);  // waits for the past, or comes after it
+      });
+      while (!entered) std::this_thread::yield();
+      throw std::runtime_error("as the test wants");
+    };
+    EXPECT_THROW((void)feeds.open(name, broken), std::runtime_error);
+    other.join();
+    EXPECT_TRUE(feeds.open(name, no_past));
+  }
 }
 
 TEST(Feeds, NothingOpensAfterTheEnd) {

@@ -31,6 +31,14 @@ TEST_F(ProgressTest, AFileIsFollowedFromItsEndInWholeLines) {
   EXPECT_EQ(file.read_lines(), "beginning\n");
 }
 
+TEST_F(ProgressTest, AFileIsFollowedFromItsBeginningToo) {
+  append("old\n");
+  GrowingFile file(path(), GrowingFile::From::kBeginning);
+  EXPECT_EQ(file.read_lines(), "old\n");
+  append("new\n");
+  EXPECT_EQ(file.read_lines(), "new\n");
+}
+
 TEST_F(ProgressTest, AFileThatComesLaterIsNewFromItsFirstLine) {
   GrowingFile file(path());
   EXPECT_EQ(file.read_lines(), "");

@@ -31,5 +31,17 @@ TEST(Headers, MustSayWhatTheBodySays) {
   EXPECT_EQ(repeated_headers(modern_request("tools/list")).size(), 2U);
 }
 
+TEST(Headers, MayEncodeWhatNeedsNoEncoding) {
+  const Message message = modern_request("tools/call", {{"name", "ab"}});
+  Request request;
+  for (const auto& [name, value] : repeated_headers(message)) request.headers[name] = value;
+  request.headers[kNameHeader] = "=?base64?YWI=?=";
+  EXPECT_TRUE(check_headers(request, message));
+  for (const char* other : {"=?base64?YWJ=?=", "=?base64?YWI?=", "=?base64?YWM=?=", "=?base64?="}) {
+    request.headers[kNameHeader] = other;
+    EXPECT_FALSE(check_headers(request, message)) << other;
+  }
+}
+
 }  // namespace
 }  // namespace bitloop::api::mcp

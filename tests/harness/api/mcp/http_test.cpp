@@ -114,7 +114,42 @@ TEST_F(HttpTest, OnlyOneVersionHasBatches) {
   EXPECT_EQ(answers[1]["error"]["code"], kMethodNotFound);
   EXPECT_EQ(answers[2]["error"]["code"], kInvalidRequest);
   EXPECT_EQ(post_text("[]", headers).status, 400);
+  EXPECT_EQ(post_text(json(std::vector<json>(51, wire(request("ping")))).dump(), headers).status,
+            400);
   EXPECT_EQ(post_text(json::array({wire(notice("x"))}).dump(), headers).status, 202);
+}
+
+TEST_F(HttpTest, ABatchThatMayWaitEndsWithItsClient) {
+  const Headers headers = connect("2025-03-26");
+  const std::string session = create();
+  Message test = tool_call("test", {{"session", session}});
+  test.id = "t";
+  const std::string batch = json::array({wire(request("ping")), wire(test)}).dump();
+  const Response gone = post_text(batch, headers);
+  ASSERT_TRUE(gone.stream);
+  gone.stream([](std::string_view) { return false; });
+  EXPECT_TRUE(service_->get(session)->tests.empty());
+  std::string text;
+  post_text(batch, headers).stream([&](std::string_view piece) { return text += piece, true; });
+  const json answers = json::parse(text);
+  ASSERT_EQ(answers.size(), 2U);
+  EXPECT_EQ(answers[1]["id"], "t");
+  EXPECT_EQ(answers[1]["result"]["structuredContent"]["status"], "ok");
+}
+
+// The second connection was given the first one's answer.
+TEST_F(HttpTest, AKeyDoesNotMixConnections) {
+  const auto begin = [&](const Headers& headers) {
+    RawRequest raw{.method = "POST", .path = "/mcp"};
+    raw.content_type = "application/json";
+    raw.idempotency_key = "same";
+    raw.body = wire(tool_call("begin", {{"task", "quick"}})).dump();
+    raw.headers = headers;
+    return json::parse(dispatcher_->dispatch(raw).body)["result"]["structuredContent"]["session"];
+  };
+  const Headers mine = connect(), other = connect();
+  EXPECT_NE(begin(mine), begin(other));
+  EXPECT_FALSE(json::parse(post(tool_call("view"), other).body)["result"]["isError"]);
 }
 
 TEST_F(HttpTest, ARequestOfTheSecondEraStandsAlone) {
@@ -146,7 +181,10 @@ TEST_F(HttpTest, AnotherVersionIsToldWhichThereAre) {
   EXPECT_EQ(code_of(refused), kUnsupportedVersion);
   Headers headers = connect();
   headers[kVersionHeader] = "1999-01-01";
-  EXPECT_EQ(code_of(post(request("ping"), headers)), kUnsupportedVersion);
+  const Response older = post(request("ping"), headers);
+  EXPECT_EQ(older.status, 400);
+  EXPECT_EQ(code_of(older), kInvalidRequest);
+  EXPECT_THAT(older.body, ::testing::HasSubstr("2024-11-05, 2025-03-26, 2025-06-18, 2025-11-25"));
 }
 
 TEST_F(HttpTest, ProgressComesAsEventsAndTheAnswerLast) {

@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "harness/api/mcp/messages.h"
 #include "harness/api/mcp/versions.h"
@@ -39,6 +41,15 @@ class McpFixture : public ::testing::Test {
     auto opened = sessions::Service::open({folder_ / "workspace", share, 1, true});
     ASSERT_TRUE(opened) << opened.error().message;
     service_ = std::move(*opened);
+  }
+
+  // A run outlives its service: what a test left running is ended here, once it has been started.
+  void TearDown() override {
+    for (const sessions::SessionView& session : service_->list())
+      for (const sessions::TestView& test : session.tests)
+        for (int i = 0;
+             i < 200 && test.status == "running" && !service_->cancel(session.id, test.test); ++i)
+          std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
 
   std::vector<Route> routes() { return make_routes(*service_, {}); }

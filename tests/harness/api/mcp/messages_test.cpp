@@ -29,6 +29,20 @@ TEST(Messages, WhatIsNoneIsAnInvalidRequest) {
   }
 }
 
+TEST(Messages, NullParamsAreAbsentOnes) {
+  const auto message =
+      parse_message(json::parse(R"({"jsonrpc":"2.0","id":1,"method":"ping","params":null})"));
+  ASSERT_TRUE(message);
+  EXPECT_EQ(message->params, json::object());
+}
+
+TEST(Messages, AnIdIsReadWhateverElseIsWrong) {
+  EXPECT_EQ(readable_id(json::parse(R"({"id":7,"method":3})")), 7);
+  EXPECT_EQ(readable_id(json::parse(R"({"jsonrpc":"1.0","id":"a"})")), "a");
+  for (const char* text : {"[1]", "3", "{}", R"({"id":null})", R"({"id":{}})", R"({"id":1.5})"})
+    EXPECT_TRUE(readable_id(json::parse(text)).is_null()) << text;
+}
+
 TEST(Messages, MetaIsReadWhereItIsAnObject) {
   Message message;
   message.params = {{"_meta", {{"progressToken", 7}}}};

@@ -1,5 +1,6 @@
 #include "harness/api/mcp/progress.h"
 
+#include <fstream>
 #include <thread>
 
 #include "tests/harness/api/mcp/mcp_fixture.h"
@@ -9,6 +10,27 @@ namespace {
 
 const std::string kHeader = R"({"type":"header","config":{"train":{"steps":400}}})"
                             "\n";
+
+RunProgress run_progress(const std::string& events) {
+  const test_support::ScratchFolder folder;
+  std::ofstream(folder / "events.jsonl") << events;
+  return RunFollower(folder / "events.jsonl").look();
+}
+
+TEST(RunProgress, IsFollowedAsTheFileGrows) {
+  const test_support::ScratchFolder folder;
+  RunFollower run(folder / "events.jsonl");
+  EXPECT_EQ(run.look().message, "queued");
+  std::ofstream file(folder / "events.jsonl");
+  file << kHeader << R"({"type":"step","step":40})"
+       << "\n{\"type\":\"st" << std::flush;
+  EXPECT_EQ(run.look().done, 40);
+  file << "ep\",\"step\":80}\n" << std::flush;
+  EXPECT_EQ(run.look().done, 80);
+  file << R"({"type":"stage","name":"eval"})" << std::endl;
+  EXPECT_EQ(run.look().message, "evaluating");
+  EXPECT_EQ(run.look().total, 401);
+}
 
 TEST(RunProgress, TheNewestStepTells) {
   EXPECT_EQ(run_progress("").message, "queued");
@@ -86,6 +108,13 @@ TEST_F(WaitForTest, WhoIsGoneIsNotWaitedFor) {
   const std::string session = start("FAKE_SLEEP=9");
   Exchange exchange;
   exchange.abandoned = [] { return true; };
+  EXPECT_EQ(wait_for_test(*service_, session, 1, 3'600'000, exchange, nullptr)->status, "running");
+}
+
+TEST_F(WaitForTest, TheExchangeMayHaveLessTime) {
+  const std::string session = start("FAKE_SLEEP=9");
+  Exchange exchange;
+  exchange.deadline = std::chrono::steady_clock::now();
   EXPECT_EQ(wait_for_test(*service_, session, 1, 3'600'000, exchange, nullptr)->status, "running");
 }
 

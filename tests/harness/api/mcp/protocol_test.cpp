@@ -71,7 +71,8 @@ TEST_F(ProtocolTest, ACancelledRequestHasNoAnswer) {
   Pending pending;
   const Message slow = request("ping");
   const Peer peer{"2025-11-25", false, "", nullptr};
-  EXPECT_FALSE(protocol_->answer_unless_cancelled(slow, peer, {}, pending).is_null());
+  EXPECT_FALSE(
+      protocol_->answer_unless_cancelled(slow, peer, {}, pending, pending.begin(1)).is_null());
   const std::string session = create();
   EXPECT_TRUE(service_->edit(
       session,
@@ -80,9 +81,17 @@ TEST_F(ProtocolTest, ACancelledRequestHasNoAnswer) {
   exchange.keep_alive = [&] { pending.cancel(1); };
   EXPECT_TRUE(protocol_
                   ->answer_unless_cancelled(tool_call("test", {{"session", session}}), peer,
-                                            exchange, pending)
+                                            exchange, pending, pending.begin(1))
                   .is_null());
   EXPECT_EQ(service_->test(session, 1)->status, "running");
+  const CancelFlag early = pending.begin(1);
+  pending.cancel(1);
+  const std::string untouched = create();
+  EXPECT_TRUE(protocol_
+                  ->answer_unless_cancelled(tool_call("test", {{"session", untouched}}), peer, {},
+                                            pending, early)
+                  .is_null());
+  EXPECT_TRUE(service_->get(untouched)->tests.empty());
 }
 
 TEST_F(ProtocolTest, OnlyTestsAndChecksMayTakeLong) {

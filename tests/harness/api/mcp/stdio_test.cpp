@@ -34,6 +34,7 @@ class StdioTest : public McpFixture {
     thread_.join();
     ::close(client_);
     ::close(server_);
+    McpFixture::TearDown();
   }
   void hang_up() { ::shutdown(client_, SHUT_WR); }
   void send_text(const std::string& text) {
@@ -86,7 +87,9 @@ TEST_F(StdioTest, WhatIsNoMessageIsAnError) {
   send_text("[]\n");
   EXPECT_EQ(receive()["error"]["code"], kInvalidRequest);
   send_text("{\"id\":1}\n");
-  EXPECT_EQ(receive()["error"]["code"], kInvalidRequest);
+  json answer = receive();
+  EXPECT_EQ(answer["error"]["code"], kInvalidRequest);
+  EXPECT_EQ(answer["id"], 1);
   std::thread writer([this] { send_text(std::string(2 * kMaxBodyBytes, '1').append("\n")); });
   EXPECT_EQ(receive()["error"]["code"], kParseError);
   writer.join();
@@ -132,6 +135,68 @@ TEST_F(StdioTest, TheEndOfInputEndsTheWaitButNotTheAnswer) {
   hang_up();
   EXPECT_EQ(receive()["result"]["structuredContent"]["status"], "running");
   EXPECT_TRUE(receive().is_null());
+}
+
+// Both lines were read before a thread had begun the request: nobody knew what to cancel.
+TEST_F(StdioTest, ACancellationThatFollowsAtOnceCounts) {
+  const std::string session = create();
+  EXPECT_TRUE(service_->edit(
+      session,
+      {.path = "candidate.lua", .op = "insert", .after_line = 1, .content = "FAKE_SLEEP=9"}));
+  connect();
+  Message cancel = request("notifications/cancelled", {{"requestId", 1}});
+  cancel.kind = Message::Kind::kNotification;
+  send_text(wire(tool_call("test", {{"session", session}, {"wait", 60}})).dump() + "\n" +
+            wire(cancel).dump() + "\n");
+  hang_up();
+  EXPECT_TRUE(receive().is_null());
+}
+
+TEST_F(StdioTest, ABatchThatWaitsLeavesRoomAndCanBeCancelled) {
+  const std::string session = create();
+  EXPECT_TRUE(service_->edit(
+      session,
+      {.path = "candidate.lua", .op = "insert", .after_line = 1, .content = "FAKE_SLEEP=9"}));
+  connect("2025-03-26");
+  Message test = tool_call("test", {{"session", session}, {"wait", 60}});
+  test.id = "slow";
+  send_text(json::array({wire(test)}).dump() + "\n");
+  send(request("ping", json::object(), "between"));
+  EXPECT_EQ(receive()["id"], "between");
+  Message cancel = request("notifications/cancelled", {{"requestId", "slow"}});
+  cancel.kind = Message::Kind::kNotification;
+  send(cancel);
+  hang_up();
+  EXPECT_TRUE(receive().is_null());
+}
+
+TEST_F(StdioTest, ABatchIsNotTooLong) {
+  connect("2025-03-26");
+  send_text(json(std::vector<json>(51, wire(request("ping")))).dump() + "\n");
+  EXPECT_EQ(receive()["error"]["code"], kInvalidRequest);
+}
+
+TEST_F(StdioTest, WhatStillQueuesAtTheEndOfInputIsNotBegun) {
+  const std::string session = create(), other = create();
+  EXPECT_TRUE(service_->edit(
+      session,
+      {.path = "candidate.lua", .op = "insert", .after_line = 1, .content = "FAKE_SLEEP=9"}));
+  EXPECT_TRUE(service_->start_test(session, ""));
+  connect();
+  for (int i = 0; i < 64; ++i) {
+    Message poll = tool_call("test", {{"session", session}, {"n", 1}, {"wait", 60}});
+    poll.id = i;
+    send(poll);
+  }
+  Message late = tool_call("test", {{"session", other}});
+  late.id = "late";
+  send(late);
+  hang_up();
+  int answers = 0;
+  for (json answer; !(answer = receive()).is_null(); ++answers)
+    EXPECT_EQ(answer.contains("error"), answer["id"] == "late") << answer;
+  EXPECT_EQ(answers, 65);
+  EXPECT_TRUE(service_->get(other)->tests.empty());
 }
 
 TEST(LineWriter, NobodyToReadIsNoticed) {

@@ -78,12 +78,12 @@ struct Route {
   std::function<Result<Response>(const Request&)> handler;
   // The handler reads raw_body itself: the body has another form than an object of fields.
   bool raw_body = false;
+  // Headers that the handler reads, for openapi.json.
+  std::vector<std::string> headers = {};
   bool open = false;  // needs no token
   // Whether the caller may do this, asked before the body is read; of the request only the caller
   // and the parameters are there. Empty: everybody may. (access.h sets both.)
   std::function<Status(const Request&)> may = {};
-  // Headers that the handler reads, for openapi.json.
-  std::vector<std::string> headers = {};
 };
 
 // Matches a path with a pattern; the parameters when it does. Empty parameters do not match.

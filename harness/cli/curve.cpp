@@ -15,6 +15,17 @@ namespace {
 constexpr const char* kMarks[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
 constexpr double kMost = std::size(kMarks) - 1;
 
+bool read_number(const std::string& text, double& value) {
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return code == std::errc() && end == text.data() + text.size() && std::isfinite(value);
+}
+
+// Six digits tell a curve; the file has all of them.
+std::string shortened(const std::string& field) {
+  double value = 0;
+  return read_number(field, value) ? fmt::format("{:.6g}", value) : field;
+}
+
 }  // namespace
 
 std::string sparkline(const std::vector<double>& values, size_t width) {
@@ -42,11 +53,8 @@ std::vector<double> Curve::values(std::string_view column) const {
   if (found == columns.end()) return numbers;
   const auto index = static_cast<size_t>(found - columns.begin());
   for (const auto& line : lines) {
-    const std::string& text = line[index];
     double value = 0;
-    const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (code == std::errc() && end == text.data() + text.size() && std::isfinite(value))
-      numbers.push_back(value);
+    if (read_number(line[index], value)) numbers.push_back(value);
   }
   return numbers;
 }
@@ -68,7 +76,10 @@ Curve read_curve(std::string_view log_tsv) {
 std::string last_lines(const Curve& curve, size_t lines) {
   const size_t first = curve.lines.size() - std::min(lines, curve.lines.size());
   std::vector<std::vector<std::string>> shown = {curve.columns};
-  shown.insert(shown.end(), curve.lines.begin() + static_cast<ptrdiff_t>(first), curve.lines.end());
+  for (size_t i = first; i < curve.lines.size(); ++i) {
+    shown.emplace_back();
+    for (const std::string& field : curve.lines[i]) shown.back().push_back(shortened(field));
+  }
   std::string text;
   for (const auto& line : shown) {
     for (size_t column = 0; column < line.size(); ++column) {

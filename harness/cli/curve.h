@@ -20,7 +20,8 @@ struct Curve {
 };
 // Lines that are cut short are left out.
 Curve read_curve(std::string_view log_tsv);
-// The curve's last `lines` lines as an aligned table, right-aligned, each line indented by two.
+// The curve's last `lines` lines as an aligned table, right-aligned, numbers with six digits,
+// each line indented by two.
 std::string last_lines(const Curve& curve, size_t lines);
 
 }  // namespace bitloop::cli

@@ -21,6 +21,7 @@ TEST(Curve, LeavesOutWhatIsMissingOrCutShort) {
   EXPECT_THAT(curve.values("eval"), ElementsAre(3));
   EXPECT_TRUE(curve.values("nothing").empty());
   EXPECT_EQ(last_lines(curve, 1), "  step  train_loss  eval\n     2        2.25     3\n");
+  EXPECT_EQ(last_lines(read_curve("a\n0.123456789\n"), 5), "         a\n  0.123457\n");
   EXPECT_TRUE(read_curve("").lines.empty());
 }
 

@@ -42,6 +42,11 @@ Status validate(const Job& job) {
                           m.architecture)));
   BITLOOP_TRY(require(m.layers > 0 && m.heads > 0 && m.width > 0 && m.context > 0,
                       "model sizes must be positive"));
+  // What is computed of them must not overflow, whoever wrote the job.
+  constexpr int64_t kLargest = 1 << 24;
+  BITLOOP_TRY(require(m.layers <= kLargest && m.width <= kLargest && m.context <= kLargest &&
+                          m.padded_vocab_size <= kLargest,
+                      fmt::format("model sizes must be at most {}", kLargest)));
   BITLOOP_TRY(
       require(m.width % m.heads == 0,
               fmt::format("model.width {} is not a multiple of model.heads {}", m.width, m.heads)));

@@ -22,7 +22,7 @@
 namespace bitloop::trainer {
 
 struct BenchmarkOptions {
-  // What is missing or broken is left out and said; else it is the error of run_benchmarks.
+  // What is missing or broken is left out and said; else it is the error of run.
   bool skip = false;
   int progress_ms = 0;  // between records of progress, at least
   ScoringOptions scoring;

@@ -59,13 +59,13 @@ Status check_tokens(const json& model, const ModelConfig& shape) {
     return fail("bad_model",
                 fmt::format("the run's model ({}) has no GPT-2 tokens: benchmarks are for models "
                             "that have",
-                            model.at("job").at("preset").at("name").get<std::string>()));
+                            model.at("job").at("preset").value("name", "?")));
   return fail("bad_model",
               fmt::format("config.json: the model has {} tokens, but GPT-2's tokenizer {}",
                           shape.vocab_size, tokenizer::Gpt2::kSize));
 }
 
-// From numbers that were checked, before any file is looked at.
+// What the host took from the run's job or the packed file's header; checked here.
 Result<ModelConfig> shape_of(const json& model) {
   if (!model.contains("job")) return read_huggingface_config(model.at("config"));
   json document = model.at("job");
@@ -91,6 +91,9 @@ Status evaluate_benchmarks(const json& job, const Records& records) {
   return run_with_weights(
       job, model.at("weights"), shape ? &*shape : nullptr, records,
       [&](const MappedTensors& weights) -> Status {
+        if (!shape && model.contains("packed"))
+          return fail("bad_weights",
+                      "does not say how its model was made: " + shape.error().message);
         if (!shape) return std::unexpected(shape.error());
         if (!tokens) return fail("bad_document", tokens.error().message);
         const bool has_tasks = !job.at("benchmarks").at("tasks").empty();

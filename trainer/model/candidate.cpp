@@ -57,6 +57,8 @@ Result<lua::Quantized> call_activation_quant(BitLinear& layer, const at::Tensor&
   const at::Tensor ordered = x_RK.index_select(0, guard.order);
   BITLOOP_ASSIGN(returned, context.quantizer->activation_quant(ordered.narrow(0, 0, cut), script));
   if (cut < R) {
+    // Between the calls too: what the first wrote down the second could use and take back.
+    BITLOOP_TRY(check_guard(context, "activation_quant", layer));
     BITLOOP_ASSIGN(rest,
                    context.quantizer->activation_quant(ordered.narrow(0, cut, R - cut), script));
     for (const auto& [member, what] :

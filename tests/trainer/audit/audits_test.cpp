@@ -126,6 +126,19 @@ TEST_F(AuditsTest, AGuardedScoreRefusesAScaleOverRowsWhateverSetsItOff) {
   EXPECT_THAT(score.error().message, HasSubstr("its scale is not the same for two sets of rows"));
 }
 
+TEST_F(AuditsTest, AGuardedScoreRefusesWhatOneCallTellsTheNext) {
+  // The first of the two calls keeps its scale, the second uses it and forgets it again.
+  const auto quantizer = quantizer_from(
+      replaced(replaced(kTernaryLua, "local Q", "local kept\nlocal Q"), "return (x / scale)",
+               "if kept then scale = kept; kept = nil else scale = x:abs():amax() / 127; kept = "
+               "scale end\n  return (x / scale)"));
+  const auto score =
+      evaluate(model_, text_, {.batch = kBatch, .guarded = true}, {.quantizer = quantizer.get()});
+  ASSERT_FALSE(score);
+  EXPECT_EQ(score.error().code, "rejected");
+  EXPECT_THAT(score.error().message, HasSubstr("changes a variable"));
+}
+
 TEST_F(AuditsTest, AGuardedScoreTakesScalesOfEveryKind) {
   for (const char* scale : {"torch.tensor(0.05)", "torch.ones(1, x:size(1)) * 0.05",
                             "x:abs():amax{dim = -1, keepdim = true}:clamp{min = 1e-5} / 127"}) {

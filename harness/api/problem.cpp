@@ -14,6 +14,7 @@ constexpr std::pair<std::string_view, int> kStatuses[] = {
     {"session_not_found", 404},  {"task_not_found", 404},
     {"test_not_found", 404},     {"file_not_found", 404},
     {"unknown_session", 404},    {"unknown_commit", 404},
+    {"tag_not_found", 404},      {"too_many_tags", 409},
     {"method_not_allowed", 405}, {"test_running", 409},
     {"session_closed", 409},     {"no_tests_left", 409},
     {"test_failed", 409},        {"session_read_only", 403},

@@ -10,6 +10,7 @@
 
 #include "harness/base/result.h"
 #include "harness/ledger/row.h"
+#include "harness/sessions/tag.h"
 
 namespace bitloop::sessions {
 
@@ -49,6 +50,8 @@ struct SessionState {
   std::string created;
   std::string created_key;      // the Idempotency-Key that it was made under, "" without one
   std::string created_request;  // journal::content_id of that request's body
+  std::string forked_from;      // "session/test", "" when it began with a quantizer
+  std::vector<Tag> tags;        // oldest first
   int64_t tests_total = 0;      // the budget
   bool closed = false;
   std::optional<int64_t> submitted;

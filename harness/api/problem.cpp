@@ -8,24 +8,18 @@ namespace bitloop::api {
 namespace {
 
 constexpr std::pair<std::string_view, int> kStatuses[] = {
-    {"invalid_json", 400},       {"invalid_request", 400},
-    {"body_incomplete", 400},    {"host_not_allowed", 403},
-    {"origin_not_allowed", 403}, {"route_not_found", 404},
-    {"session_not_found", 404},  {"task_not_found", 404},
-    {"test_not_found", 404},     {"file_not_found", 404},
-    {"unknown_session", 404},    {"unknown_commit", 404},
-    {"tag_not_found", 404},      {"too_many_tags", 409},
-    {"method_not_allowed", 405}, {"test_running", 409},
-    {"session_closed", 409},     {"no_tests_left", 409},
-    {"test_failed", 409},        {"session_read_only", 403},
-    {"journal_conflict", 409},   {"commit_mismatch", 412},
-    {"body_too_large", 413},     {"unsupported_media_type", 415},
-    {"io_error", 500},           {"journal_failed", 500},
-    {"journal_unreadable", 500}, {"journal_read_only", 500},
-    {"bad_preset", 500},         {"unknown_preset", 500},
-    {"ledger_malformed", 500},   {"internal", 500},
-    {"infrastructure", 503},     {"too_many_streams", 503},
-    {"stopping", 503},           {"disk_full", 507},
+    {"invalid_json", 400},      {"invalid_request", 400},    {"body_incomplete", 400},
+    {"host_not_allowed", 403},  {"origin_not_allowed", 403}, {"route_not_found", 404},
+    {"session_not_found", 404}, {"task_not_found", 404},     {"test_not_found", 404},
+    {"file_not_found", 404},    {"unknown_session", 404},    {"unknown_commit", 404},
+    {"tag_not_found", 404},     {"too_many_tags", 409},      {"method_not_allowed", 405},
+    {"test_running", 409},      {"session_closed", 409},     {"no_tests_left", 409},
+    {"test_failed", 409},       {"session_read_only", 403},  {"journal_conflict", 409},
+    {"commit_mismatch", 412},   {"body_too_large", 413},     {"unsupported_media_type", 415},
+    {"io_error", 500},          {"journal_failed", 500},     {"journal_unreadable", 500},
+    {"journal_read_only", 500}, {"bad_preset", 500},         {"unknown_preset", 500},
+    {"ledger_malformed", 500},  {"internal", 500},           {"infrastructure", 503},
+    {"too_many_streams", 503},  {"stopping", 503},           {"disk_full", 507},
 };
 
 constexpr std::pair<int, std::string_view> kTitles[] = {

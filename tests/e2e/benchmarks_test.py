@@ -15,6 +15,7 @@ pytestmark = pytest.mark.skipif(not (BIN / "bitloop-trainer").exists(),
                                 reason="built without the trainer (BITLOOP_TRAINER=OFF)")
 
 COLUMNS = ["wikitext2_ppl", "lambada_ppl", "arc_easy", "hellaswag", "piqa", "winogrande"]
+TASKS = ["wikitext2", "lambada", *COLUMNS[2:]]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_a_test_of_small_fills_the_ledgers_columns(documents, tmp_path):
     for line in (folder / "documents.jsonl").read_text().splitlines():
         record = json.loads(line)
         by_document.setdefault(record["task"], []).extend(record["documents"])
-    assert set(by_document) == {"wikitext2", "lambada", "arc_easy", "hellaswag", "piqa", "winogrande"}
+    assert set(by_document) == set(TASKS)
     assert by_document["piqa"] == tasks["piqa"]["per_document"]
 
     tokens = (tmp_path / "val.bin").read_bytes()
@@ -114,7 +115,7 @@ def test_two_quantizers_are_compared_by_document(documents, tmp_path):
                *small_settings(tmp_path))
     assert done.returncode == 0, done.stderr
     found = {entry["task"]: entry for entry in json.loads(done.stdout)["benchmarks"]}
-    assert set(found) == {"wikitext2", "lambada", "arc_easy", "hellaswag", "piqa", "winogrande"}
+    assert set(found) == set(TASKS)
     assert all(entry["seeds"] == 2 for entry in found.values())
     assert found["arc_easy"]["metric"] == "acc" and found["lambada"]["metric"] == "nats_per_token"
     # Against the ledger: the mean over seeds is that of the columns.
@@ -126,8 +127,7 @@ def test_two_quantizers_are_compared_by_document(documents, tmp_path):
 
 def test_baseline_fills_its_columns(documents, tmp_path):
     out = tmp_path / "out"
-    settings = [word for word in small_settings(tmp_path)]
-    done = run("baseline", ROOT / "quantizers" / "ternary.lua", "--seeds", "1", "--benchmarks", documents, "--output", out, *settings)
+    done = run("baseline", ROOT / "quantizers" / "ternary.lua", "--seeds", "1", "--benchmarks", documents, "--output", out, *small_settings(tmp_path))
     assert done.returncode == 0, done.stderr
     (entry,) = json.loads(done.stdout)["baselines"]
     (row,) = rows(tmp_path)
@@ -135,8 +135,5 @@ def test_baseline_fills_its_columns(documents, tmp_path):
 
 
 def test_a_task_says_which_benchmarks_it_has(host):
-    assert host.get("/v1/tasks/small")["benchmarks"] == COLUMNS_TASKS
+    assert host.get("/v1/tasks/small")["benchmarks"] == TASKS
     assert host.get("/v1/tasks/tiny")["benchmarks"] == []
-
-
-COLUMNS_TASKS = ["wikitext2", "lambada", "arc_easy", "hellaswag", "piqa", "winogrande"]

@@ -226,12 +226,12 @@ Result<Dataset> open_dataset(const DataConfig& config, const ModelConfig& model,
     dataset.train = std::move(train);
     dataset.validation = std::move(validation);
     // Without GPT-2's merges among the data the text's bytes are not known.
-    if (const auto tokenizer = tokenizer::Gpt2::load(root / "gpt2-bpe");
-        tokenizer && model.vocab_size == tokenizer::Gpt2::kSize) {
-      const auto lengths = token_lengths(*tokenizer);
-      dataset.train.set_lengths(lengths);
-      dataset.validation.set_lengths(lengths);
-    }
+    if (model.vocab_size == tokenizer::Gpt2::kSize)
+      if (const auto tokenizer = tokenizer::Gpt2::load(root / "gpt2-bpe")) {
+        const auto lengths = token_lengths(*tokenizer);
+        dataset.train.set_lengths(lengths);
+        dataset.validation.set_lengths(lengths);
+      }
   } else {
     return unavailable(
         fmt::format("data.format '{}' is unknown: use bytes, tokens16 or llmc", config.format));

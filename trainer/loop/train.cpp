@@ -138,7 +138,8 @@ Status score(Run& run, const Records& records, Outcome& outcome) {
   if (audits.leaks &&
       std::find(outcome.flags.begin(), outcome.flags.end(), "leaks") == outcome.flags.end())
     outcome.flags.push_back("leaks");
-  // The tensors that were scored, by which the repetition makes its score.
+  // Once more, since the audits may have quantised other things; of a pure function the tensors are
+  // those that were scored, and the repetition, which scores this file, compares.
   BITLOOP_TRY(run.model->quantize_weights(run.context(run.job.train.steps, false)));
   BITLOOP_ASSIGN(packed_bits, write_packed_run(run.packed_file.get(), run, at::kFloat));
   json metrics = {{"val_loss", final_score.loss},

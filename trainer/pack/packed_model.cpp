@@ -216,17 +216,12 @@ Status write_packed(int fd, const PackedModel& packed, const json& description) 
   return write_safetensors(fd, safetensors_header(packed.tensors, metadata), packed.tensors);
 }
 
-bool is_packed(const MappedTensors& tensors) {
-  const auto format = tensors.metadata().find("format");
-  return format != tensors.metadata().end() && format->second == kFormat;
-}
-
 Result<json> read_description(const MappedTensors& tensors) {
   const auto text = [&](const char* name) {
     const auto found = tensors.metadata().find(name);
     return found == tensors.metadata().end() ? std::string() : found->second;
   };
-  if (!is_packed(tensors)) return bad("is no packed model");
+  if (text("format") != kFormat) return bad("is no packed model");
   if (text("version") != kVersion)
     return bad(
         fmt::format("is a packed model of version '{}', and this version of bitloop reads {}",

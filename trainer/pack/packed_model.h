@@ -28,8 +28,6 @@ PackedModel pack_model(Gpt2& model, const lua::Format* format, at::ScalarType fl
 // Writes the file and fsyncs. `description`: what a reader needs to know beside the tensors.
 Status write_packed(int fd, const PackedModel& packed, const nlohmann::json& description);
 
-// Whether a file claims to be a packed model.
-bool is_packed(const MappedTensors& tensors);
 // The description. Errors "bad_weights": a header that was changed, another version.
 Result<nlohmann::json> read_description(const MappedTensors& tensors);
 

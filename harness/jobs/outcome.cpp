@@ -17,7 +17,8 @@ using sandbox::KilledBy;
 constexpr const char* kTrainerStatuses[] = {"ok",      "script_error",  "rejected",     "diverged",
                                             "timeout", "out_of_memory", "stopped_early"};
 
-constexpr const char* kDigest = "benchmarks_digest";  // of every log-probability
+constexpr const char* kDigest = "benchmarks_digest";    // of every log-probability
+constexpr const char* kDocuments = "documents_digest";  // of what the benchmarks were asked on
 
 std::string signal_name(int number) {
   const char* name = ::sigabbrev_np(number);
@@ -167,11 +168,17 @@ void compare_with_repetition(Outcome& outcome, const Outcome& repetition) {
     return set(outcome, repetition.status,
                "in the repetition that checks determinism: " + repetition.message);
   }
+  const Json metrics = metrics_of(outcome), repeated = metrics_of(repetition);
+  if (repetition.status == "ok" &&
+      metrics.value(kDocuments, Json()) != repeated.value(kDocuments, Json()))
+    return set(outcome, "infrastructure",
+               "the benchmarks' documents were changed while the test ran: test again once they "
+               "stay as they are");
   std::string different;
   if (repetition.status != "ok")
     different = fmt::format("the repetition ended {}: {}", repetition.status, repetition.message);
   else
-    different = difference(metrics_of(outcome), metrics_of(repetition));
+    different = difference(metrics, repeated);
   Json& findings = (*outcome.result)["findings"];
   if (!findings.is_array()) findings = Json::array();
   const std::string detail =

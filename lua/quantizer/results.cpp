@@ -138,6 +138,22 @@ Quantized take_quantized(const Returned& returned, bool codebook) {
   return result;
 }
 
+// Names stand in files' headers, once a layer: they must not become the file.
+constexpr size_t kMaxNames = 64, kMaxNameBytes = 64;
+
+// The names of `params` or `state`.
+std::vector<std::string> stored_names(const Returned& returned, int index, const char* what) {
+  std::vector<std::string> names = names_of(returned, index, what, {});
+  if (names.size() > kMaxNames)
+    must_return(returned, fmt::format("{} with at most {} names", what, kMaxNames),
+                fmt::format("{} names", names.size()));
+  for (const std::string& name : names)
+    if (name.size() > kMaxNameBytes)
+      must_return(returned, fmt::format("{} with names of at most {} bytes", what, kMaxNameBytes),
+                  fmt::format("a name of {} bytes", name.size()));
+  return names;
+}
+
 InitResult take_init(const Returned& returned) {
   constexpr std::string_view kExpected = "a table {params = …, state = …, weight = …}";
   lua_State* L = returned.L;
@@ -150,7 +166,7 @@ InitResult take_init(const Returned& returned) {
     const int params = lua_gettop(L);
     if (lua_type(L, params) != LUA_TTABLE)
       must_return(returned, "params = {name = {value = …}}", describe(L, params));
-    for (const std::string& name : names_of(returned, params, "params", {})) {
+    for (const std::string& name : stored_names(returned, params, "params")) {
       lua_getfield(L, params, name.c_str());
       const int entry = lua_gettop(L);
       InitResult::Param param;
@@ -174,7 +190,7 @@ InitResult take_init(const Returned& returned) {
     const int state = lua_gettop(L);
     if (lua_type(L, state) != LUA_TTABLE)
       must_return(returned, "state = {name = Tensor}", describe(L, state));
-    for (const std::string& name : names_of(returned, state, "state", {})) {
+    for (const std::string& name : stored_names(returned, state, "state")) {
       lua_getfield(L, state, name.c_str());
       const at::Tensor value = to_tensor(L, -1);
       if (!value.defined())

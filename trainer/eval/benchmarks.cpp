@@ -67,6 +67,12 @@ class Progress {
   std::chrono::steady_clock::time_point last_;
 };
 
+std::string digest_of(std::string_view bytes) {
+  Sha256 hash;
+  hash.add(bytes);
+  return hash.finish();
+}
+
 // What lies with the benchmarks, not with the model.
 bool is_of_the_data(const Error& error) {
   return error.code == "bad_file" || error.code == "bad_document" || error.code == "bad_task";
@@ -168,9 +174,10 @@ Result<BenchmarkScores> Benchmarks::run(Gpt2& model, const ForwardContext& conte
     records.send("skipped", {{"task", name}, {"why", done.error().message}});
     scores.not_measured[name] = done.error().message;
   }
-  Sha256 hash;
-  hash.add(bits);
-  scores.digest = hash.finish();
+  scores.digest = digest_of(bits);
+  std::string read;
+  for (const auto& [name, text] : read_) read += name + '\0' + digest_of(text);
+  scores.documents_digest = digest_of(read);
   return scores;
 }
 

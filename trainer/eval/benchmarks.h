@@ -35,6 +35,7 @@ struct BenchmarkScores {
   std::map<std::string, std::string> not_measured;  // why, by task
   bool limited = false;                             // a task had more documents than the limit
   std::string digest;                               // of every log-probability, bit by bit
+  std::string documents_digest;                     // of the documents that were read
 };
 
 class Benchmarks {

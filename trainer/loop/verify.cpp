@@ -33,7 +33,10 @@ Result<json> repeat(Run& run) {
                                  run.context(run.job.train.steps, false)));
   json metrics = {{"first_losses", first_losses}, {"val_loss", score.loss}};
   BITLOOP_ASSIGN(benchmarks, score_benchmarks(run, true));
-  if (benchmarks) metrics["benchmarks_digest"] = benchmarks->digest;
+  if (benchmarks) {
+    metrics["benchmarks_digest"] = benchmarks->digest;
+    metrics["documents_digest"] = benchmarks->documents_digest;
+  }
   return metrics;
 }
 

@@ -84,6 +84,19 @@ TEST(OutcomeTest, OtherAnswersToTheBenchmarksAreRejected) {
   EXPECT_EQ(same.status, "ok");
 }
 
+TEST(OutcomeTest, ChangedDocumentsAreNoFaultOfTheCandidate) {
+  Json once = result({1.5}, 2.5);
+  once["metrics"]["benchmarks_digest"] = "ab";
+  once["metrics"]["documents_digest"] = "01";
+  Json again = once;
+  again["metrics"]["benchmarks_digest"] = "cd";
+  again["metrics"]["documents_digest"] = "02";
+  Outcome outcome = ended(once);
+  compare_with_repetition(outcome, ended(again));
+  EXPECT_EQ(outcome.status, "infrastructure");
+  EXPECT_THAT(outcome.message, HasSubstr("documents were changed"));
+}
+
 TEST(OutcomeTest, OneBitMoreIsRejectedAndNamed) {
   Outcome outcome = ended(result({1.5, 2.25}, 0.3));
   compare_with_repetition(outcome, ended(result({1.5, 2.25}, 0.30000000000000004)));

@@ -10,7 +10,7 @@ add_custom_target(bitloop_assets ALL
 
 set(share "${CMAKE_INSTALL_DATADIR}/bitloop")
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/quantizers/ DESTINATION ${share}/quantizers FILES_MATCHING PATTERN "*.lua")
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/results/baselines/ DESTINATION ${share}/baselines FILES_MATCHING PATTERN "*.tsv")
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/results/baselines/ DESTINATION ${share}/baselines FILES_MATCHING PATTERN "*.tsv" PATTERN "*.json")
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/trainer/presets/ DESTINATION ${share}/presets FILES_MATCHING PATTERN "*.json")
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/harness/tasks/ DESTINATION ${share}/tasks FILES_MATCHING PATTERN "*.json")
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/trainer/eval/tasks/ DESTINATION ${share}/eval FILES_MATCHING PATTERN "*.lua")

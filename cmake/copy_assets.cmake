@@ -2,8 +2,9 @@
 # in SOURCE_DIR. Files that are there and equal stay as they are.
 cmake_minimum_required(VERSION 3.25)
 
-function(copy_files from to pattern)
-  file(GLOB wanted RELATIVE "${SOURCE_DIR}/${from}" "${SOURCE_DIR}/${from}/${pattern}")
+function(copy_files from to)  # patterns follow
+  list(TRANSFORM ARGN PREPEND "${SOURCE_DIR}/${from}/" OUTPUT_VARIABLE patterns)
+  file(GLOB wanted RELATIVE "${SOURCE_DIR}/${from}" ${patterns})
   file(GLOB present RELATIVE "${SHARE_DIR}/${to}" "${SHARE_DIR}/${to}/*")
   foreach(name ${present})
     if(NOT name IN_LIST wanted)
@@ -17,7 +18,7 @@ endfunction()
 
 file(MAKE_DIRECTORY "${SHARE_DIR}/baselines" "${SHARE_DIR}/dashboard" "${SHARE_DIR}/eval" "${SHARE_DIR}/quantizers" "${SHARE_DIR}/presets" "${SHARE_DIR}/tasks")
 copy_files(quantizers quantizers *.lua)
-copy_files(results/baselines baselines *.tsv)
+copy_files(results/baselines baselines *.tsv *.json)
 copy_files(trainer/presets presets *.json)
 copy_files(harness/tasks tasks *.json)
 copy_files(trainer/eval/tasks eval *.lua)

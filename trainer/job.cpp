@@ -25,6 +25,14 @@ void read_candidate(const json& object, Job& job) {
   object.at("content").get_to(job.candidate);
 }
 
+void read_early_stop(const json& object, EarlyStop& stop) {
+  object.at("baseline").get_to(stop.baseline);
+  object.at("consecutive").get_to(stop.consecutive);
+  for (const json& limit : object.at("limits"))
+    stop.limits[limit.at(0).get<int64_t>()] = {limit.at(1).get<double>(),
+                                               limit.at(2).get<double>()};
+}
+
 Status validate(const Job& job) {
   const ModelConfig& m = job.model;
   const TrainConfig& t = job.train;
@@ -126,6 +134,8 @@ Result<Job> parse_job(const std::string& text) {
     if (preset.contains("limits")) read(preset.at("limits"), "threads", job.threads);
 
     read(document, "benchmarks", job.benchmarks);
+    if (const auto stop = document.find("early_stop"); stop != document.end() && !stop->is_null())
+      read_early_stop(*stop, job.early_stop);
     if (const auto rules = document.find("rules"); rules != document.end()) {
       read(*rules, "quantize_head", job.rules.quantize_head);
       read(*rules, "paper_compat", job.rules.paper_compat);

@@ -68,6 +68,18 @@ struct Rules {
   std::map<std::string, std::pair<double, double>> allowed_config;
 };
 
+// Where a hopeless run ends (harness/tasks/early_stop.h): after so many evaluations in a row whose
+// loss is above the limit of their step.
+struct EarlyStop {
+  struct Limit {
+    double val_loss = 0;  // the highest that goes on
+    double baseline = 0;  // what the baseline had there
+  };
+  std::string baseline;  // its name
+  int64_t consecutive = 1;
+  std::map<int64_t, Limit> limits;  // by step; empty: no run is ended
+};
+
 struct Job {
   std::string kind;  // train, check or verify
   std::string nonce;
@@ -82,6 +94,7 @@ struct Job {
   EvalConfig eval;
   Rules rules;
   nlohmann::json benchmarks;  // to be scored after training (trainer/eval/benchmarks.h), or null
+  EarlyStop early_stop;
   int64_t threads = 2;
   nlohmann::json config;  // the preset as it came, for the header record
 };

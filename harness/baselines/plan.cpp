@@ -15,8 +15,14 @@ size_t Plan::left() const {
 
 Plan make_plan(const tasks::Task& task, const nlohmann::json& preset,
                std::vector<Candidate> candidates, int64_t first_seed, int seeds) {
-  Plan plan{task, preset, std::move(candidates), {}, {}};
-  for (int i = 0; i < seeds; ++i) plan.seeds.push_back(first_seed + i);
+  std::vector<int64_t> list;
+  for (int i = 0; i < seeds; ++i) list.push_back(first_seed + i);
+  return make_plan(task, preset, std::move(candidates), std::move(list));
+}
+
+Plan make_plan(const tasks::Task& task, const nlohmann::json& preset,
+               std::vector<Candidate> candidates, std::vector<int64_t> seeds) {
+  Plan plan{task, preset, std::move(candidates), std::move(seeds), {}};
   for (const int64_t seed : plan.seeds)
     for (size_t i = 0; i < plan.candidates.size(); ++i)
       plan.runs.push_back(

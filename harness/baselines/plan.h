@@ -15,6 +15,7 @@ namespace bitloop::baselines {
 struct Candidate {
   std::string name;  // of the file, without .lua
   std::string text;
+  std::string description = {};  // of its runs in the ledger; "": the quantizer's own words
 };
 
 struct PlannedRun {
@@ -36,6 +37,8 @@ struct Plan {
   size_t left() const;  // runs that have not ended
 };
 
+Plan make_plan(const tasks::Task& task, const nlohmann::json& preset,
+               std::vector<Candidate> candidates, std::vector<int64_t> seeds);
 // The seeds are first_seed, first_seed + 1, …
 Plan make_plan(const tasks::Task& task, const nlohmann::json& preset,
                std::vector<Candidate> candidates, int64_t first_seed, int seeds);

@@ -39,8 +39,9 @@ class Runner {
   Status start() {
     PlannedRun& run = *waiting_.front();
     const Candidate& candidate = plan_.candidates[run.candidate];
-    BITLOOP_ASSIGN(view, service_.start_local({candidate.text, candidate.name, "", plan_.task,
-                                               plan_.preset, run.seed, options_.type}));
+    BITLOOP_ASSIGN(view,
+                   service_.start_local({candidate.text, candidate.name, candidate.description,
+                                         plan_.task, plan_.preset, run.seed, options_.type}));
     run.session = options_.type;
     run.test = view.test;
     ++attempts_[&run];

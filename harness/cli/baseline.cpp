@@ -5,6 +5,8 @@
 
 #include "harness/base/fd.h"
 #include "harness/base/paths.h"
+#include "harness/baselines/curves.h"
+#include "harness/baselines/early_stop.h"
 #include "harness/baselines/plot.h"
 #include "harness/baselines/summary.h"
 #include "harness/baselines/table.h"
@@ -78,15 +80,46 @@ void print_plan(const baselines::Plan& plan, bool json) {
   fmt::print("{} runs, {} of them to do.\n", plan.runs.size(), plan.left());
 }
 
-// Table and plot into `output`, the answer to stdout.
+std::string early_stop_line(const tasks::EarlyStop& stop) {
+  const tasks::EarlyStopRecord& record = stop.record;
+  return fmt::format(
+      "Early stop: of {} recorded runs {} would be stopped, {} of them falsely (they ended no "
+      "worse "
+      "than {} by more than the noise); {:.0f}% of all steps saved.",
+      record.runs, record.stopped, record.false_stops, stop.rule.baseline,
+      100 * record.steps_saved);
+}
+
+// The curves into `output`, and, where the task ends hopeless tests, the limits that they give.
+// Returns a line for people.
+Result<std::string> publish_curves(const baselines::Plan& plan,
+                                   const std::filesystem::path& workspace,
+                                   const std::filesystem::path& output) {
+  const auto curves = baselines::read_curves(plan, workspace / "runs");
+  if (curves.empty()) return std::string();
+  BITLOOP_TRY(write_file_atomic(output / (plan.task.name + "-curves.tsv"),
+                                baselines::curves_text(plan, curves)));
+  if (!plan.task.early_stop) return std::string();
+  const auto measured = baselines::measure_early_stop(
+      plan.task.early_stop->rule, plan.preset.at("train").at("steps").get<int64_t>(), curves);
+  if (!measured) return measured.error().message + ".";
+  nlohmann::ordered_json document = tasks::to_json(*measured);
+  document["evaluations"] = tasks::evaluations_of(plan.preset);
+  BITLOOP_TRY(
+      write_file_atomic(output / (plan.task.name + "-early-stop.json"), document.dump(1) + "\n"));
+  return early_stop_line(*measured);
+}
+
+// Tables and plot into `output`, the answer to stdout.
 Status publish(const BaselineOptions& options, const baselines::Plan& plan,
-               const std::filesystem::path& output) {
+               const std::filesystem::path& workspace, const std::filesystem::path& output) {
   const baselines::Summary summary = baselines::summarize(plan);
   std::error_code error;
   std::filesystem::create_directories(output, error);
   if (error) return std::unexpected(errno_error(output.string(), error.value()));
   const std::filesystem::path table = output / (plan.task.name + ".tsv");
   BITLOOP_TRY(write_file_atomic(table, baselines::table_text(summary)));
+  BITLOOP_ASSIGN(stops, publish_curves(plan, workspace, output));
   // The numbers are safe by now; a plot that cannot be drawn is said, and no failure.
   const std::filesystem::path plot = output / (plan.task.name + ".svg");
   const auto drawn = baselines::draw_plot(summary, plot);
@@ -97,8 +130,8 @@ Status publish(const BaselineOptions& options, const baselines::Plan& plan,
     document["plot"] = drawn ? nlohmann::ordered_json(plot.string()) : nullptr;
     fmt::print("{}\n", document.dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
-    fmt::print("{}{}{}\n", baselines::table_for_people(summary), table.string(),
-               drawn ? ", " + plot.string() : "");
+    fmt::print("{}{}{}{}{}\n", baselines::table_for_people(summary), stops,
+               stops.empty() ? "" : "\n", table.string(), drawn ? ", " + plot.string() : "");
   }
   return {};
 }
@@ -121,7 +154,7 @@ int perform(const BaselineOptions& options) {
   }
   if (!options.report && plan->left() > 0)
     if (const auto trained = train_plan(*plan, training); !trained) return report(trained.error());
-  if (const auto published = publish(options, *plan, *output); !published)
+  if (const auto published = publish(options, *plan, training.workspace, *output); !published)
     return report(published.error());
   return kDone;
 }

@@ -23,6 +23,7 @@ void add_show(CLI::App& app, int& exit_code);
 void add_diff(CLI::App& app, int& exit_code);
 void add_doctor(CLI::App& app, int& exit_code);
 void add_replay(CLI::App& app, int& exit_code);
+void add_verify(CLI::App& app, int& exit_code);
 void add_completion(CLI::App& app, int& exit_code);  // and, hidden, what the scripts ask
 void add_demo(CLI::App& app, int& exit_code);
 void add_supervise(CLI::App& app, int& exit_code);  // hidden: what the queue starts for each run

@@ -37,7 +37,7 @@ int exit_code_of(const Error& error) {
       "bad_preset",       "invalid_text",   "too_large",       "wrong_usage",     "bad_model",
       "bad_weights",      "bad_document",   "bad_task",        "bad_benchmark",   "unknown_column",
       "bad_condition",    "several_tasks",  "nothing_to_plot", "unknown_session", "unknown_commit",
-      "ambiguous_commit", "test_not_found", "unknown_shell"};
+      "ambiguous_commit", "test_not_found", "unknown_shell",   "not_submitted",   "test_failed"};
   return std::ranges::find(kUsage, error.code) != std::end(kUsage) ? kWrongUsage : kMachineCannot;
 }
 

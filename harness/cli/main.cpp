@@ -38,6 +38,7 @@ int parse_and_run(int argc, char** argv) {
   add_diff(app, exit_code);
   add_doctor(app, exit_code);
   add_replay(app, exit_code);
+  add_verify(app, exit_code);
   add_completion(app, exit_code);
   add_demo(app, exit_code);
   add_supervise(app, exit_code);

@@ -6,6 +6,7 @@
 #include "harness/base/paths.h"
 #include "harness/baselines/plot.h"
 #include "harness/baselines/rows.h"
+#include "harness/baselines/verification.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
 #include "harness/cli/noise.h"
@@ -58,10 +59,12 @@ Result<std::vector<ledger::Row>> choose(const ResultsOptions& options,
   return rows;
 }
 
-void print_json(const std::vector<ledger::Row>& rows, const Columns& columns) {
+void print_json(const std::vector<ledger::Row>& rows, const Columns& columns,
+                const std::vector<ledger::Row>& all) {
   nlohmann::json list = nlohmann::json::array();
   for (const ledger::Row& row : rows) {
-    const nlohmann::json whole = ledger::to_json(row);
+    nlohmann::json whole = ledger::to_json(row);
+    whole["verified"] = baselines::to_json(baselines::verification_of(row, all));
     nlohmann::json part = nlohmann::json::object();
     for (const ledger::Column* column : columns) part[column->name] = whole.at(column->name);
     list.push_back(columns.empty() ? whole : part);
@@ -85,8 +88,9 @@ void print_tsv(const std::vector<ledger::Row>& rows, const Columns& columns) {
     line([&](const ledger::Column& column) { return ledger::field_text(row, column); });
 }
 
-void print_table(const std::vector<ledger::Row>& rows, const Columns& columns) {
-  fmt::print("{}", columns.empty() ? results_table(rows) : columns_table(rows, columns));
+void print_table(const std::vector<ledger::Row>& rows, const Columns& columns,
+                 const std::vector<ledger::Row>& all) {
+  fmt::print("{}", columns.empty() ? results_table(rows, all) : columns_table(rows, columns));
   std::set<std::string> tasks;
   for (const ledger::Row& row : rows) tasks.insert(row.task);
   for (const std::string& task : tasks) {
@@ -105,21 +109,20 @@ Result<int> results(const ResultsOptions& options) {
   }
   if (!options.plot.empty()) BITLOOP_TRY(check_output(options.plot, "--plot"));
   BITLOOP_ASSIGN(all, ledger::Ledger::read(workspace / "results.tsv"));
-  const bool none_at_all = all.empty();
-  BITLOOP_ASSIGN(rows, choose(options, std::move(all)));
+  BITLOOP_ASSIGN(rows, choose(options, all));
   if (!options.plot.empty()) {
     BITLOOP_ASSIGN(summary, baselines::summarize_rows(rows));
     BITLOOP_TRY(baselines::draw_plot(summary, options.plot));
   }
   if (options.json) {
-    print_json(rows, columns);
+    print_json(rows, columns, all);
   } else if (options.tsv) {
     print_tsv(rows, columns);
   } else if (rows.empty()) {
-    fmt::print("{}", none_at_all ? fmt::format("No results in {} yet.\n", workspace.string())
+    fmt::print("{}", all.empty() ? fmt::format("No results in {} yet.\n", workspace.string())
                                  : std::string("No results fit.\n"));
   } else {
-    print_table(rows, columns);
+    print_table(rows, columns, all);
     if (!options.plot.empty()) fmt::print("Plot: {}\n", options.plot);
   }
   return kDone;
@@ -138,8 +141,8 @@ void add_results(CLI::App& app, int& exit_code) {
   command->add_option("--task", options->task, "of this task alone");
   command->add_option("--status", options->status, "that ended so (ok, diverged, ...)");
   command->add_option("--session", options->session, "of this session alone");
-  command->add_option("--type", options->type, "agent, baseline or local")
-      ->check(CLI::IsMember({"agent", "baseline", "local"}));
+  command->add_option("--type", options->type, "agent, baseline, local or verify")
+      ->check(CLI::IsMember({"agent", "baseline", "local", "verify"}));
   command->add_option("--quantizer", options->quantizer, "that began with this quantizer");
   command
       ->add_option("--where", options->where,

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "harness/base/text.h"
+#include "harness/baselines/verification.h"
 #include "harness/ledger/query.h"
 
 namespace bitloop::cli {
@@ -17,7 +18,15 @@ constexpr std::array kHeader = {"session",  "test",  "task",       "quantizer", 
                                 "final",    "flags", "description"};
 using Cells = std::vector<std::string>;
 
+constexpr size_t kVerifiedColumn = 11;  // where any row was verified
+
 bool is_number_column(size_t column) { return column == 1 || (column >= 5 && column <= 9); }
+
+// In characters, as fmt pads.
+size_t width_of(const std::string& text) {
+  return static_cast<size_t>(std::ranges::count_if(
+      text, [](char byte) { return (static_cast<unsigned char>(byte) & 0xc0) != 0x80; }));
+}
 
 std::string number(const ledger::Number& value, int decimals) {
   return value ? fmt::format("{:.{}f}", *value, decimals) : "-";
@@ -61,7 +70,7 @@ std::string aligned(const std::vector<std::vector<std::string>>& lines,
                     const std::vector<bool>& right) {
   std::vector<size_t> widths(right.size());
   for (const auto& cells : lines)
-    for (size_t i = 0; i < cells.size(); ++i) widths[i] = std::max(widths[i], cells[i].size());
+    for (size_t i = 0; i < cells.size(); ++i) widths[i] = std::max(widths[i], width_of(cells[i]));
   std::string text;
   for (const auto& cells : lines) {
     std::string line;
@@ -75,11 +84,22 @@ std::string aligned(const std::vector<std::vector<std::string>>& lines,
 
 }  // namespace
 
-std::string results_table(const std::vector<ledger::Row>& rows) {
+std::string results_table(const std::vector<ledger::Row>& rows,
+                          const std::vector<ledger::Row>& all) {
   std::vector<Cells> lines = {{kHeader.begin(), kHeader.end()}};
   std::vector<bool> right;
   for (size_t i = 0; i < kHeader.size(); ++i) right.push_back(is_number_column(i));
-  for (const ledger::Row& row : rows) lines.push_back(cells_of(row));
+  Cells verified = {"verified"};
+  for (const ledger::Row& row : rows) {
+    lines.push_back(cells_of(row));
+    verified.push_back(baselines::short_text(baselines::verification_of(row, all)));
+  }
+  if (std::ranges::any_of(verified.begin() + 1, verified.end(),
+                          [](const std::string& cell) { return !cell.empty(); })) {
+    for (size_t i = 0; i < lines.size(); ++i)
+      lines[i].insert(lines[i].begin() + kVerifiedColumn, verified[i]);
+    right.insert(right.begin() + kVerifiedColumn, false);
+  }
   return aligned(lines, right);
 }
 

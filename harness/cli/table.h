@@ -9,7 +9,9 @@
 namespace bitloop::cli {
 
 // Every line ends with a newline; numbers are right-aligned, missing ones "-".
-std::string results_table(const std::vector<ledger::Row>& rows);
+// `all`: the whole ledger, for the column `verified`, which is there when any row was verified.
+std::string results_table(const std::vector<ledger::Row>& rows,
+                          const std::vector<ledger::Row>& all = {});
 // These columns alone, as they stand in the file.
 std::string columns_table(const std::vector<ledger::Row>& rows,
                           const std::vector<const ledger::Column*>& columns);

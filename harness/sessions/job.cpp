@@ -50,6 +50,9 @@ nlohmann::json make_job(const JobRequest& request) {
        asked ? tasks::job_benchmarks(request.task.benchmark_files, request.share_dir,
                                      request.benchmarks, eval.value("documents", int64_t{0}))
              : nlohmann::json()},
+      {"early_stop", request.may_stop_early && request.task.early_stop
+                         ? tasks::job_early_stop(*request.task.early_stop)
+                         : nlohmann::json()},
   };
 }
 

@@ -22,6 +22,7 @@ struct JobRequest {
   std::filesystem::path share_dir;
   bool allow_degraded = false;
   std::filesystem::path benchmarks = {};  // folder of documents for the task's benchmarks
+  bool may_stop_early = false;            // where the task has a rule for it
 };
 
 // The seed of a run: the task's, else the preset's train.seed.

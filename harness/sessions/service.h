@@ -122,7 +122,8 @@ struct LocalRun {
   tasks::Task task;
   nlohmann::json preset;  // after --set, --steps, --eval-every
   std::optional<int64_t> seed;
-  std::string type = "local";  // or "baseline": the ledger's column, and the session's name
+  std::string type =
+      "local";  // or another of the command line's: the ledger's column, and the session's name
 };
 
 // Under which terms a client asks for a change; all of it may be empty.

@@ -138,16 +138,11 @@ Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& share
   // Charged here: from this commit on the test counts, whatever happens to this process.
   BITLOOP_TRY(commit(session, std::move(event), std::move(state), session.document));
   session.state.tests.back().commit = session.head;
-  const JobRequest request{"train",
-                           session.state.id,
-                           test.number,
-                           session.document.text(),
-                           task,
-                           preset,
-                           session.state.tests.back().seed,
-                           options.share_dir,
-                           options.allow_degraded,
-                           options.benchmarks};
+  const JobRequest request{"train", session.state.id, test.number, session.document.text(), task,
+                           preset, session.state.tests.back().seed, options.share_dir,
+                           options.allow_degraded, options.benchmarks,
+                           // Runs of the command line are asked for by people, to their end.
+                           /*may_stop_early=*/!is_of_command_line(session.state.type)};
   const std::filesystem::path folder = run_dir(session.state.id, test.number);
   progress->started(session.state.id, test.number, folder / "events.jsonl");
   queue->submit({folder, make_job(request),

@@ -33,11 +33,13 @@ struct TestRecord {
 };
 
 // The sessions of the command line have the names of their types: they hold the runs of `bitloop
-// train` and of `bitloop baseline`, have no budget, and are written by the command line alone.
+// train`, `bitloop baseline` and `bitloop verify`, have no budget, and are written by the command
+// line alone.
 constexpr const char* kLocalType = "local";
 constexpr const char* kBaselineType = "baseline";
+constexpr const char* kVerifyType = "verify";
 inline bool is_of_command_line(const std::string& type) {
-  return type == kLocalType || type == kBaselineType;
+  return type == kLocalType || type == kBaselineType || type == kVerifyType;
 }
 
 struct SessionState {
@@ -45,7 +47,7 @@ struct SessionState {
   std::string task;
   std::string quantizer;  // what the candidate started from
   std::string agent;
-  std::string type;  // the ledger's column: "agent", "local" or "baseline"
+  std::string type;  // the ledger's column: "agent" or one of the command line's
   std::string created;
   std::string created_key;      // the Idempotency-Key that it was made under, "" without one
   std::string created_request;  // journal::content_id of that request's body

@@ -33,7 +33,7 @@ class TaskReader {
     if (!json_.is_object()) return bad("a task must be a JSON object");
     BITLOOP_TRY(known_keys(json_, "",
                            {"name", "preset", "description", "rules", "tests", "allowed_config",
-                            "benchmarks", "baselines"}));
+                            "benchmarks", "baselines", "early_stop"}));
     BITLOOP_TRY(text("name", task.name));
     BITLOOP_TRY(text("preset", task.preset));
     BITLOOP_TRY(text("description", task.description));
@@ -42,6 +42,7 @@ class TaskReader {
     BITLOOP_TRY(allowed_config(task.allowed_config));
     BITLOOP_TRY(benchmarks(task.benchmarks));
     BITLOOP_TRY(baselines(task.baselines));
+    BITLOOP_TRY(early_stop(task.early_stop));
     return task;
   }
 
@@ -137,6 +138,14 @@ class TaskReader {
     return {};
   }
 
+  Status early_stop(std::optional<EarlyStop>& stop) const {
+    if (!json_.contains("early_stop")) return {};
+    auto rule = parse_early_stop_rule(json_["early_stop"]);
+    if (!rule) return bad(rule.error().message);
+    stop = EarlyStop{std::move(*rule), {}, {}};
+    return {};
+  }
+
   std::string file_;
   const Json& json_;
 };
@@ -181,16 +190,16 @@ Json to_json(const Task& task) {
                 {"paper_compat", task.rules.paper_compat},
                 {"seed", nullptr}};
   if (task.rules.seed) rules["seed"] = *task.rules.seed;
-  return {
-      {"name", task.name},
-      {"preset", task.preset},
-      {"description", task.description},
-      {"rules", std::move(rules)},
-      {"budget", {{"tests", task.tests}}},
-      {"allowed_config", config_json(task)},
-      {"benchmarks", task.benchmarks},
-      {"baselines", baselines_json(task)},
-      {"noise_floor", task.measured.noise_floor ? Json(task.measured.noise_floor->sd) : Json()}};
+  return {{"name", task.name},
+          {"preset", task.preset},
+          {"description", task.description},
+          {"rules", std::move(rules)},
+          {"budget", {{"tests", task.tests}}},
+          {"allowed_config", config_json(task)},
+          {"benchmarks", task.benchmarks},
+          {"baselines", baselines_json(task)},
+          {"noise_floor", task.measured.noise_floor ? Json(task.measured.noise_floor->sd) : Json()},
+          {"early_stop", task.early_stop ? Json(to_json(*task.early_stop)) : Json()}};
 }
 
 Json job_rules(const Task& task) {
@@ -211,7 +220,8 @@ Result<std::vector<Task>> load_tasks(const std::filesystem::path& share_dir) {
   std::vector<Task> tasks;
   for (const std::filesystem::path& file : files) {
     BITLOOP_ASSIGN(task, load_task(file));
-    if (auto preset = load_preset(share_dir, task.preset); !preset) {
+    auto preset = load_preset(share_dir, task.preset);
+    if (!preset) {
       if (preset.error().code != "unknown_preset") return std::unexpected(preset.error());
       return fail("bad_task", fmt::format("{}: {}", file.string(), preset.error().message));
     }
@@ -222,6 +232,10 @@ Result<std::vector<Task>> load_tasks(const std::filesystem::path& share_dir) {
     task.benchmark_files = std::move(*benchmarks);
     BITLOOP_ASSIGN(measured, load_baselines(share_dir, task.name));
     task.measured = std::move(measured);
+    if (task.early_stop) {
+      BITLOOP_ASSIGN(stop, load_early_stop(share_dir, task.name, task.early_stop->rule, *preset));
+      task.early_stop = std::move(stop);
+    }
     tasks.push_back(std::move(task));
   }
   if (tasks.empty()) return fail("bad_task", fmt::format("{} holds no task", folder.string()));

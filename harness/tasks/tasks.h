@@ -13,6 +13,7 @@
 
 #include "harness/base/result.h"
 #include "harness/tasks/baselines.h"
+#include "harness/tasks/early_stop.h"
 
 namespace bitloop::tasks {
 
@@ -41,11 +42,12 @@ struct Task {
   nlohmann::json benchmark_files = nlohmann::json::array();  // load_benchmarks of them
   nlohmann::json baselines = nlohmann::json::array();  // [{name, val_loss, source}]: what to beat
   BaselineTable measured;                              // the shipped table of the task's name
+  std::optional<EarlyStop> early_stop;                 // hopeless tests end early; absent: never
 };
 
 // The API's document of a task: the members of the file, `budget` = {tests}; `baselines` has the
 // measured ones, too ({name, bits_per_weight, val_loss, val_loss_sd, seeds, source}), `noise_floor`
-// is null without them.
+// is null without them, `early_stop` (early_stop.h) where no test is ended early.
 nlohmann::json to_json(const Task& task);
 // The `rules` member of job.json: quantize_head, paper_compat, allowed_config.
 nlohmann::json job_rules(const Task& task);

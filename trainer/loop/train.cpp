@@ -1,11 +1,14 @@
 #include <ATen/ATen.h>
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <cmath>
 
 #include "harness/base/version.h"
 #include "trainer/eval/evaluate.h"
 #include "trainer/loop/benchmark_score.h"
+#include "trainer/loop/early_stop.h"
 #include "trainer/loop/modes.h"
 #include "trainer/loop/packed_run.h"
 #include "trainer/loop/step.h"
@@ -35,10 +38,11 @@ struct Outcome {
                             {"flags", flags},
                             {"findings", findings}});
   }
-  // Adds the failed stage and sends the result.
-  Status fail_stage(const Records& records, const char* stage, const Error& error) {
+  // Adds the failed stage, with what it measured before, and sends the result.
+  Status fail_stage(const Records& records, const char* stage, const Error& error,
+                    const json& measured = nullptr) {
     stages.push_back({{"name", stage},
-                      {"metrics", nullptr},
+                      {"metrics", measured},
                       {"failure", {{"status", error.code}, {"detail", error.message}}}});
     send(records, error.code, error.message);
     return {};
@@ -56,8 +60,26 @@ EvalOptions quick_look(const Job& job) {
   return {.batches = job.eval.batches, .batch = job.train.micro_batch};
 }
 
-// The training loop. Fills the `train` stage's metrics; errors are the candidate's.
-Status run_steps(Run& run, const Records& records, Outcome& outcome) {
+// How far training came.
+struct Progress {
+  int64_t steps = 0;
+  double seconds = 0.0;  // of the steps alone
+  double train_loss = 0.0;
+  std::optional<double> val_loss;
+  json first_losses = json::array();
+
+  json stage_metrics() const {
+    return {{"step", steps}, {"train_loss", train_loss}, {"val_loss", or_null(val_loss)}};
+  }
+  json costs(const Job& job) const {
+    const double tokens =
+        static_cast<double>(job.train.batch * job.model.context) * static_cast<double>(steps);
+    return {{"tokens", tokens}, {"train_s", seconds}, {"tokens_per_s", tokens / seconds}};
+  }
+};
+
+// The training loop. Errors are the candidate's; "stopped_early" where it falls too far behind.
+Status run_steps(Run& run, const Records& records, Progress& progress) {
   const Job& job = run.job;
   AdamW optimizer = make_optimizer(run);
   BITLOOP_ASSIGN(first,
@@ -66,18 +88,16 @@ Status run_steps(Run& run, const Records& records, Outcome& outcome) {
       "init_eval",
       {{"step", 0}, {"val_loss", first.loss}, {"val_bpb", or_null(first.bits_per_byte())}});
 
+  EarlyStopWatch watch(job.early_stop);
   const double tokens_per_step = static_cast<double>(job.train.batch * job.model.context);
   const Clock::time_point start = Clock::now();
-  double training_seconds = 0.0, last_loss = 0.0;
-  std::optional<double> last_val;
-  json first_losses = json::array();
   for (int64_t step = 0; step < job.train.steps; ++step) {
     const Clock::time_point step_start = Clock::now();
     BITLOOP_ASSIGN(result, train_step(run, optimizer, step));
-    training_seconds += seconds_since(step_start);
-    last_loss = result.loss;
-    if (step < kRepeatedSteps) first_losses.push_back(result.loss);
-    const int64_t done = step + 1;
+    progress.seconds += seconds_since(step_start);
+    progress.train_loss = result.loss;
+    if (step < kRepeatedSteps) progress.first_losses.push_back(result.loss);
+    const int64_t done = progress.steps = step + 1;
     const bool last = done == job.train.steps;
     if (done % job.eval.log_every == 0 || last) {
       json record = {
@@ -87,36 +107,46 @@ Status run_steps(Run& run, const Records& records, Outcome& outcome) {
           {"train_ppl", std::exp(result.loss)},
           {"lr", result.learning_rate},
           {"time_s", seconds_since(start)},
-          {"tokens_per_s", tokens_per_step * static_cast<double>(done) / training_seconds}};
+          {"tokens_per_s", tokens_per_step * static_cast<double>(done) / progress.seconds}};
       record.update(share_fields(code_shares(run)));
       records.send("step", record);
     }
     if (job.eval.every > 0 && (done % job.eval.every == 0 || last)) {
       BITLOOP_ASSIGN(score, evaluate(*run.model, run.data.validation, quick_look(job),
                                      run.context(done, false)));
-      last_val = score.loss;
+      progress.val_loss = score.loss;
       records.send("val", {{"step", done},
                            {"lambda", result.lambda},
                            {"val_loss", score.loss},
                            {"val_bpb", or_null(score.bits_per_byte())}});
+      if (!last && watch.is_hopeless(done, result.lambda, score.loss))
+        return fail("stopped_early", watch.sentence(job.train.steps));
     }
   }
   if (run.quantizer->state_digest() != run.loaded_digest)
     return fail("rejected",
                 "a function changed a variable during training that later calls can read; keep "
                 "state in ctx.state");
-  const double tokens = tokens_per_step * static_cast<double>(job.train.steps);
-  outcome.metrics.update({{"tokens", tokens},
-                          {"train_s", training_seconds},
-                          {"tokens_per_s", tokens / training_seconds},
-                          {"train_loss", last_loss},
-                          {"first_losses", first_losses}});
-  outcome.stages.push_back({{"name", "train"},
-                            {"metrics",
-                             {{"step", job.train.steps},
-                              {"train_loss", last_loss},
-                              {"val_loss", last_val ? json(*last_val) : json(nullptr)}}},
-                            {"failure", nullptr}});
+  return {};
+}
+
+// Training as a stage of the result. Errors as those of run_steps; the result has been sent then.
+Status train_stage(Run& run, const Records& records, Outcome& outcome) {
+  Progress progress;
+  const Status trained = run_steps(run, records, progress);
+  if (!trained) {
+    // Only of a run that was ended on purpose are the numbers whole.
+    const bool stopped = trained.error().code == "stopped_early";
+    if (stopped) outcome.metrics.update(progress.costs(run.job));
+    BITLOOP_TRY(outcome.fail_stage(records, "train", trained.error(),
+                                   stopped ? progress.stage_metrics() : json()));
+    return trained;
+  }
+  outcome.metrics.update(progress.costs(run.job));
+  outcome.metrics.update(
+      {{"train_loss", progress.train_loss}, {"first_losses", progress.first_losses}});
+  outcome.stages.push_back(
+      {{"name", "train"}, {"metrics", progress.stage_metrics()}, {"failure", nullptr}});
   return {};
 }
 
@@ -161,6 +191,7 @@ Status answer_benchmarks(Run& run, const Records& records, Outcome& outcome) {
   BITLOOP_ASSIGN(scores, score_benchmarks(run, false));
   outcome.metrics.update(scores->columns);
   outcome.metrics["benchmarks_digest"] = scores->digest;
+  outcome.metrics["documents_digest"] = scores->documents_digest;
   if (scores->limited) outcome.flags.push_back("limited");
   outcome.stages.push_back({{"name", "benchmarks"},
                             {"metrics", scores->columns},
@@ -197,8 +228,7 @@ Status train(Job job, const Records& records) {
   if (preflight.leaks) outcome.flags.push_back("leaks");
 
   records.stage("train");
-  if (const Status trained = run_steps(*run, records, outcome); !trained)
-    return outcome.fail_stage(records, "train", trained.error());
+  if (!train_stage(*run, records, outcome)) return {};
   records.stage("eval");
   if (const Status scored = score(*run, records, outcome); !scored)
     return outcome.fail_stage(records, "eval", scored.error());

@@ -55,13 +55,9 @@ ordered_json render(const sessions::DiffView& diff) {
 }
 
 ordered_json render(const sessions::TestView& test) {
-  return {{"test", test.test},
-          {"status", test.status},
-          {"message", test.message},
-          {"metrics", test.metrics},
-          {"commit", test.commit},
-          {"seed", test.seed},
-          {"tests_left", test.tests_left}};
+  return {{"test", test.test},       {"status", test.status},        {"message", test.message},
+          {"metrics", test.metrics}, {"decision", test.decision},    {"commit", test.commit},
+          {"seed", test.seed},       {"tests_left", test.tests_left}};
 }
 
 }  // namespace bitloop::api

@@ -7,21 +7,17 @@
 #include <string>
 #include <vector>
 
+#include "harness/baselines/outcome.h"
 #include "harness/baselines/plan.h"
 #include "harness/baselines/statistics.h"
 #include "harness/ledger/row.h"
 
 namespace bitloop::baselines {
 
-constexpr const char* kTernary = "ternary";  // the references, by name
-constexpr const char* kFloat = "float";
 // The ledger's columns of benchmarks.
 constexpr const char* kBenchmarks[] = {"wikitext2_ppl", "lambada_ppl", "arc_easy",
                                        "hellaswag",     "piqa",        "winogrande"};
 constexpr double kFloatBits = 32;  // a method of so many bits quantises no weights
-
-// Bits that differ by less are the same: a layer's single scale costs 0.0003 bits a weight.
-constexpr double kSameBits = 5e-4;
 
 struct SeedResult {
   int64_t seed = 0;

@@ -122,22 +122,6 @@ std::string sentence(const Entry& a, const Entry& b, const Verdict& verdict) {
 
 }  // namespace
 
-const char* name_of(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::kBetter:
-      return "better";
-    case Outcome::kWorse:
-      return "worse";
-    case Outcome::kTradeOff:
-      return "trade_off";
-    case Outcome::kInsideNoise:
-      return "inside_noise";
-    case Outcome::kUndecided:
-      return "undecided";
-  }
-  return "undecided";
-}
-
 Verdict compare(const Entry& a, const Entry& b) {
   Verdict verdict;
   std::vector<double> losses_a, losses_b;
@@ -149,16 +133,9 @@ Verdict compare(const Entry& a, const Entry& b) {
   verdict.val_loss = paired_difference(losses_a, losses_b);
   if (a.bits_per_weight && b.bits_per_weight)
     verdict.bits = *b.bits_per_weight - *a.bits_per_weight;
-  if (verdict.val_loss && verdict.val_loss->p_value) {
-    const double bits = verdict.bits.value_or(0);
-    const bool lower = verdict.val_loss->mean < 0;
-    if (!verdict.val_loss->beyond_noise())
-      verdict.outcome = Outcome::kInsideNoise;
-    else if (lower)
-      verdict.outcome = bits < kSameBits ? Outcome::kBetter : Outcome::kTradeOff;
-    else
-      verdict.outcome = bits > -kSameBits ? Outcome::kWorse : Outcome::kTradeOff;
-  }
+  if (verdict.val_loss && verdict.val_loss->p_value)
+    verdict.outcome =
+        outcome_of(verdict.val_loss->mean, verdict.val_loss->beyond_noise(), verdict.bits);
   verdict.sentence = sentence(a, b, verdict);
   return verdict;
 }

@@ -7,19 +7,10 @@
 #include <vector>
 
 #include "harness/baselines/documents.h"
+#include "harness/baselines/outcome.h"
 #include "harness/baselines/summary.h"
 
 namespace bitloop::baselines {
-
-enum class Outcome {
-  kBetter,       // b: lower loss beyond the noise, at no more bits
-  kWorse,        // b: higher loss beyond the noise, at no fewer bits
-  kTradeOff,     // one has the lower loss beyond the noise, the other fewer bits
-  kInsideNoise,  // the losses cannot be told apart
-  kUndecided,    // fewer than two pairs of scores
-};
-const char* name_of(
-    Outcome outcome);  // "better", "worse", "trade_off", "inside_noise", "undecided"
 
 struct Verdict {
   Outcome outcome = Outcome::kUndecided;

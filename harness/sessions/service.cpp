@@ -7,6 +7,7 @@
 #include "harness/base/text.h"
 #include "harness/editor/view.h"
 #include "harness/journal/diff.h"
+#include "harness/sessions/decision.h"
 #include "harness/sessions/job.h"
 #include "harness/sessions/report.h"
 #include "harness/sessions/service_impl.h"
@@ -158,6 +159,11 @@ TestView Service::Impl::describe(const Session& session, const TestRecord& test)
     view.metrics = ledger::metrics_json(test.row);
     view.message =
         local ? test.stages : test_headline(test.number, view.tests_left) + "\n" + test.stages;
+    if (!local) {
+      const Decision decision = decide(session.state.tests, test.number, table_of(session.state));
+      view.decision = to_json(decision);
+      view.message += "\n" + decision_line(decision);
+    }
   }
   return view;
 }

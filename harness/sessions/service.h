@@ -73,6 +73,8 @@ struct TestView {
   std::string status;
   std::string message;
   nlohmann::json metrics;  // named as the ledger's columns; null while it runs
+  // Keep or revert (decision.h); null while it runs, and for the command line's runs.
+  nlohmann::ordered_json decision;
   std::string commit;
   int64_t seed = 0;
   int64_t tests_left = 0;

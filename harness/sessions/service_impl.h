@@ -1,6 +1,7 @@
 // The service's insides, shared by service.cpp (files and edits), service_runs.cpp (checks, tests,
-// submissions), service_repeats.cpp (answers given before), service_events.cpp (what listeners
-// hear) and startup.cpp.
+// submissions), service_repeats.cpp (answers given before), service_memory.cpp (what an
+// agent is told of what was tried before), service_events.cpp (what listeners hear) and
+// startup.cpp.
 //
 // Locks: `sessions_mutex` guards the map alone and is never held while another lock is taken or a
 // file is written. Each session has a mutex of its own, held for a read or for one commit;
@@ -63,6 +64,8 @@ struct Service::Impl {
 
   // Error: "task_not_found".
   Result<tasks::Task> find_task(std::string_view name) const;
+  // What was measured for the session's task; empty when the task is no more.
+  const tasks::BaselineTable& table_of(const SessionState& state) const;
 
   // Errors that keep a session from being written to: the command line's, not at the expected
   // commit, closed. Requires: session locked.

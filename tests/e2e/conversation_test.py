@@ -44,6 +44,7 @@ def test_a_whole_session(host):
         "TRAIN_METRICS: step=400, train_loss=2.2710, val_loss=2.3178",
         "### eval (quick)",
         "[FAILED script_error] candidate.lua:17: weight_quant must return codes, scale",
+        "[Decision] unknown. Keep what can be mended, or undo: it ended as script_error and has no score.",
     ]
     assert failed["metrics"]["val_loss"] is None
     submitted = session.post("/submission", {"test": 1})
@@ -61,6 +62,8 @@ def test_a_whole_session(host):
     session.post("/revert", {"test": 2})
     assert "-- worse" not in session.get("/files/candidate.lua")["content"]
     third = session.test()
+    assert third["decision"]["verdict"] == "inside_noise" and third["decision"]["against"]["test"] == 2
+    assert third["decision"]["same_as"] == 2 and third["message"].splitlines()[-1].endswith(third["decision"]["advice"])
     assert third["message"].splitlines()[0] == "[Test #3] (0 tests remaining; submit is now mandatory: call submit(n=N))"
     none_left = session.post("/tests", {})
     assert none_left.status == 409 and none_left["code"] == "no_tests_left"

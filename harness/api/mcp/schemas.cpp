@@ -45,6 +45,9 @@ std::vector<std::pair<std::string, ordered_json>> test_members() {
           {"status", typed("string", "running, ok, or how it failed")},
           {"message", typed("string", "the stages, with numbers or the failure")},
           {"metrics", nullable("object", "named as the ledger's columns; null while it runs")},
+          {"decision", nullable("object",
+                                "keep or revert: verdict, against, difference, noise, "
+                                "same_as, baselines, advice; null while it runs")},
           {"commit", typed("string", "the candidate that was tested")},
           {"seed", typed("integer", "of the run")},
           {"tests_left", typed("integer", "tests that the session may still start")}};

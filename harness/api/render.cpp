@@ -4,6 +4,18 @@ namespace bitloop::api {
 
 using nlohmann::ordered_json;
 
+namespace {
+
+ordered_json tags_json(const std::vector<sessions::Tag>& tags) {
+  ordered_json list = ordered_json::array();
+  for (const sessions::Tag& tag : tags)
+    list.push_back(
+        {{"tag", tag.tag}, {"test", tag.test ? ordered_json(*tag.test) : ordered_json()}});
+  return list;
+}
+
+}  // namespace
+
 ordered_json render(const sessions::SessionView& session) {
   ordered_json files = ordered_json::array();
   for (const sessions::FileInfo& file : session.files)
@@ -21,6 +33,9 @@ ordered_json render(const sessions::SessionView& session) {
       {"tests_total", session.tests_total},
       {"tests_left", session.tests_left},
       {"submitted", session.submitted ? ordered_json(*session.submitted) : ordered_json()},
+      {"best", session.best ? ordered_json(*session.best) : ordered_json()},
+      {"forked_from", session.forked_from},
+      {"tags", tags_json(session.tags)},
       {"files", files},
       {"tests", tests}};
   if (!session.token.empty()) document["token"] = session.token;
@@ -47,7 +62,8 @@ ordered_json render(const sessions::EditAnswer& answer) {
   return {{"message", answer.message},
           {"commit", answer.commit},
           {"editable", answer.editable},
-          {"view", answer.view}};
+          {"view", answer.view},
+          {"warnings", answer.warnings}};
 }
 
 ordered_json render(const sessions::DiffView& diff) {
@@ -58,6 +74,10 @@ ordered_json render(const sessions::TestView& test) {
   return {{"test", test.test},       {"status", test.status},        {"message", test.message},
           {"metrics", test.metrics}, {"decision", test.decision},    {"commit", test.commit},
           {"seed", test.seed},       {"tests_left", test.tests_left}};
+}
+
+ordered_json render(const sessions::TagsView& tags) {
+  return {{"commit", tags.commit}, {"tags", tags_json(tags.tags)}};
 }
 
 }  // namespace bitloop::api

@@ -13,5 +13,6 @@ nlohmann::ordered_json render(const sessions::FileView& file);
 nlohmann::ordered_json render(const sessions::EditAnswer& answer);
 nlohmann::ordered_json render(const sessions::DiffView& diff);
 nlohmann::ordered_json render(const sessions::TestView& test);
+nlohmann::ordered_json render(const sessions::TagsView& tags);
 
 }  // namespace bitloop::api

@@ -8,6 +8,7 @@
 #include "harness/api/access.h"
 #include "harness/api/dashboard.h"
 #include "harness/api/mcp/http.h"
+#include "harness/api/memory.h"
 #include "harness/api/page.h"
 #include "harness/api/render.h"
 #include "harness/api/traffic.h"
@@ -90,7 +91,14 @@ Result<Response> get_session(Service& service, const Request& request) {
 
 Result<Response> create_session(Service& service, const Request& request) {
   sessions::NewSession session;
-  session.task = *request.text("task");
+  session.task = request.text("task").value_or("");
+  session.from = request.text("from").value_or("");
+  if (session.task.empty() && session.from.empty())
+    return fail("missing_field",
+                "Say in 'task' what to optimise, or in 'from' which test to go on from.");
+  if (!session.from.empty() && request.text("quantizer"))
+    return fail("invalid_value",
+                "Give 'from' or 'quantizer': a session begins with the candidate of one of them.");
   session.quantizer = request.text("quantizer").value_or("ternary");
   session.tests = request.number("tests");
   session.token = request.caller ? request.caller->name : "";
@@ -210,7 +218,10 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
        "/v1/sessions",
        "Begin a session",
        {},
-       {text_field("task", true, "name of a task (GET /v1/tasks)"),
+       {text_field("task", false, "name of a task (GET /v1/tasks); needed unless `from` is given"),
+        text_field("from", false,
+                   "SESSION/TEST: begin with the candidate of that test, on its task, in place of "
+                   "a quantizer"),
         text_field("quantizer", false, "what the candidate starts from; default ternary"),
         integer_field("tests", false, "lowers the budget of tests", 1),
         text_field("agent", false, "who works here, for the ledger")},
@@ -220,14 +231,23 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
   routes.push_back({"GET",
                     "/v1/sessions",
                     "All sessions",
-                    page_fields(),
+                    [] {
+                      std::vector<Field> fields = page_fields();
+                      fields.push_back(text_field(
+                          "tag", false, "only those that have this tag, or a test with it"));
+                      return fields;
+                    }(),
                     {},
                     200,
                     "application/json",
                     [&service](const Request& request) {
+                      const std::string tag = query_text(request, "tag");
                       ordered_json list = ordered_json::array();
                       for (const sessions::SessionView& session : service.list()) {
                         if (!sees(request.caller, session.token)) continue;
+                        if (!tag.empty() &&
+                            std::ranges::count(session.tags, tag, &sessions::Tag::tag) == 0)
+                          continue;
                         ordered_json document = render(session);
                         document.erase("files");  // the same in every session but for the candidate
                         list.push_back(std::move(document));
@@ -390,6 +410,7 @@ std::vector<Route> make_routes(Service& service, const ApiOptions& options) {
   add_general(routes, service, options);
   add_sessions(routes, service);
   add_tests(routes, service);
+  add_memory_routes(routes, service);
   add_event_routes(routes, service, options.streams);
   add_dashboard_routes(routes, options.dashboard);
   guard_routes(routes, service);  // before MCP takes them: its tools are guarded, too

@@ -182,6 +182,9 @@ SessionView Service::Impl::describe(const Session& session) const {
   view.tests_total = state.tests_total;
   view.tests_left = tests_left(session);
   view.submitted = state.submitted;
+  if (const auto best = best_of(state.tests, table_of(state))) view.best = best->test;
+  view.forked_from = state.forked_from;
+  view.tags = state.tags;
   for (const TestRecord& test : state.tests) view.tests.push_back(describe(session, test));
   view.files.push_back(file_info(session.document));
   for (const editor::Document& document : files.documents())
@@ -215,8 +218,8 @@ Result<SessionView> Service::create(const NewSession& request, const Terms& term
     BITLOOP_ASSIGN(before, impl_->created_before(request.token, terms));
     if (before) return std::move(*before);
   }
-  BITLOOP_ASSIGN(task, this->task(request.task));
-  BITLOOP_ASSIGN(text, impl_->files.quantizer(request.quantizer));
+  BITLOOP_ASSIGN(start, impl_->start_of(request));
+  BITLOOP_ASSIGN(task, this->task(start.task));
   if (request.tests && *request.tests > task.tests)
     return fail(
         "too_many_tests",
@@ -229,11 +232,12 @@ Result<SessionView> Service::create(const NewSession& request, const Terms& term
                 "ERROR: agent holds a control character, such as a tab or a line end; give a name "
                 "of one line.");
   BITLOOP_ASSIGN(agent, editor::clean_text(request.agent, "agent", kMaxAgentBytes));
-  BITLOOP_ASSIGN(document, editor::Document::parse(text));
+  BITLOOP_ASSIGN(document, editor::Document::parse(start.candidate));
 
   SessionState state;
   state.task = task.name;
-  state.quantizer = request.quantizer;
+  state.quantizer = start.quantizer;
+  state.forked_from = start.forked_from;
   state.agent = agent;
   state.token = request.token;
   state.type = "agent";
@@ -246,10 +250,13 @@ Result<SessionView> Service::create(const NewSession& request, const Terms& term
 
   journal::Event event;
   event.kind = "session";
-  event.sentence = fmt::format("Began a session on {} from {}", task.name, request.quantizer);
+  event.sentence =
+      fmt::format("Began a session on {} from {}", task.name,
+                  start.forked_from.empty() ? start.quantizer : "test " + start.forked_from);
   event.trailers = {{"Bitloop-Task", task.name},
-                    {"Bitloop-Quantizer", request.quantizer},
-                    {"Bitloop-Agent", agent}};
+                    {"Bitloop-Quantizer", start.quantizer},
+                    {"Bitloop-Agent", agent},
+                    {"Bitloop-Fork-Of", start.forked_from}};
   if (!state.token.empty()) event.trailers.push_back({"Bitloop-Token", state.token});
   RequestKeys::mark(event, terms.key, terms.request);
 
@@ -369,6 +376,8 @@ Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request
   BITLOOP_TRY(check_op_fields(request));
   BITLOOP_ASSIGN(description,
                  editor::clean_text(request.description, "description", kMaxDescriptionBytes));
+  BITLOOP_ASSIGN(seen, impl_->state_of(id));
+  const std::vector<Tried> elsewhere = impl_->tried_elsewhere(seen);
 
   const std::lock_guard guard(session->mutex);
   BITLOOP_ASSIGN(before, impl_->done_before(*session, "edit", terms));
@@ -382,11 +391,17 @@ Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request
   event.sentence = commit_sentence(edited.message);
   event.body = description;
   event.trailers = {{"Bitloop-Op", request.op}, {"Bitloop-Region", edited.region}};
+  const std::vector<std::string> warnings =
+      warnings_of(session->document.text(), edited.document.text(), tried_in(session->state),
+                  elsewhere, impl_->digests);
+  for (const std::string& warning : warnings)
+    event.trailers.push_back({"Bitloop-Warning", warning});
   RequestKeys::mark(event, terms.key, terms.request);
   BITLOOP_TRY(
       impl_->commit(*session, std::move(event), std::move(state), std::move(edited.document)));
   impl_->checks->want(session->state.task);  // an edit is followed by a check
-  return EditAnswer{edited.message, session->head, session->document.editable(), edited.view};
+  return EditAnswer{edited.message, session->head, session->document.editable(), edited.view,
+                    warnings};
 }
 
 Result<EditAnswer> Service::undo(std::string_view id, int64_t count, const Terms& terms) {

@@ -22,6 +22,7 @@
 
 #include "harness/base/result.h"
 #include "harness/sessions/listener.h"
+#include "harness/sessions/tag.h"
 #include "harness/tasks/tasks.h"
 
 namespace bitloop::sessions {
@@ -66,6 +67,8 @@ struct EditAnswer {
   std::string commit;
   Ranges editable;
   std::string view;
+  // Of an edit: that it changes nothing, or makes a candidate that was tested before (tried.h).
+  std::vector<std::string> warnings = {};
 };
 
 struct TestView {
@@ -88,6 +91,9 @@ struct SessionView {
   int64_t tests_total = 0;
   int64_t tests_left = 0;
   std::optional<int64_t> submitted;
+  std::optional<int64_t> best;  // the test that the next is compared with (decision.h)
+  std::string forked_from;      // "session/test", "" when it began with a quantizer
+  std::vector<Tag> tags;
   std::vector<TestView> tests;
   std::vector<FileInfo> files;  // files[0] is the candidate
 };
@@ -114,6 +120,9 @@ struct NewSession {
   std::string agent = {};
   // The name of the token that makes it, or "". The sessions of a token share the task's budget.
   std::string token = {};
+  // "session/test": the candidate of that test is what this session begins with, and task and
+  // quantizer are that session's. `task` may be "".
+  std::string from = {};
 };
 
 // A run from the command line, outside any agent's session.
@@ -160,12 +169,20 @@ class Service {
   Result<std::string> shared_file(std::string_view path) const;
 
   // Errors: "task_not_found", "unknown_quantizer", "too_many_tests", "invalid_text" (also a tab or
-  // a line end in `agent`).
+  // a line end in `agent`); with `from` also "session_not_found", "test_not_found", "invalid_value"
+  // (not of that form, another task, nothing in it may be edited).
   Result<SessionView> create(const NewSession& request, const Terms& terms = {});
   std::vector<SessionView> list() const;
   Result<SessionView> get(std::string_view id) const;
   // The name of the token that made a session, "" when none did.
   Result<std::string> token_of(std::string_view id) const;
+  // What an agent that lost its context must know, in at most kMaxSummaryBytes (summary.h).
+  Result<nlohmann::ordered_json> summary(std::string_view id) const;
+  // Gives a label to the session, or to a test of it; one that is there is left as it is. Errors:
+  // "invalid_value" (see Tag), "test_not_found", "too_many_tags".
+  Result<TagsView> tag(std::string_view id, const Tag& tag, const Terms& terms = {});
+  // Error: "tag_not_found".
+  Result<TagsView> untag(std::string_view id, const Tag& tag, const Terms& terms = {});
   // Oldest first.
   Result<std::vector<HistoryItem>> history(std::string_view id) const;
 

@@ -35,6 +35,7 @@
 #include "harness/sessions/request_keys.h"
 #include "harness/sessions/service.h"
 #include "harness/sessions/state.h"
+#include "harness/sessions/tried.h"
 
 namespace bitloop::sessions {
 
@@ -66,6 +67,21 @@ struct Service::Impl {
   Result<tasks::Task> find_task(std::string_view name) const;
   // What was measured for the session's task; empty when the task is no more.
   const tasks::BaselineTable& table_of(const SessionState& state) const;
+  // What a new session begins with: the quantizer that the request names, or the test to fork.
+  struct Start {
+    std::string candidate, task, quantizer, forked_from;
+  };
+  // Errors: those of Service::create.
+  Result<Start> start_of(const NewSession& request) const;
+  // Tests of the task in other agents' sessions than `id`, by the sessions' ages. Requires: no
+  // session locked.
+  std::vector<Tried> tried_elsewhere(const SessionState& state) const;
+  // The id's own, to be read without holding its lock any longer. Errors: "session_not_found".
+  Result<SessionState> state_of(std::string_view id) const;
+  // The newest test of this very candidate that the session holds.
+  std::optional<int64_t> tested_as(const SessionState& state, std::string_view candidate) const;
+  // Commits a change of a session's tags. Requires: session locked.
+  Result<TagsView> change_tags(Session& session, const Tag& tag, bool add, const Terms& terms);
 
   // Errors that keep a session from being written to: the command line's, not at the expected
   // commit, closed. Requires: session locked.
@@ -157,6 +173,11 @@ struct Service::Impl {
   std::atomic<bool> stopping{false};
   mutable Feeds feeds;
   mutable EventCache event_cache;  // of stream_event
+  // Of the candidates that were tested.
+  mutable Digests digests{[this](const std::string& commit) -> Result<std::string> {
+    BITLOOP_ASSIGN(snapshot, journal->read(commit));
+    return std::move(snapshot.candidate);
+  }};
   std::unique_ptr<Progress> progress;
   std::unique_ptr<jobs::ReadyChecks> checks;
   std::unique_ptr<jobs::Queue> queue;  // last: its threads use all of the above

@@ -39,6 +39,8 @@ Result<EditAnswer> Service::Impl::edit_again(const Session& session,
   EditAnswer answer = whole_answer(
       *then, fmt::format("OK: {}. Editable range: {}.", event.sentence, document.editable_text()));
   if (event.kind != "edit") return answer;
+  for (const journal::Trailer& trailer : event.trailers)
+    if (trailer.key == "Bitloop-Warning") answer.warnings.push_back(trailer.value);
   const std::string region = event.trailer("Bitloop-Region");
   for (size_t i = 0; i < document.regions().size(); ++i)
     if (single_line(document.regions()[i].name) == region)

@@ -43,6 +43,9 @@ std::string render_state(const SessionState& state) {
                      {"quantizer", test.quantizer},
                      {"fingerprint", test.fingerprint},
                      {"row", test.running() ? json() : ledger::to_json(test.row)}});
+  json tags = json::array();
+  for (const Tag& tag : state.tags)
+    tags.push_back({{"tag", tag.tag}, {"test", tag.test ? json(*tag.test) : json()}});
   const nlohmann::ordered_json document = {
       {"schema_version", 1},
       {"id", state.id},
@@ -54,6 +57,8 @@ std::string render_state(const SessionState& state) {
       {"created_key", state.created_key},
       {"created_request", state.created_request},
       {"token", state.token},
+      {"forked_from", state.forked_from},
+      {"tags", tags},
       {"tests_total", state.tests_total},
       {"tests_elsewhere", state.tests_elsewhere},
       {"closed", state.closed},
@@ -77,6 +82,11 @@ Result<SessionState> parse_state(const std::string& text) {
     state.created_key = document.value("created_key", "");  // older workspaces have none
     state.created_request = document.value("created_request", "");
     state.token = document.value("token", "");
+    state.forked_from = document.value("forked_from", "");
+    for (const json& item : document.value("tags", json::array()))
+      state.tags.push_back({item.at("tag"), item.at("test").is_null()
+                                                ? std::nullopt
+                                                : std::optional(item["test"].get<int64_t>())});
     state.tests_total = document.at("tests_total");
     state.tests_elsewhere = document.value("tests_elsewhere", int64_t{0});
     state.closed = document.at("closed");

@@ -10,6 +10,7 @@
 
 #include "harness/base/result.h"
 #include "harness/ledger/row.h"
+#include "harness/sessions/tag.h"
 
 namespace bitloop::sessions {
 
@@ -52,6 +53,8 @@ struct SessionState {
   std::string created_key;      // the Idempotency-Key that it was made under, "" without one
   std::string created_request;  // journal::content_id of that request's body
   std::string token;            // the name of the token that made it, "" without one
+  std::string forked_from;      // "session/test", "" when it began with a quantizer
+  std::vector<Tag> tags;        // oldest first
   int64_t tests_total = 0;      // the budget
   int64_t tests_elsewhere = 0;  // charged to its token's other sessions on the task, at that commit
   bool closed = false;

@@ -11,7 +11,7 @@ import pytest
 from bitloop import BIN, FAKE, HERE, Host
 from packages import python
 
-TOOLS = {"begin", "view", "edit", "undo", "revert", "check", "test", "submit", "results"}
+TOOLS = {"begin", "view", "edit", "undo", "revert", "check", "test", "submit", "results", "summary"}
 
 
 class McpClient:

@@ -64,6 +64,10 @@ ordered_json session_document() {
                     {"tests_total", typed("integer", "the budget")},
                     {"tests_left", typed("integer", "what is left of it")},
                     {"submitted", nullable("integer", "the test that is final")},
+                    {"best", nullable("integer", "the test that the next is compared with")},
+                    {"forked_from", typed("string", "session/test, or empty")},
+                    {"tags", list_of(typed("object", "{tag, test}; test null: the session's"),
+                                     "labels of the session and of its tests")},
                     {"tests", list_of(object_of(test_members()), "the tests so far")}});
 }
 
@@ -102,7 +106,9 @@ ordered_json edit_schema() {
                     {"message", typed("string", "what was done")},
                     {"commit", typed("string", "the edit in the journal")},
                     {"editable", editable()},
-                    {"view", typed("string", "the region after the change")}});
+                    {"view", typed("string", "the region after the change")},
+                    {"warnings", list_of(typed("string", "one sentence"),
+                                         "that it changes nothing, or was tested before")}});
 }
 
 ordered_json check_schema() {
@@ -137,6 +143,28 @@ ordered_json results_schema() {
   schema["properties"]["sessions"] =
       list_of(std::move(listed), "where no session was given: all of them");
   return schema;
+}
+
+ordered_json summary_schema() {
+  return object_of(
+      {{"session", session_id()},
+       {"task", typed("string", "what is optimised")},
+       {"goal", typed("string", "in a line")},
+       {"agent", typed("string", "who works here")},
+       {"state", typed("string", "open, testing or closed")},
+       {"forked_from", typed("string", "session/test, or empty")},
+       {"tests_total", typed("integer", "the budget")},
+       {"tests_left", typed("integer", "what is left of it")},
+       {"noise", nullable("number", "two single runs that differ by less cannot be told apart")},
+       {"best", nullable("object", "the test that the next is compared with")},
+       {"candidate", typed("object", "commit, same_as (a test), against_best (a diff in short)")},
+       {"next", typed("string", "what to do next")},
+       {"tags", list_of(typed("string", "a label"), "of the session")},
+       {"ideas", list_of(typed("object",
+                               "test, description, status, val_loss, bits_per_weight, "
+                               "verdict, tags, diff"),
+                         "what was tried, newest first")},
+       {"ideas_left_out", typed("integer", "older ones")}});
 }
 
 }  // namespace bitloop::api::mcp

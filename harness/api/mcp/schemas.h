@@ -11,5 +11,6 @@ nlohmann::ordered_json edit_schema();  // of undo and revert too
 nlohmann::ordered_json check_schema();
 nlohmann::ordered_json test_schema();  // of submit too
 nlohmann::ordered_json results_schema();
+nlohmann::ordered_json summary_schema();
 
 }  // namespace bitloop::api::mcp

@@ -58,7 +58,7 @@ ordered_json state_of(ordered_json document) {
 }
 
 Result<std::string> new_session(const ToolCall& call) {
-  if (!call.arguments.contains("task")) {
+  if (!call.arguments.contains("task") && !call.arguments.contains("from")) {
     std::string names;
     for (const tasks::Task& task : call.service.tasks())
       names += (names.empty() ? "" : ", ") + task.name;
@@ -107,9 +107,7 @@ Result<ToolAnswer> view(ToolCall& call) {
 Result<ToolAnswer> change(ToolCall& call, const char* pattern) {
   BITLOOP_ASSIGN(document,
                  call.calls.call("POST", pattern, on_session(call.session, call.arguments)));
-  const std::string text =
-      document["message"].get<std::string>() + "\n" + document["view"].get<std::string>();
-  return ToolAnswer{with_session(call.session, document), text};
+  return ToolAnswer{with_session(call.session, document), change_text(document)};
 }
 
 Result<ToolAnswer> edit(ToolCall& call) {
@@ -205,6 +203,12 @@ Result<ToolAnswer> results(ToolCall& call) {
   answer["results"] =
       best_rows(visible_results(call.peer.caller, call.service), task, static_cast<size_t>(limit));
   return ToolAnswer{answer, results_text(answer)};
+}
+
+Result<ToolAnswer> summary(ToolCall& call) {
+  BITLOOP_ASSIGN(document,
+                 call.calls.call("GET", "/v1/sessions/{id}/summary", on_session(call.session)));
+  return ToolAnswer{document, summary_text(document)};
 }
 
 ordered_json hints(bool read_only, bool destructive, bool idempotent) {
@@ -309,6 +313,16 @@ std::vector<Tool> make_tools(const Calls& calls) {
        results_schema(),
        hints(true, false, true),
        results},
+      {"summary",
+       "The session in short",
+       "What was tried in the session and what came of it, the best, the candidate now and what to "
+       "do next, in one short answer: for whoever lost the context.",
+       {},
+       true,
+       kSessionHelp,
+       summary_schema(),
+       hints(true, false, true),
+       summary},
   };
 }
 

@@ -106,6 +106,39 @@ std::string test_text(const ordered_json& test, const std::string& progress) {
       shown(test, "message"), progress, shown(test, "test"));
 }
 
+std::string change_text(const ordered_json& change) {
+  std::string text = change["message"].get<std::string>() + "\n";
+  for (const ordered_json& warning : change["warnings"])
+    text += "WARNING: " + warning.get<std::string>() + "\n";
+  return text + change["view"].get<std::string>();
+}
+
+std::string summary_text(const ordered_json& summary) {
+  std::string text = fmt::format("[session {}] task {}, {}, {} of {} test(s) left\nGoal: {}\n",
+                                 shown(summary, "session"), shown(summary, "task"),
+                                 shown(summary, "state"), shown(summary, "tests_left"),
+                                 shown(summary, "tests_total"), shown(summary, "goal"));
+  if (summary["best"].is_object())
+    text += fmt::format("Best: test #{}, val_loss={}, bits_per_weight={}\n",
+                        shown(summary["best"], "test"), shown(summary["best"], "val_loss"),
+                        shown(summary["best"], "bits_per_weight"));
+  text += summary["noise"].is_null() ? "Noise: not measured\n"
+                                     : fmt::format("Noise: ±{}\n", shown(summary, "noise"));
+  text += fmt::format("Tags: {}\nTried, newest first:\n", shown(summary, "tags"));
+  for (const ordered_json& idea : summary["ideas"]) {
+    text += fmt::format("test #{}: {}, {}, val_loss={}, bits_per_weight={}, tags {}: {}\n",
+                        shown(idea, "test"), shown(idea, "status"), shown(idea, "verdict"),
+                        shown(idea, "val_loss"), shown(idea, "bits_per_weight"),
+                        shown(idea, "tags"), shown(idea, "description"));
+    if (idea.contains("diff") && idea["diff"].is_object())
+      for (const ordered_json& line : idea["diff"]["lines"])
+        text += "    " + line.get<std::string>() + "\n";
+  }
+  if (summary["ideas_left_out"] != 0)
+    text += fmt::format("and {} before them\n", shown(summary, "ideas_left_out"));
+  return text + "Next: " + shown(summary, "next");
+}
+
 std::string results_text(const ordered_json& answer) {
   std::string text;
   if (answer.contains("state")) {

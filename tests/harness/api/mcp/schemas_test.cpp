@@ -19,7 +19,7 @@ TEST(Schemas, EveryObjectSaysWhatItsMembersAre) {
       EXPECT_TRUE(schema["properties"].contains(name.get<std::string>())) << name;
   };
   for (const ordered_json& schema : {begin_schema(), view_schema(), edit_schema(), check_schema(),
-                                     test_schema(), results_schema()}) {
+                                     test_schema(), results_schema(), summary_schema()}) {
     EXPECT_EQ(schema["type"], "object");
     check(check, schema);
   }

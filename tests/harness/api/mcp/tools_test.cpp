@@ -40,7 +40,7 @@ TEST_F(ToolsTest, EachSaysWhatItTakesAndGives) {
     EXPECT_EQ(tool["annotations"].size(), 4U);
   }
   EXPECT_EQ(names, (std::set<std::string>{"begin", "view", "edit", "undo", "revert", "check",
-                                          "test", "submit", "results"}));
+                                          "test", "submit", "results", "summary"}));
 }
 
 TEST_F(ToolsTest, InTheSecondEraTheSessionIsRequired) {

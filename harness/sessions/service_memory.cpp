@@ -56,7 +56,10 @@ Result<Service::Impl::Start> Service::Impl::start_of(const NewSession& request) 
                 fmt::format("`from` must name a session and one of its tests, as in "
                             "brave-otter-1f3a/2, not '{}'.",
                             request.from.substr(0, 80)));
-  BITLOOP_ASSIGN(state, state_of(std::string_view(request.from).substr(0, slash)));
+  const std::string_view parent = std::string_view(request.from).substr(0, slash);
+  BITLOOP_ASSIGN(state, state_of(parent));
+  // The session of another token is not there for this one.
+  if (state.token != request.token) return std::unexpected(session_not_found(parent));
   BITLOOP_ASSIGN(test, state.find_test(std::stoll(std::string(digits))));
   Start start;
   start.task = test->task.empty() ? state.task : test->task;
@@ -83,8 +86,10 @@ std::vector<Tried> Service::Impl::tried_elsewhere(const SessionState& state) con
   for (const auto& session : all()) {
     const std::lock_guard guard(session->mutex);
     const SessionState& other = session->state;
-    // The command line's runs may have other steps and seeds: their scores are not comparable.
-    if (other.id == state.id || other.task != state.task || is_of_command_line(other.type))
+    // The command line's runs may have other steps and seeds: their scores are not comparable. And
+    // what another token tried is not for this one to know.
+    if (other.id == state.id || other.task != state.task || other.token != state.token ||
+        is_of_command_line(other.type))
       continue;
     by_age.emplace_back(other.created, tried_in(other));
   }
@@ -110,6 +115,7 @@ Result<nlohmann::ordered_json> Service::summary(std::string_view id) const {
   const std::string text = session->document.text();
   CandidateNow candidate;
   candidate.commit = session->head;
+  candidate.tests_left = impl_->tests_left(*session);
   guard.unlock();  // the journal is read below, and commits do not change
 
   const tasks::BaselineTable& table = impl_->table_of(state);

@@ -84,7 +84,8 @@ ordered_json diff_summary(std::string_view unified_diff, size_t most_lines) {
 }
 
 std::string next_step(const SessionState& state, const tasks::BaselineTable& table,
-                      const std::optional<int64_t>& same_as) {
+                      const CandidateNow& candidate) {
+  const std::optional<int64_t>& same_as = candidate.same_as;
   if (state.closed)
     return fmt::format(
         "Nothing: test #{} is submitted. Begin another session (POST /v1/sessions), from one of "
@@ -95,7 +96,7 @@ std::string next_step(const SessionState& state, const tasks::BaselineTable& tab
         "Wait for test #{0} (GET …/tests/{0}?wait=30), then do as its decision says.",
         running->number);
   const std::optional<Score> best = best_of(state.tests, table);
-  if (state.tests_left() == 0)
+  if (candidate.tests_left.value_or(state.tests_left()) == 0)
     return best ? fmt::format(
                       "Submit the best test, #{0} (POST …/submission {{\"test\": {0}}}): "
                       "the budget is used up.",
@@ -148,14 +149,14 @@ ordered_json summarize(const SessionState& state, const tasks::BaselineTable& ta
           {"state", state_word(state)},
           {"forked_from", state.forked_from},
           {"tests_total", state.tests_total},
-          {"tests_left", state.tests_left()},
+          {"tests_left", candidate.tests_left.value_or(state.tests_left())},
           {"noise", or_null(noise_of(table))},
           {"best", best},
           {"candidate",
            {{"commit", candidate.commit},
             {"same_as", or_null(candidate.same_as)},
             {"against_best", candidate.against_best}}},
-          {"next", next_step(state, table, candidate.same_as)},
+          {"next", next_step(state, table, candidate)},
           {"tags", own_tags},
           {"ideas", ideas},
           {"ideas_left_out", left_out}};

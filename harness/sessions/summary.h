@@ -30,11 +30,13 @@ struct CandidateNow {
   std::string commit;                   // the session's newest
   std::optional<int64_t> same_as;       // the newest test of this very text
   nlohmann::ordered_json against_best;  // diff_summary() against the best test, null without one
+  // Tests that may still be started, where the session's token used some elsewhere.
+  std::optional<int64_t> tests_left = {};
 };
 
-// The one thing to do next, as a sentence; `same_as` as in CandidateNow.
+// The one thing to do next, as a sentence.
 std::string next_step(const SessionState& state, const tasks::BaselineTable& table,
-                      const std::optional<int64_t>& same_as);
+                      const CandidateNow& candidate);
 
 // The document: {session, task, goal, agent, state, forked_from, tests_total, tests_left, noise,
 // best, candidate, next, tags, ideas, ideas_left_out}; ideas newest first. `diff_of` gives the

@@ -397,3 +397,43 @@ def test_a_client_of_one_byte_a_second_is_cut_off(host):
             except TimeoutError:
                 continue
     assert received.startswith(b"HTTP/1.1 408")
+
+
+def test_a_fork_shares_the_budget_and_is_made_by_who_sees_its_parent(tmp_path):
+    guarded = Guarded(tmp_path)
+    parent = f"{guarded.session.id}/1"
+    stranger = guarded.call("bob", "POST", "/v1/sessions", {"from": parent})
+    nobody = guarded.call("bob", "POST", "/v1/sessions", {"from": "calm-crane-0000/1"})
+    assert stranger.status == nobody.status == 404
+    assert stranger["detail"].replace(guarded.session.id, "calm-crane-0000") == nobody["detail"]
+
+    fork = guarded.call("ada", "POST", "/v1/sessions", {"from": parent})
+    assert fork.status == 201 and fork["forked_from"] == parent and fork["tests_left"] == 2
+    for _ in range(2):
+        started = guarded.call("ada", "POST", f"/v1/sessions/{fork['id']}/tests", {})
+        assert started.status == 202, started.text
+        assert guarded.call("ada", "GET", f"/v1/sessions/{fork['id']}/tests/{started['test']}?wait=30")["status"] == "ok"
+    for session in (fork["id"], guarded.session.id):
+        refused = guarded.call("ada", "POST", f"/v1/sessions/{session}/tests", {})
+        assert refused.status == 409 and refused["code"] == "no_tests_left", refused.text
+    again = guarded.call("ada", "POST", "/v1/sessions", {"from": parent})
+    summary = guarded.call("ada", "GET", f"/v1/sessions/{again['id']}/summary")
+    assert again["tests_left"] == summary["tests_left"] == 0 and "used up" in summary["next"]
+    assert guarded.call("bob", "GET", f"/v1/sessions/{again['id']}/summary").status == 404
+    guarded.host.stop()
+
+
+def test_a_warning_never_tells_what_another_token_tried(tmp_path):
+    guarded = Guarded(tmp_path)
+    guarded.host.token = guarded.tokens["bob"]
+    session = guarded.host.session()
+    first, _ = session.region()
+    words = {"op": "insert", "after_line": first - 1, "content": "local q = 1"}
+    assert session.edit(**words)["warnings"] == []
+    back = session.edit(op="str_replace", old_str="local q = 1\n", new_str="")  # the text that ada tested
+    assert back.status == 200 and back["warnings"] == [], back.text
+    guarded.host.token = guarded.tokens["ada"]
+    own = guarded.host.session()
+    own.edit(**words)
+    assert len(own.edit(op="str_replace", old_str="local q = 1\n", new_str="")["warnings"]) == 1
+    guarded.host.stop()

@@ -83,7 +83,7 @@ TEST(Summary, ALongStoryIsShortenedFromItsBeginning) {
 
 TEST(Summary, TheNextStepFollowsTheState) {
   const auto next = [](const SessionState& state, std::optional<int64_t> same_as) {
-    return next_step(state, {}, same_as);
+    return next_step(state, {}, {"", same_as, nullptr});
   };
   EXPECT_TRUE(next(session_of(0), {}).starts_with("Check the candidate"));
   SessionState state = session_of(2);

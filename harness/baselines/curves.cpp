@@ -56,7 +56,8 @@ std::string curves_text(const Plan& plan, const std::vector<Curve>& curves) {
     text += fmt::format("{}\t{}\t{}", curve.name, curve.seed, format_number(curve.final_loss));
     for (const int64_t step : steps) {
       const auto loss = curve.losses.find(step);
-      text += loss == curve.losses.end() ? "\t" : "\t" + format_number(loss->second);
+      text += '\t';
+      if (loss != curve.losses.end()) text += format_number(loss->second);
     }
     text += '\n';
   }

@@ -155,6 +155,14 @@ void fill_row(ledger::Row& row, const jobs::Verdict& verdict) {
   }
 }
 
+std::string behaviour_of(const jobs::Verdict& verdict) {
+  constexpr size_t kDigits = 64;
+  const std::string digest = text_member(member(verdict.result, "metrics"), "behaviour");
+  const bool valid =
+      digest.size() == kDigits && digest.find_first_not_of("0123456789abcdef") == std::string::npos;
+  return valid ? digest : "";
+}
+
 nlohmann::ordered_json check_document(const jobs::Verdict& verdict, int64_t ms) {
   nlohmann::ordered_json findings = nlohmann::ordered_json::array();
   // The status decides: a task may allow what a finding names (paper_compat and look-ahead).
@@ -174,7 +182,8 @@ nlohmann::ordered_json check_document(const jobs::Verdict& verdict, int64_t ms) 
   return {{"ok", ok},
           {"findings", findings},
           {"bits_per_weight", bits.is_number() ? bits : json()},
-          {"ms", ms}};
+          {"ms", ms},
+          {"warnings", nlohmann::ordered_json::array()}};
 }
 
 }  // namespace bitloop::sessions

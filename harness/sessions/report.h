@@ -30,7 +30,11 @@ std::string render_metrics(const nlohmann::json& metrics);
 // none.
 void fill_row(ledger::Row& row, const jobs::Verdict& verdict);
 
-// {ok, findings: [{rule, ok, detail}], bits_per_weight, ms}
+// The trainer's digest of what the candidate does on probe tensors (64 hexadecimal digits), ""
+// where there is none.
+std::string behaviour_of(const jobs::Verdict& verdict);
+
+// {ok, findings: [{rule, ok, detail}], bits_per_weight, ms, warnings: []}
 nlohmann::ordered_json check_document(const jobs::Verdict& verdict, int64_t ms);
 
 }  // namespace bitloop::sessions

@@ -200,7 +200,8 @@ class Service {
   Result<EditAnswer> revert_to_commit(std::string_view id, std::string_view commit,
                                       const Terms& terms = {});
 
-  // The free pre-flight: runs to its end. The document is {ok, findings, bits_per_weight, ms}.
+  // The free pre-flight: runs to its end. The document is {ok, findings, bits_per_weight, ms,
+  // warnings}.
   // Error: "infrastructure".
   Result<nlohmann::ordered_json> check(std::string_view id, const Terms& terms = {});
   // Charges and queues a test. Error: "no_tests_left".

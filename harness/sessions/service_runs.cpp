@@ -99,6 +99,10 @@ Result<nlohmann::ordered_json> Service::check(std::string_view id, const Terms& 
   if (verdict.status == kInfrastructure) return fail("infrastructure", verdict.message);
   nlohmann::ordered_json document = check_document(
       verdict, std::chrono::duration_cast<std::chrono::milliseconds>(elapsed).count());
+  BITLOOP_ASSIGN(seen, impl_->state_of(session_id));
+  if (const auto warning =
+          behaviour_warning(behaviour_of(verdict), tried_in(seen), impl_->tried_elsewhere(seen)))
+    document["warnings"].push_back(*warning);
 
   const bool ok = document["ok"];
   journal::Event event;
@@ -210,6 +214,7 @@ Status Service::Impl::try_finish(Session& session, int64_t number, const jobs::V
   test.status = verdict.status;
   const std::string& task = test.task.empty() ? state.task : test.task;
   test.stages = render_stages(verdict, task, events);
+  test.behaviour = behaviour_of(verdict);
   ledger::Row& row = test.row;
   row = ledger::Row{};
   row.time = utc_now();

@@ -42,6 +42,7 @@ std::string render_state(const SessionState& state) {
                      {"task", test.task},
                      {"quantizer", test.quantizer},
                      {"fingerprint", test.fingerprint},
+                     {"behaviour", test.behaviour},
                      {"row", test.running() ? json() : ledger::to_json(test.row)}});
   json tags = json::array();
   for (const Tag& tag : state.tags)
@@ -103,6 +104,7 @@ Result<SessionState> parse_state(const std::string& text) {
       test.task = item.value("task", "");  // older workspaces have none of the three
       test.quantizer = item.value("quantizer", "");
       test.fingerprint = item.value("fingerprint", "");
+      test.behaviour = item.value("behaviour", "");
       if (!item.at("row").is_null()) {
         BITLOOP_ASSIGN(row, ledger::row_from_json(item["row"]));
         test.row = std::move(row);

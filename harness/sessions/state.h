@@ -28,6 +28,7 @@ struct TestRecord {
   // Of the command line's runs, each of which has its own; "" where the session's holds.
   std::string task, quantizer;
   std::string fingerprint;  // of what was trained (job.h); "" for agents' tests
+  std::string behaviour;    // the trainer's digest of what the candidate does; "" for none
   ledger::Row row;          // meaningful once it has ended
 
   bool running() const { return status == kRunning; }

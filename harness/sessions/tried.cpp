@@ -55,7 +55,8 @@ std::vector<Tried> tried_in(const SessionState& state) {
   std::vector<Tried> list;
   for (const TestRecord& test : state.tests)
     if (!test.running() && test.status != kInfrastructure && test.status != "cancelled")
-      list.push_back({state.id, test.number, test.commit, test.status, test.row.val_loss});
+      list.push_back(
+          {state.id, test.number, test.commit, test.status, test.row.val_loss, test.behaviour});
   return list;
 }
 
@@ -84,6 +85,25 @@ std::vector<std::string> warnings_of(std::string_view before, std::string_view a
                     same(other->second), other->first->test, other->first->session,
                     score_words(*other->first)));
   return warnings;
+}
+
+std::optional<std::string> behaviour_warning(const std::string& behaviour,
+                                             const std::vector<Tried>& here,
+                                             const std::vector<Tried>& elsewhere) {
+  if (behaviour.empty()) return {};
+  for (const std::vector<Tried>* tests : {&here, &elsewhere}) {
+    for (const Tried& tried : *tests | std::views::reverse) {
+      if (tried.behaviour != behaviour) continue;
+      return fmt::format(
+          "The candidate does the same as that of test #{}{} ({}) on the probe tensors, to the "
+          "last "
+          "bit: a test of it would tell nothing new.",
+          tried.test,
+          tests == &here ? "" : fmt::format(" of session {} on the same task", tried.session),
+          score_words(tried));
+    }
+  }
+  return {};
 }
 
 }  // namespace bitloop::sessions

@@ -43,6 +43,7 @@ struct Tried {
   std::string commit;
   std::string status;
   std::optional<double> val_loss;
+  std::string behaviour = {};  // as in TestRecord
 };
 // Those of a session, oldest first; without what the machine or a person ended.
 std::vector<Tried> tried_in(const SessionState& state);
@@ -53,5 +54,11 @@ std::vector<Tried> tried_in(const SessionState& state);
 std::vector<std::string> warnings_of(std::string_view before, std::string_view after,
                                      const std::vector<Tried>& here,
                                      const std::vector<Tried>& elsewhere, Digests& known);
+
+// What a check of a candidate with this digest of behaviour is warned of: that a tested one did the
+// same, in this session, else in another one; the newest. Nothing for "".
+std::optional<std::string> behaviour_warning(const std::string& behaviour,
+                                             const std::vector<Tried>& here,
+                                             const std::vector<Tried>& elsewhere);
 
 }  // namespace bitloop::sessions

@@ -8,6 +8,7 @@ What happens is chosen by words in the candidate, so a test says in the candidat
   FAKE_DIE            ends without a verdict
   FAKE_LOSS=1.75      the val_loss under seed 42; each later seed adds a thousandth
   FAKE_BITS=2         bits_per_weight
+  FAKE_BEHAVIOUR=ab…  the digest of what the candidate does: 64 hexadecimal digits
 """
 import fcntl
 import json
@@ -49,6 +50,8 @@ def main(run_dir):
     loss = float(word("LOSS", "2.3178")) + ((job["seed"] - 42) / 1000 if "FAKE_LOSS" in text else 0)
     metrics = {"val_loss": loss, "val_bpb": 3.3439, "bits_per_weight": float(word("BITS", "1.585")), "tokens": 819200,
                "doc": "from the fake"}
+    if word("BEHAVIOUR", ""):
+        metrics["behaviour"] = word("BEHAVIOUR", "")
     stages = [train, {"name": "eval", "metrics": metrics, "failure": None}]
     findings = [{"rule": "levels", "ok": True, "detail": "every code is a declared level"}]
     message = "Done."

@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "trainer/audit/behaviour.h"
 #include "trainer/audit/gradients.h"
 #include "trainer/loop/modes.h"
 #include "trainer/loop/prepare.h"
@@ -84,6 +85,7 @@ void rehearse(const Run& run) {
   (void)run_preflight(other);
   (void)execution(other);
   (void)gradients(other);
+  (void)behaviour_digest(other);
 }
 
 }  // namespace
@@ -119,6 +121,7 @@ Status check(Job job, const Records& records) {
                               audits.findings.end());
   }
   const Finding* failure = preflight.failure();
+  const auto behaviour = failure ? std::nullopt : behaviour_digest(*run);
   const double ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   records.send("result",
@@ -128,6 +131,7 @@ Status check(Job job, const Records& records) {
                 {"metrics",
                  {{"bits_per_weight",
                    preflight.bits_per_weight ? json(*preflight.bits_per_weight) : json(nullptr)},
+                  {"behaviour", behaviour ? json(*behaviour) : json(nullptr)},
                   {"ms", ms}}},
                 {"flags", preflight.leaks ? json::array({"leaks"}) : json::array()},
                 {"findings", preflight.findings}});

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "harness/base/version.h"
+#include "trainer/audit/behaviour.h"
 #include "trainer/eval/evaluate.h"
 #include "trainer/loop/benchmark_score.h"
 #include "trainer/loop/early_stop.h"
@@ -226,6 +227,7 @@ Status train(Job job, const Records& records) {
   if (const Finding* failure = preflight.failure())
     return outcome.fail_stage(records, "train", Error{failure->status, failure->detail});
   if (preflight.leaks) outcome.flags.push_back("leaks");
+  if (const auto behaviour = behaviour_digest(*run)) outcome.metrics["behaviour"] = *behaviour;
 
   records.stage("train");
   if (!train_stage(*run, records, outcome)) return {};

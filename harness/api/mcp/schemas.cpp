@@ -119,7 +119,9 @@ ordered_json check_schema() {
                     {"ok", typed("boolean", "whether a test may be spent on it")},
                     {"findings", list_of(std::move(finding), "one a rule")},
                     {"bits_per_weight", nullable("number", "of the BitLinear layers")},
-                    {"ms", typed("integer", "how long it took")}});
+                    {"ms", typed("integer", "how long it took")},
+                    {"warnings", list_of(typed("string", "a sentence"),
+                                         "that a tested candidate did the same")}});
 }
 
 ordered_json test_schema() {

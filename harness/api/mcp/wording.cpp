@@ -95,6 +95,8 @@ std::string check_text(const ordered_json& check) {
   for (const ordered_json& finding : check["findings"])
     text += fmt::format("{} {}: {}\n", finding["ok"] ? "ok    " : "FAILED", shown(finding, "rule"),
                         shown(finding, "detail"));
+  for (const ordered_json& warning : check.value("warnings", ordered_json::array()))
+    text += "WARNING: " + warning.get<std::string>() + "\n";
   return text;
 }
 

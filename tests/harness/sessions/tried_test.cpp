@@ -52,6 +52,23 @@ TEST_F(TriedTest, ACommitIsReadOnce) {
   EXPECT_EQ(reads_, before + 1);  // the one that cannot be read is asked again
 }
 
+TEST_F(TriedTest, TheSameBehaviourIsNamedHereBeforeElsewhere) {
+  const std::string a(64, 'a'), b(64, 'b');
+  const std::vector<Tried> here = {{"s", 1, "c1", "ok", 2.5, a}, {"s", 2, "c2", "ok", 2.25, a}};
+  const std::vector<Tried> elsewhere = {{"t", 7, "c3", "diverged", {}, b},
+                                        {"t", 8, "c4", "ok", 2, a}};
+  EXPECT_EQ(
+      behaviour_warning(a, here, elsewhere),
+      "The candidate does the same as that of test #2 (val_loss 2.2500) on the probe tensors, "
+      "to the last bit: a test of it would tell nothing new.");
+  EXPECT_EQ(
+      behaviour_warning(b, here, elsewhere),
+      "The candidate does the same as that of test #7 of session t on the same task (it ended "
+      "as diverged) on the probe tensors, to the last bit: a test of it would tell nothing new.");
+  EXPECT_EQ(behaviour_warning(std::string(64, 'c'), here, elsewhere), std::nullopt);
+  EXPECT_EQ(behaviour_warning("", {{"s", 1, "c1", "ok", 2.5, ""}}, {}), std::nullopt);
+}
+
 TEST_F(TriedTest, OnlyWhatTheCandidateDidWasTried) {
   SessionState state;
   state.id = "s";

@@ -256,8 +256,8 @@ const char* killed_by_name(KilledBy reason) {
   return "";
 }
 
-std::vector<LayerState> probe() {
-  LayerSet layers;
+std::vector<LayerState> probe(const std::set<std::string>& disabled_for_test) {
+  LayerSet layers(disabled_for_test);
   lose_what_the_kernel_lacks(layers);
   probe_namespaces(layers);
   if (const std::string obstacle = control_group_obstacle(); !obstacle.empty())

@@ -64,22 +64,26 @@ def no_forged_number(host, played):
     assert host.post(f"/v1/sessions/{played.row['session']}/submission", {"test": played.answer["test"]}).status == 409
 
 
-@pytest.mark.parametrize("when", ["before the genuine", "after the genuine", "after the lock-down"])
+@pytest.mark.parametrize("locked", [False, True], ids=["in the jail", "after the lock-down"])
 @pytest.mark.parametrize("name", FORGERIES)
-def test_a_forged_result_is_no_score(host, play, name, when):
+def test_a_forged_result_is_no_score(host, play, name, locked):
     status, words = FORGERIES[name]
-    if when == "after the genuine":
-        # The genuine result was the last record: whatever follows is one too many, but for what ends without a line.
-        lines = ["loaded", "weights", f"result {GOOD}", f"forge {name}"]
-        ends_a_line = not words.startswith(NO_RESULT)
-        if not ends_a_line:
-            return
-        status, words = "violation", "record"
-    else:
-        lines = ["weights", *["lock"] * (when == "after the lock-down"), "loaded", f"forge {name}", f"result {GOOD}"]
-    played = play(*lines)
+    # What could pass for the trainer's own last word ends with it.
+    follows = "exit 0" if words.startswith(("it says", "no known")) else f"result {GOOD}"
+    played = play("weights", *["lock"] * locked, "loaded", f"forge {name}", follows)
     assert played.status == status, played.answer["message"]
     assert words in played.answer["message"]
+    no_forged_number(host, played)
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_forged_result_after_the_genuine_is_no_score(host, play, name):
+    played = play("weights", "loaded", f"result {GOOD}", f"forge {name}")
+    if FORGERIES[name][1] == NO_RESULT:  # no line came of it, and the genuine result is there
+        assert played.status == "ok" and float(played.row["val_loss"]) == LOSS
+        return
+    assert played.status == "violation", played.answer["message"]
+    assert "its event stream was broken: record" in played.answer["message"]
     no_forged_number(host, played)
 
 

@@ -3,7 +3,10 @@ where --allow-degraded accepts it the row says so."""
 
 import json
 import os
+import pathlib
+import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -16,19 +19,28 @@ MISSING = "missing: disabled for a test"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("layers")
+def folder():
+    # Not pytest's own, which nobody else may enter: without a file system of its own the jail's user has to.
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="layers-"))
+    folder.chmod(0o755)
+    try:
+        skip_without_a_sandbox(folder)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def skip_without_a_sandbox(folder):
     with native_host(folder) as host:
         states = host.get("/healthz")["sandbox"]
         assert [layer["layer"] for layer in states] == LAYERS
         if any(layer["state"] != "active" for layer in states if layer["layer"] != "cgroup"):
             pytest.skip("this machine has no complete sandbox")
-    return folder
 
 
 def bitloop(folder, layer, *words):
     environment = {**os.environ, "BITLOOP_SHARE": str(folder / "share"), "BITLOOP_TRAINER": str(PLAYER), "BITLOOP_DISABLE_LAYERS": layer}
-    return subprocess.run([BIN / "bitloop", *words, "--workspace", folder / "other"], capture_output=True, text=True,
+    return subprocess.run([BIN / "bitloop", *words, "--workspace", folder / "workspace"], capture_output=True, text=True,
                           env=environment, timeout=60)
 
 

@@ -201,6 +201,26 @@ int try_spin(Argument seconds) {
   return 0;
 }
 
+// Deaf to every signal that a program can be deaf to.
+void ignore_signals() {
+  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_IGN);
+}
+
+int try_deaf_spin(Argument seconds) {
+  ignore_signals();
+  return try_spin(seconds);
+}
+
+int try_deaf_sleep(Argument milliseconds) {
+  ignore_signals();
+  return try_sleep(milliseconds);
+}
+
+int try_deaf_fill(Argument path) {
+  ignore_signals();
+  return fill(path, 64);
+}
+
 // A daemon: forks twice, ignores what can be ignored, and keeps descriptor 1 open, on which it says
 // its number.
 int try_daemon(Argument) {
@@ -208,7 +228,7 @@ int try_daemon(Argument) {
   if (child < 0) return errno;
   if (child == 0) {
     ::setsid();
-    for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_IGN);
+    ignore_signals();
     const pid_t daemon = ::fork();
     if (daemon == 0) {
       ::prctl(PR_SET_PDEATHSIG, 0);
@@ -348,6 +368,9 @@ const std::map<std::string, int (*)(Argument)>& table() {
       {"reserve", try_reserve},
       {"sleep", try_sleep},
       {"spin", try_spin},
+      {"deaf_spin", try_deaf_spin},
+      {"deaf_sleep", try_deaf_sleep},
+      {"deaf_fill", try_deaf_fill},
       {"write_zero",
        [](Argument) {
          volatile int* nowhere = nullptr;

@@ -10,7 +10,8 @@
 namespace bitloop::testing {
 namespace {
 
-constexpr const char* kKey = "74566";
+// Another run of this test on the machine has another.
+const std::string kKey = std::to_string(::getpid());
 
 struct Neighbour {
   const char* thing;

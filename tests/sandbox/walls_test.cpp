@@ -127,7 +127,8 @@ const Row kRows[] = {
     {"chdir", "chdir", "", kCalls},
 };
 
-constexpr const char* kKey = "74565";
+// Another run of this test on the machine has another.
+const std::string kKey = std::to_string(::getpid());
 
 class WallsTest : public JailTest {
  protected:
@@ -184,7 +185,7 @@ class WallsTest : public JailTest {
     const pid_t child = ::fork();
     if (child == 0) {
       ::dup2(said->write.get(), 1);
-      ::execl(BITLOOP_TEST_GUEST, "guest", name.c_str(), kKey, nullptr);
+      ::execl(BITLOOP_TEST_GUEST, "guest", name.c_str(), kKey.c_str(), nullptr);
       ::_exit(127);
     }
     said->write.reset();

@@ -128,6 +128,12 @@ Result<Jail> Jail::start(const Policy& policy, std::vector<LayerState>* states) 
       return Jail(std::move(state));
     }
     const LaunchFailure& failure = launched.error();
+    if (failure.folder_closed)
+      return refuse(
+          "not_readable",
+          fmt::format("{}: the jail's user can't enter it ({}), and without the layer "
+                      "file_system it has to; chmod a+x it and the folders above it",
+                      policy.output.parent_path().string(), std::strerror(failure.error)));
     if (!failure.layer)
       return refuse("not_executable",
                     fmt::format("{} can't be executed in the jail: {}", policy.program.string(),

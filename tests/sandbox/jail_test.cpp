@@ -293,6 +293,19 @@ TEST_F(JailTest, RootTellsWhatItsGuestMayNotRead) {
   EXPECT_THAT(error.message, HasSubstr("chmod"));
 }
 
+// It used to end without a word.
+TEST_F(JailTest, WithoutAFileSystemOfItsOwnAClosedFolderIsNamed) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root's jails have another user";
+  std::filesystem::permissions(folder_.path(), std::filesystem::perms(0700));
+  auto guest = policy({"nothing"});
+  guest.disable_for_test = {"file_system"};
+  guest.allow_degraded = true;
+  const auto jail = sandbox::Jail::start(guest, nullptr);
+  ASSERT_FALSE(jail);
+  EXPECT_EQ(jail.error().code, "not_readable");
+  EXPECT_THAT(jail.error().message, HasSubstr(folder_.path().string()));
+}
+
 class LayerTest : public JailTest, public ::testing::WithParamInterface<int> {};
 
 TEST_P(LayerTest, IsNamedWhenMissingAndRefused) {

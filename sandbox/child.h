@@ -9,13 +9,14 @@
 
 namespace bitloop::sandbox {
 
-// What the child sends before it gives up. Layer -1: exec itself failed.
+// What the child sends before it gives up: a layer, or one of the numbers below.
 struct ChildFailure {
   int layer;
   int error;
 };
 
 inline constexpr int kExecFailed = -1;
+inline constexpr int kFolderClosed = -2;  // the working folder can't be entered
 
 // Sends {layer, errno} to `report_fd` and ends this process.
 [[noreturn]] void child_fail(int report_fd, int layer, int error);

@@ -128,6 +128,12 @@ Result<Jail> Jail::start(const Policy& policy, std::vector<LayerState>* states) 
       return Jail(std::move(state));
     }
     const LaunchFailure& failure = launched.error();
+    if (failure.folder_closed)
+      return refuse(
+          "not_readable",
+          fmt::format("{}: the jail's user can't enter it ({}), and without the layer "
+                      "file_system it has to; chmod a+x it and the folders above it",
+                      policy.output.parent_path().string(), std::strerror(failure.error)));
     if (!failure.layer)
       return refuse("not_executable",
                     fmt::format("{} can't be executed in the jail: {}", policy.program.string(),
@@ -256,8 +262,8 @@ const char* killed_by_name(KilledBy reason) {
   return "";
 }
 
-std::vector<LayerState> probe() {
-  LayerSet layers;
+std::vector<LayerState> probe(const std::set<std::string>& disabled_for_test) {
+  LayerSet layers(disabled_for_test);
   lose_what_the_kernel_lacks(layers);
   probe_namespaces(layers);
   if (const std::string obstacle = control_group_obstacle(); !obstacle.empty())

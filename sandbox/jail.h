@@ -60,7 +60,7 @@ class Jail {
 };
 
 // The layers a jail would have now: fast (some ms), without side effects. The program and its files
-// are not looked at.
-std::vector<LayerState> probe();
+// are not looked at. `disabled_for_test`: as in Policy.
+std::vector<LayerState> probe(const std::set<std::string>& disabled_for_test = {});
 
 }  // namespace bitloop::sandbox

@@ -91,7 +91,7 @@ pid_t raw_clone(int flags, int* pidfd) {
   if (p.layers.has(Layer::kFileSystem))
     require(enter_root(p.plan), Layer::kFileSystem);
   else if (!p.working_folder.empty() && ::chdir(p.working_folder.c_str()) != 0)
-    ::_exit(1);
+    child_fail(report, kFolderClosed, errno);
   if (p.layers.has(Layer::kUtsNamespace))
     require(::sethostname(kHostName, sizeof kHostName - 1) == 0, Layer::kUtsNamespace);
 
@@ -168,7 +168,7 @@ void probe_namespaces(LayerSet& layers) {
 std::expected<Launched, LaunchFailure> launch(const Policy& policy, const LayerSet& layers,
                                               MountPlan& plan, const ControlGroup* group) {
   const auto failed = [](std::optional<Layer> layer, int error) {
-    return std::unexpected(LaunchFailure{layer, error});
+    return std::unexpected(LaunchFailure{layer, error, false});
   };
   Prepared p{layers, plan, policy, {}, {}, {}, plan_limits(policy, layers), {}, {}, 0, false, false,
              {},     {},   {},     {}, {}, {}};
@@ -229,8 +229,10 @@ std::expected<Launched, LaunchFailure> launch(const Policy& policy, const LayerS
   const auto report = read_all(p.report_read.get(), sizeof failure);
   if (report && report->size() == sizeof failure) {
     std::memcpy(&failure, report->data(), sizeof failure);
-    if (failure.layer == kExecFailed) return abandon(std::nullopt, failure.error);
-    return abandon(static_cast<Layer>(failure.layer), failure.error);
+    if (failure.layer >= 0) return abandon(static_cast<Layer>(failure.layer), failure.error);
+    auto ended = abandon(std::nullopt, failure.error);
+    ended.error().folder_closed = failure.layer == kFolderClosed;
+    return std::unexpected(ended.error());
   }
   return launched;
 }

@@ -29,10 +29,11 @@ struct Launched {
 };
 
 // What went wrong in one attempt: a layer of the kernel's, or (no layer) the program can't be
-// executed.
+// executed or, without a file system of its own, its working folder not be entered.
 struct LaunchFailure {
   std::optional<Layer> layer;
   int error = 0;
+  bool folder_closed = false;
 };
 
 class ControlGroup;

@@ -63,6 +63,19 @@ def dead_paths(root):
     return complaints
 
 
+def unknown_tests(root):
+    """Tests that docs/security.md names and nobody has: `Suite.Case` of GoogleTest, or `file_test.py::test_name`."""
+    cases, functions = set(), set()
+    for file in files(root / "tests"):
+        if file.suffix == ".cpp":
+            cases |= {f"{suite}.{case}" for suite, case in
+                      re.findall(r"^TEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\)", file.read_text(), flags=re.M)}
+        elif file.name.endswith("_test.py"):
+            functions |= {f"{file.name}::{name}" for name in re.findall(r"^def (test_\w+)\(", file.read_text(), flags=re.M)}
+    named = re.findall(r"`([A-Z]\w*\.[A-Z]\w*|\w+_test\.py::\w+)`", (root / "docs" / "security.md").read_text())
+    return [f"docs/security.md names the test `{name}`, which does not exist" for name in named if name not in cases | functions]
+
+
 def tree(folder, contents):
     for name, text in contents.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -90,6 +103,14 @@ def test_a_dead_path_is_seen(tmp_path):
     assert re.findall(r"`(.*?)`", "".join(dead_paths(root))) == ["docs/gone.md", "gone/x.cpp", "b.md"]
 
 
+def test_an_unknown_test_is_seen(tmp_path):
+    root = tree(tmp_path, {
+        "docs/security.md": "`A.Holds` `B.Gone` `C.LongName` `x_test.py::test_a` `x_test.py::test_b` `a.md` `docs/a.md`",
+        "tests/a/b_test.cpp": "TEST(A, Holds) {}\nTEST_P(C,\n       LongName) {}\n// TEST(B, Gone)\n",
+        "tests/e2e/x_test.py": "def test_a(x):\n    pass\n"})
+    assert re.findall(r"`(.*?)`", "".join(unknown_tests(root))) == ["B.Gone", "x_test.py::test_b"]
+
+
 def test_every_test_is_built():
     assert forgotten_tests(ROOT) == []
 
@@ -100,3 +121,10 @@ def test_no_file_is_too_long():
 
 def test_documents_name_what_exists():
     assert dead_paths(ROOT) == []
+
+
+def test_the_document_of_security_names_tests_that_exist():
+    assert unknown_tests(ROOT) == []
+    named = (ROOT / "docs" / "security.md").read_text()
+    layers = re.findall(r'^    \{"(\w+)", "', (ROOT / "sandbox" / "layers.cpp").read_text(), flags=re.M)
+    assert len(layers) == 15 and [layer for layer in layers if not re.search(rf"^\|[^|]*\b{layer}\b", named, flags=re.M)] == []

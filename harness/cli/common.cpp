@@ -13,6 +13,7 @@
 #include "harness/base/paths.h"
 #include "harness/base/text.h"
 #include "harness/editor/document.h"
+#include "harness/jobs/trainer_process.h"
 #include "harness/tasks/benchmarks.h"
 #include "harness/tasks/preset.h"
 #include "sandbox/jail.h"
@@ -85,7 +86,7 @@ Status check_output(const std::filesystem::path& path, const char* option) {
 }
 
 Result<std::vector<api::LayerState>> probe_sandbox(bool allow_degraded) {
-  const std::vector<sandbox::LayerState> states = sandbox::probe();
+  const std::vector<sandbox::LayerState> states = sandbox::probe(jobs::layers_disabled_for_test());
   sandbox::LayerSet found;
   std::vector<api::LayerState> layers;
   for (size_t i = 0; i < states.size(); ++i) {

@@ -45,7 +45,7 @@ sandbox::Policy policy_of(const std::filesystem::path& path, bool allow_degraded
   policy.cpu_time = kLongest;
   policy.deadline = kLongest;
   policy.allow_degraded = allow_degraded;
-  jobs::disable_layers_for_test(policy);
+  policy.disable_for_test = jobs::layers_disabled_for_test();
   return policy;
 }
 

@@ -32,8 +32,9 @@ bool too_deep(std::string_view line) {
 
 }  // namespace
 
-EventStream::EventStream(std::string nonce, std::function<void(const Json&)> on_record)
-    : nonce_(std::move(nonce)), on_record_(std::move(on_record)) {}
+EventStream::EventStream(std::string nonce, std::function<void(const Json&)> on_record,
+                         size_t max_bytes)
+    : nonce_(std::move(nonce)), on_record_(std::move(on_record)), bytes_left_(max_bytes) {}
 
 bool EventStream::refuse(std::string reason) {
   violation_ = fmt::format("record {}: {}", lines_, reason);
@@ -43,6 +44,8 @@ bool EventStream::refuse(std::string reason) {
 
 bool EventStream::feed(std::string_view data) {
   if (!violation_.empty()) return false;
+  if (data.size() > bytes_left_) return refuse("more records than any run has");
+  bytes_left_ -= data.size();
   while (!data.empty()) {
     const size_t end = data.find('\n');
     const std::string_view part = data.substr(0, end);

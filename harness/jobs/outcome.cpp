@@ -40,6 +40,20 @@ void set(Outcome& outcome, std::string status, std::string message) {
   outcome.message = std::move(message);
 }
 
+// Numbers that no run has, or "". The trainer never writes them, so somebody else did.
+std::string impossible_number(const Json& result) {
+  const auto metrics = result.find("metrics");
+  if (metrics == result.end() || !metrics->is_object()) return "";
+  for (const char* name : {"val_loss", "val_bpb", "wikitext2_ppl", "lambada_ppl", "bits_per_weight",
+                           "packed_bits_per_weight", "train_loss", "params", "tokens"}) {
+    const auto found = metrics->find(name);
+    if (found == metrics->end() || found->is_null()) continue;
+    if (!found->is_number() || !(found->get<double>() >= 0))
+      return fmt::format("{} = {}", name, single_line(found->dump().substr(0, 100)));
+  }
+  return "";
+}
+
 void judge_killed(Outcome& outcome, const Reported& reported, const LimitsText& limits) {
   switch (*outcome.jail.killed_by) {
     case KilledBy::kDeadline:
@@ -133,6 +147,9 @@ Outcome judge(sandbox::Verdict jail, Reported reported, const LimitsText& limits
     if (!known)
       set(outcome, "infrastructure",
           fmt::format("the trainer's result has no known status ('{}')", single_line(status)));
+    else if (const std::string number = impossible_number(*reported.result); !number.empty())
+      set(outcome, "violation",
+          fmt::format("the trainer's result cannot be its own: it says {}", number));
     else if (status == "ok" && outcome.jail.exit_code != 0)
       set(outcome, "infrastructure",
           fmt::format("the trainer reported ok, then failed with exit code {}",

@@ -23,9 +23,11 @@ std::filesystem::path trainer_program() {
   return hook && *hook ? std::filesystem::absolute(hook) : program_path("bitloop-trainer");
 }
 
-void disable_layers_for_test(sandbox::Policy& policy) {
+std::set<std::string> layers_disabled_for_test() {
+  std::set<std::string> layers;
   if (const char* hook = std::getenv("BITLOOP_DISABLE_LAYERS"))
-    for (const std::string& layer : split(hook, ',')) policy.disable_for_test.insert(layer);
+    for (const std::string& layer : split(hook, ',')) layers.insert(layer);
+  return layers;
 }
 
 sandbox::Policy trainer_policy(unsigned threads, uint64_t memory_bytes, bool allow_degraded) {
@@ -44,7 +46,7 @@ sandbox::Policy trainer_policy(unsigned threads, uint64_t memory_bytes, bool all
   policy.memory_bytes = memory_bytes;
   policy.threads = 2 * threads + 4;  // two pools, and the helpers of LibTorch
   policy.allow_degraded = allow_degraded;
-  disable_layers_for_test(policy);
+  policy.disable_for_test = layers_disabled_for_test();
   return policy;
 }
 

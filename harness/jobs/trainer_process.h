@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <set>
+#include <string>
 #include <string_view>
 
 #include "harness/base/fd.h"
@@ -21,9 +23,9 @@ inline constexpr int kCandidateFd = 5;
 // The program that is jailed.
 std::filesystem::path trainer_program();
 
-// Test hook of every jail: BITLOOP_DISABLE_LAYERS, a comma list of layer names, makes these layers
-// behave as if the kernel refused them.
-void disable_layers_for_test(sandbox::Policy& policy);
+// Test hook of every jail, and of what is said about the machine: BITLOOP_DISABLE_LAYERS, a comma
+// list of layer names, makes these layers behave as if the kernel refused them.
+std::set<std::string> layers_disabled_for_test();
 
 // A policy without files, descriptors, output and time: the caller adds what its job needs. Test
 // hooks: BITLOOP_TRAINER names the program to jail instead of bitloop-trainer, and that above.

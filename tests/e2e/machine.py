@@ -63,6 +63,13 @@ def control_groups_of(pids):
     return {folder for folder, _, _ in os.walk("/sys/fs/cgroup") if os.path.basename(folder).startswith(names)}
 
 
+def jails_control_groups():
+    """Jails' control groups whose supervisor is dead."""
+    names = [os.path.basename(folder) for folder, _, _ in os.walk("/sys/fs/cgroup")]
+    alive = processes()
+    return {name for name in names if name.startswith("bitloop-jail-") and int(name.split("-")[2]) not in alive}
+
+
 def workspace_surplus(workspace):
     """Files of a workspace that should not be there."""
     workspace = pathlib.Path(workspace)

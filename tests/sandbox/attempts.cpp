@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/perf_event.h>
 #include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -22,9 +24,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
+
+#include "tests/sandbox/neighbours.h"
 
 namespace bitloop::testing {
 namespace {
@@ -101,6 +106,9 @@ int try_connect(Argument port) {
 
 int try_open(Argument path) { return result(::open(path.c_str(), O_RDONLY)); }
 
+// To write, and for nothing else: what is there is not changed.
+int try_open_to_write(Argument path) { return result(::open(path.c_str(), O_WRONLY)); }
+
 int try_write_file(Argument path) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT, 0600);
   return fd < 0 ? errno : result(::write(fd, "x", 1));
@@ -113,6 +121,26 @@ int fill(const std::string& path, size_t megabytes) {
   for (size_t i = 0; i < megabytes; ++i)
     if (::write(fd, block, sizeof block) < 0) return errno;
   return 0;
+}
+
+// Forks `argument` processes that stay for a second; EAGAIN when not all could be.
+int try_many_processes(Argument count) {
+  for (int i = 0; i < std::atoi(count.c_str()); ++i) {
+    const pid_t child = ::fork();
+    if (child < 0) return errno;
+    if (child == 0) {
+      ::sleep(1);
+      ::_exit(0);
+    }
+  }
+  return 0;
+}
+
+// A crash would leave the process's memory, and the data in it, in a file.
+int try_core_dump(Argument) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_CORE, &limit) != 0) return errno;
+  return limit.rlim_cur > 0 ? 0 : EFBIG;
 }
 
 // Copies /bin/true to `folder` and executes it there.
@@ -173,17 +201,40 @@ int try_spin(Argument seconds) {
   return 0;
 }
 
-// A daemon: forks twice, ignores what can be ignored, and keeps descriptor 1 open.
+// Deaf to every signal that a program can be deaf to.
+void ignore_signals() {
+  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_IGN);
+}
+
+int try_deaf_spin(Argument seconds) {
+  ignore_signals();
+  return try_spin(seconds);
+}
+
+int try_deaf_sleep(Argument milliseconds) {
+  ignore_signals();
+  return try_sleep(milliseconds);
+}
+
+int try_deaf_fill(Argument path) {
+  ignore_signals();
+  return fill(path, 64);
+}
+
+// A daemon: forks twice, ignores what can be ignored, and keeps descriptor 1 open, on which it says
+// its number.
 int try_daemon(Argument) {
   const pid_t child = ::fork();
   if (child < 0) return errno;
   if (child == 0) {
     ::setsid();
-    for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_IGN);
-    if (::fork() == 0) {
+    ignore_signals();
+    const pid_t daemon = ::fork();
+    if (daemon == 0) {
       ::prctl(PR_SET_PDEATHSIG, 0);
       while (true) ::sleep(1000);
     }
+    ::dprintf(1, "daemon %d\n", static_cast<int>(daemon));
     ::_exit(0);
   }
   ::waitpid(child, nullptr, 0);
@@ -197,6 +248,13 @@ int try_leaked_descriptor(Argument expected) {
         ("," + expected + ",").find("," + std::to_string(fd) + ",") == std::string::npos)
       return 0;
   return EBADF;
+}
+
+// The host's name, given as the argument, is the one that is seen.
+int try_host_name(Argument name) {
+  char seen[256] = {};
+  if (::gethostname(seen, sizeof seen - 1) != 0) return errno;
+  return name == seen ? 0 : ENOENT;
 }
 
 int try_environment(Argument name) { return ::getenv(name.c_str()) ? 0 : ENOENT; }
@@ -215,9 +273,28 @@ int try_read_memory(Argument pid) {
   return count < 0 && errno == EFAULT ? 0 : result(count);  // allowed to look, nothing there
 }
 
+// Types into the terminal behind descriptor 0, for whoever reads it next (CVE-2017-5226).
 int try_tiocsti(Argument) {
   const char byte = 'x';
   return result(::ioctl(0, TIOCSTI, &byte));
+}
+
+// An array of one number, in the kernel.
+int try_bpf(Argument) {
+  union bpf_attr attributes {};
+  attributes.map_type = BPF_MAP_TYPE_ARRAY;
+  attributes.key_size = attributes.value_size = 4;
+  attributes.max_entries = 1;
+  return result(::syscall(SYS_bpf, BPF_MAP_CREATE, &attributes, sizeof attributes));
+}
+
+// Watches everything that runs on the first processor.
+int try_perf(Argument) {
+  perf_event_attr attributes{};
+  attributes.type = PERF_TYPE_SOFTWARE;
+  attributes.size = sizeof attributes;
+  attributes.config = PERF_COUNT_SW_CPU_CLOCK;
+  return result(::syscall(SYS_perf_event_open, &attributes, -1, 0, -1, 0));
 }
 
 int try_clone3_namespace(Argument) {
@@ -236,6 +313,7 @@ const std::map<std::string, int (*)(Argument)>& table() {
   static const std::map<std::string, int (*)(Argument)> attempts = {
       {"nothing", [](Argument) { return 0; }},
       {"open", try_open},
+      {"open_to_write", try_open_to_write},
       {"write_file", try_write_file},
       {"unlink", [](Argument path) { return result(::unlink(path.c_str())); }},
       {"chdir", [](Argument) { return result(::chdir("/")); }},
@@ -251,6 +329,7 @@ const std::map<std::string, int (*)(Argument)>& table() {
       {"fork", try_fork},
       {"thread", try_thread},
       {"many_threads", try_many_threads},
+      {"many_processes", try_many_processes},
       {"daemon", try_daemon},
       {"kill_init", [](Argument) { return result(::kill(1, SIGKILL)); }},
       {"signal_process", [](Argument pid) { return result(::kill(std::atoi(pid.c_str()), 0)); }},
@@ -269,28 +348,29 @@ const std::map<std::string, int (*)(Argument)>& table() {
       {"x32", [](Argument) { return result(::syscall(0x40000000 | 39)); }},
       {"prctl", [](Argument) { return result(::prctl(PR_SET_DUMPABLE, 1)); }},
       {"setrlimit", try_setrlimit},
+      {"core_dump", try_core_dump},
       {"keyctl", [](Argument) { return result(::syscall(SYS_keyctl, 0, -3, 1)); }},
-      {"bpf", [](Argument) { return result(::syscall(SYS_bpf, 0, nullptr, 0)); }},
+      {"bpf", try_bpf},
       {"userfaultfd", [](Argument) { return result(::syscall(SYS_userfaultfd, 1)); }},
-      {"perf",
-       [](Argument) {
-         char attributes[128] = {};
-         return result(::syscall(SYS_perf_event_open, attributes, 0, -1, -1, 0));
-       }},
+      {"perf", try_perf},
       {"unshare", [](Argument) { return result(::unshare(CLONE_NEWUSER)); }},
       {"setns", [](Argument) { return result(::setns(0, 0)); }},
       {"clone3_namespace", try_clone3_namespace},
       {"mount", [](Argument) { return result(::mount("none", "/tmp", "tmpfs", 0, nullptr)); }},
-      {"pivot_root", [](Argument) { return result(::syscall(SYS_pivot_root, ".", ".")); }},
+      {"pivot_root", [](Argument) { return result(::syscall(SYS_pivot_root, "/tmp", "/tmp")); }},
       {"tiocsti", try_tiocsti},
       {"leaked_descriptor", try_leaked_descriptor},
+      {"host_name", try_host_name},
       {"environment", try_environment},
       {"memory", try_memory},
       {"memory_and_sleep",
-       [](Argument megabytes) { return try_memory(megabytes) + try_sleep("20000"); }},
+       [](Argument megabytes) { return try_memory(megabytes) + try_sleep("5000"); }},
       {"reserve", try_reserve},
       {"sleep", try_sleep},
       {"spin", try_spin},
+      {"deaf_spin", try_deaf_spin},
+      {"deaf_sleep", try_deaf_sleep},
+      {"deaf_fill", try_deaf_fill},
       {"write_zero",
        [](Argument) {
          volatile int* nowhere = nullptr;
@@ -303,21 +383,23 @@ const std::map<std::string, int (*)(Argument)>& table() {
   return attempts;
 }
 
+bool has_the_machines_mounts() {
+  char first[64] = {}, own[64] = {};
+  return ::readlink("/proc/self/ns/mnt", own, sizeof own - 1) > 0 &&
+         ::readlink("/proc/1/ns/mnt", first, sizeof first - 1) > 0 && std::strcmp(first, own) == 0;
+}
+
 }  // namespace
 
 int attempt(const std::string& name, const std::string& argument) {
-  // These would do real harm to a machine where root runs the tests: outside a jail (procfs is
-  // there) they are not tried.
-  for (const char* harmful : {"mount", "pivot_root", "mknod", "kill_init", "unlink"})
-    if (name == harmful && ::access("/proc/self/exe", F_OK) == 0) return ECANCELED;
-  const auto found = table().find(name);
-  return found == table().end() ? EINVAL : found->second(argument);
-}
-
-std::vector<std::string> attempt_names() {
-  std::vector<std::string> names;
-  for (const auto& [name, function] : table()) names.push_back(name);
-  return names;
+  // These would do real harm to a machine where root runs the tests: where procfs shows the mounts
+  // of the machine's first process they are not tried.
+  for (const char* harmful : {"mount", "pivot_root", "kill_init"})
+    if (name == harmful && has_the_machines_mounts()) return ECANCELED;
+  for (const auto* attempts : {&table(), &neighbour_attempts()})
+    if (const auto found = attempts->find(name); found != attempts->end())
+      return found->second(argument);
+  return EINVAL;
 }
 
 }  // namespace bitloop::testing

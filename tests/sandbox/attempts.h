@@ -3,13 +3,11 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 namespace bitloop::testing {
 
 // Tries `name` with `argument` (a path, a port, a number; see attempts.cpp). 0: it worked; else an
 // errno. May be killed.
 int attempt(const std::string& name, const std::string& argument);
-std::vector<std::string> attempt_names();
 
 }  // namespace bitloop::testing

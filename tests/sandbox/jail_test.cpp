@@ -186,6 +186,20 @@ TEST_F(JailTest, DeadlineKills) {
   EXPECT_EQ(run_without(sleep, {"deadline"}).exit_code, 0);
 }
 
+// Signals are for programs that listen; what ends this one is none that it could ignore.
+TEST_F(JailTest, WhoIgnoresSignalsIsKilledAllTheSame) {
+  auto spin = policy({"deaf_spin", "60"});
+  spin.cpu_time = std::chrono::seconds(1);
+  const Verdict verdict = run(spin);
+  EXPECT_EQ(verdict.killed_by, KilledBy::kCpu);
+  EXPECT_EQ(verdict.signal, SIGKILL);
+  auto sleep = policy({"deaf_sleep", "20000"});
+  sleep.deadline = std::chrono::milliseconds(200);
+  EXPECT_EQ(run(sleep).killed_by, KilledBy::kDeadline);
+  EXPECT_EQ(run(policy({"deaf_fill", "output/big"})).exit_code, 1);
+  EXPECT_EQ(said_, "File too large\n");
+}
+
 TEST_F(JailTest, CancelKills) {
   auto cancel = make_pipe();
   ASSERT_TRUE(write_all(cancel->write.get(), "x"));
@@ -277,6 +291,19 @@ TEST_F(JailTest, RootTellsWhatItsGuestMayNotRead) {
   const auto error = sandbox::Jail::start(guest, nullptr).error();
   EXPECT_EQ(error.code, "not_readable");
   EXPECT_THAT(error.message, HasSubstr("chmod"));
+}
+
+// It used to end without a word.
+TEST_F(JailTest, WithoutAFileSystemOfItsOwnAClosedFolderIsNamed) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root's jails have another user";
+  std::filesystem::permissions(folder_.path(), std::filesystem::perms(0700));
+  auto guest = policy({"nothing"});
+  guest.disable_for_test = {"file_system"};
+  guest.allow_degraded = true;
+  const auto jail = sandbox::Jail::start(guest, nullptr);
+  ASSERT_FALSE(jail);
+  EXPECT_EQ(jail.error().code, "not_readable");
+  EXPECT_THAT(jail.error().message, HasSubstr(folder_.path().string()));
 }
 
 class LayerTest : public JailTest, public ::testing::WithParamInterface<int> {};

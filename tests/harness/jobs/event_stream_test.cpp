@@ -64,6 +64,18 @@ TEST_F(EventStreamTest, RefusesEverythingElse) {
   }
 }
 
+// Good records without end would fill the disk.
+TEST_F(EventStreamTest, AFloodOfGoodRecordsEnds) {
+  const std::string line = "{\"type\":\"a\",\"nonce\":\"secret\"}\n";
+  int count = 0;
+  EventStream stream(
+      "secret", [&](const Json&) { ++count; }, 10 * line.size());
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(stream.feed(line));
+  EXPECT_FALSE(stream.feed(line));
+  EXPECT_THAT(stream.violation(), HasSubstr("more records than any run has"));
+  EXPECT_EQ(count, 10);
+}
+
 TEST_F(EventStreamTest, NothingMayFollowTheResult) {
   EXPECT_TRUE(stream_.feed("{\"type\":\"result\",\"nonce\":\"secret\"}\n"));
   EXPECT_FALSE(stream_.feed("{\"type\":\"result\",\"nonce\":\"secret\"}\n"));

@@ -1,14 +1,20 @@
 // Stands in for bitloop-trainer: plays the candidate's content as a script, a command a line, and
-// ends well if nothing stops it.
+// ends well if nothing stops it. What is no command is passed over.
 //
-//   loaded            the record "candidate_loaded"        lock              narrows its own system
-//   calls step N LOSS       a step record                        val N LOSS        a val record
-//   result JSON       the result record, with the nonce    weights           writes
-//   output/weights.safetensors raw TEXT          TEXT as a line on the event stream   bytes N N
-//   bytes without a line end on it noise N           N MiB on stdout                      exit N
-//   ends attempt NAME ARG  one of tests/sandbox/attempts.h; its outcome is said on stdout verify
-//   JSON       in the repetition: this is the result, and the rest is skipped verify-do LINE    in
-//   the repetition only
+// - loaded: the record "candidate_loaded"
+// - lock: narrows its own system calls
+// - step N LOSS, val N LOSS: such a record
+// - result JSON: the result record, with the nonce
+// - weights: writes output/weights.safetensors
+// - raw TEXT: TEXT as a line on the event stream
+// - bytes N: N bytes without a line end on it
+// - forge NAME: one of forgeries.cpp
+// - noise N: N MiB on stdout
+// - exit N: ends
+// - attempt NAME ARG: one of tests/sandbox/attempts.h; its outcome is said on stdout
+// - verify JSON: in the repetition this is the result, and the rest is skipped
+// - verify-do LINE: in the repetition only
+// - train-do LINE: in the first process only
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -20,6 +26,7 @@
 #include <string>
 
 #include "sandbox/lock_down.h"
+#include "tests/harness/jobs/forgeries.h"
 #include "tests/sandbox/attempts.h"
 
 namespace {
@@ -57,6 +64,8 @@ void play(const std::string& line, const std::string& kind) {
   std::getline(words, rest);
   if (verb == "verify-do") {
     if (kind == "verify") play(rest, kind);
+  } else if (verb == "train-do") {
+    if (kind != "verify") play(rest, kind);
   } else if (verb == "verify") {
     if (kind != "verify") return;
     send(Json::parse(rest));
@@ -93,6 +102,8 @@ void play(const std::string& line, const std::string& kind) {
     put(4, rest + "\n");
   } else if (verb == "bytes") {
     put(4, std::string(std::stoul(rest), 'x'));
+  } else if (verb == "forge") {
+    if (!bitloop::testing::forge(rest, nonce)) std::_Exit(71);
   } else if (verb == "noise") {
     const std::string block(1 << 20, '.');
     for (int i = 0; i < std::stoi(rest); ++i) put(1, block);

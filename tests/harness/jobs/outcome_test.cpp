@@ -61,6 +61,20 @@ TEST(OutcomeTest, EveryEndHasItsStatus) {
   EXPECT_EQ(status(0, {}, {}, {odd, true, ""}), "timeout");
 }
 
+// The trainer has none of these to report, so somebody else wrote the result.
+TEST(OutcomeTest, NumbersThatNoRunHasAreAViolation) {
+  for (const Json& loss : {Json(-0.5), Json("0.1"), Json::array({1.5}), Json(true)}) {
+    const Outcome outcome = ended(result({1.5}, loss));
+    EXPECT_EQ(outcome.status, "violation") << loss;
+    EXPECT_THAT(outcome.message, HasSubstr("val_loss = " + loss.dump()));
+  }
+  for (const Json& loss : {Json(), Json(0), Json(2.5)})
+    EXPECT_EQ(ended(result({1.5}, loss)).status, "ok") << loss;
+  Json bits = result({1.5}, 2.5);
+  bits["metrics"]["bits_per_weight"] = -1;
+  EXPECT_THAT(ended(bits).message, HasSubstr("bits_per_weight = -1"));
+}
+
 TEST(OutcomeTest, EqualBitsAreAFinding) {
   Outcome outcome = ended(result({1.5, 2.25}, 0.1 + 0.2));
   compare_with_repetition(outcome, ended(result({1.5, 2.25}, 0.30000000000000004)));

@@ -55,7 +55,8 @@ export function sessionView(id) {
   async function load() {
     const [session, tasks] = await Promise.all([getJson(sessionPath(id)), getTasks()]);
     replace(state, badge(session.state));
-    replace(facts, fact("task", session.task), fact("from", session.forked_from || session.quantizer), fact("agent", session.agent || "–"),
+    replace(facts, fact("task", session.task), fact("from", session.forked_from || session.quantizer),
+      fact("agent", session.agent || MISSING),
       fact("tests left", session.tests_total ? `${session.tests_left} of ${session.tests_total}` : "no limit"),
       fact("best", session.best === null ? MISSING : `#${session.best}`),
       fact("submitted", session.submitted === null ? MISSING : `#${session.submitted}`),

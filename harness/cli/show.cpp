@@ -13,6 +13,7 @@
 #include "harness/cli/show_page.h"
 #include "harness/cli/terminal.h"
 #include "harness/jobs/run_folder.h"
+#include "harness/sessions/decision.h"
 #include "harness/sessions/job.h"
 #include "harness/sessions/records.h"
 
@@ -32,9 +33,30 @@ std::string state_of(const sessions::SessionState& state) {
   return state.running_test() ? "testing" : "open";
 }
 
+// What was measured for a task; empty where there is none.
+tasks::BaselineTable table_of(const std::string& task) {
+  return tasks::load_baselines(share_dir(), task).value_or(tasks::BaselineTable{});
+}
+
+// The best that the session's decisions kept; null before the first score, and for the command
+// line's runs, which may have other tasks and presets and are compared with nothing.
+Json best_of(const sessions::SessionState& state) {
+  if (sessions::is_of_command_line(state.type)) return nullptr;
+  const auto best = sessions::best_of(state.tests, table_of(state.task));
+  return best ? Json(best->test) : Json();
+}
+
+Json decision_of(const sessions::SessionState& state, const sessions::TestRecord& test) {
+  if (test.running() || sessions::is_of_command_line(state.type)) return nullptr;
+  return sessions::to_json(sessions::decide(state.tests, test.number, table_of(state.task)));
+}
+
 Json session_document(const sessions::StoredSession& stored) {
   const sessions::SessionState& state = stored.state;
   const bool budget = !sessions::is_of_command_line(state.type);
+  Json tags = Json::array();
+  for (const sessions::Tag& tag : state.tags)
+    tags.push_back({{"tag", tag.tag}, {"test", tag.test ? Json(*tag.test) : Json()}});
   Json tests = Json::array();
   for (const sessions::TestRecord& test : state.tests)
     tests.push_back(
@@ -49,11 +71,14 @@ Json session_document(const sessions::StoredSession& stored) {
           {"agent", state.agent},
           {"task", state.task},
           {"quantizer", state.quantizer},
+          {"forked_from", state.forked_from},
           {"state", state_of(state)},
           {"created", state.created},
           {"tests_total", budget ? Json(state.tests_total) : Json()},
           {"tests_left", budget ? Json(state.tests_left()) : Json()},
           {"submitted", state.submitted ? Json(*state.submitted) : Json()},
+          {"best", best_of(state)},
+          {"tags", std::move(tags)},
           {"commit", stored.head},
           {"tests", std::move(tests)}};
 }
@@ -74,8 +99,7 @@ Result<NamedText> start_of(const journal::Journal& journal, const sessions::Stor
 
 std::string noise_of(const sessions::TestRecord& test, const std::string& task) {
   if (test.status != "ok" || !test.row.val_loss) return "";
-  const auto table = tasks::load_baselines(share_dir(), task);
-  return table ? noise_line(*table, *test.row.val_loss) : "";
+  return noise_line(table_of(task), *test.row.val_loss);
 }
 
 Result<Json> test_document(const journal::Journal& journal, const std::filesystem::path& workspace,
@@ -86,6 +110,9 @@ Result<Json> test_document(const journal::Journal& journal, const std::filesyste
   const std::string& quantizer = test->quantizer.empty() ? state.quantizer : test->quantizer;
   const auto folder = sessions::run_dir(workspace, state.id, number);
   const bool ended = !test->running();
+  Json tags = Json::array();
+  for (const sessions::Tag& tag : state.tags)
+    if (tag.test == number) tags.push_back(tag.tag);
   Json document = {
       {"session", state.id},
       {"test", number},
@@ -97,12 +124,14 @@ Result<Json> test_document(const journal::Journal& journal, const std::filesyste
       {"status", test->status},
       {"message", test->stages},
       {"submitted", state.submitted == number},
+      {"tags", std::move(tags)},
       {"commit", test->commit},
       {"seed", test->seed},
       {"time", ended ? Json(test->row.time) : Json()},
       {"version", ended ? Json(test->row.version) : Json()},
       {"flags", test->row.flags},
       {"metrics", ended ? Json(ledger::metrics_json(test->row)) : Json()},
+      {"decision", decision_of(state, *test)},
       {"noise", noise_of(*test, task)},
       {"findings", Json::array()},
       {"jail", nullptr}};
@@ -159,7 +188,8 @@ Result<int> show(const ShowOptions& options) {
 void add_show(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<ShowOptions>();
   CLI::App* command = app.add_subcommand(
-      "show", "One test: idea, scores, findings, curve, files, what was changed; or one session");
+      "show",
+      "One test: idea, scores, decision, findings, curve, files, what was changed; or one session");
   command->add_option("TEST", options->reference, "SESSION/TEST (local/3), or SESSION")->required();
   command->add_option("--workspace", options->workspace, kWorkspaceHelp);
   command->add_flag("--json", options->json, "one JSON document");

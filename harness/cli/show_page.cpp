@@ -40,6 +40,45 @@ std::string metrics_of(const Json& metrics) {
   return text;
 }
 
+std::string signed_loss(const Json& difference) {
+  return difference.is_number() ? fmt::format("{:+.4f}", difference.get<double>()) : "-";
+}
+
+// What the test says against the session's best before it and the task's baselines.
+std::string decision_of(const Json& decision) {
+  if (!decision.is_object()) return "";
+  std::string text;
+  const auto line = [&](const std::string& name, const std::string& value) {
+    text += fmt::format("  {:<18}{}\n", name, value);
+  };
+  line("verdict", text_of(decision, "verdict"));
+  if (const Json& against = decision.at("against"); against.is_object())
+    line("against", fmt::format("test #{} (val_loss {:.4f})", text_of(against, "test"),
+                                against.at("val_loss").get<double>()));
+  if (const Json& noise = decision.at("noise"); decision.at("difference").is_number())
+    line("difference",
+         signed_loss(decision["difference"]) +
+             (noise.is_number() ? fmt::format(" (noise ±{:.4f})", noise.get<double>()) : ""));
+  if (const std::string twin = text_of(decision, "same_as"); twin != "-")
+    line("same score as", "test #" + twin);
+  for (const Json& baseline : decision.at("baselines"))
+    line(text_of(baseline, "name"), fmt::format("{} ({})", text_of(baseline, "verdict"),
+                                                signed_loss(baseline.at("difference"))));
+  line("advice", text_of(decision, "advice"));
+  return text;
+}
+
+// "median, good (#1)": a session's tags, and those of its tests.
+std::string tags_of(const Json& tags) {
+  std::string text;
+  for (const Json& tag : tags) {
+    const bool plain = tag.is_string();  // a test's document lists its own
+    text += (text.empty() ? "" : ", ") + (plain ? tag.get<std::string>() : text_of(tag, "tag"));
+    if (!plain && !tag.at("test").is_null()) text += fmt::format(" (#{})", text_of(tag, "test"));
+  }
+  return text.empty() ? "-" : text;
+}
+
 std::string findings_of(const Json& findings) {
   std::string text;
   for (const Json& finding : findings) {
@@ -85,6 +124,9 @@ std::string session_page(const Json& document) {
     text += field(name, text_of(document, name));
   if (const std::string left = text_of(document, "tests_left"); left != "-")
     text += field("tests", fmt::format("{} of {} left", left, text_of(document, "tests_total")));
+  text += field("fork of", text_of(document, "forked_from"));
+  text += field("tags", tags_of(document.at("tags")));
+  text += field("best", text_of(document, "best"));
   text += field("submitted", text_of(document, "submitted"));
   if (document.at("tests").empty()) return text + "\nNo tests yet.\n";
   text += title("Tests");
@@ -112,13 +154,15 @@ std::string test_page(const Json& document, std::string_view log, bool color) {
   for (const Json& flag : document.at("flags"))
     flags += (flags.empty() ? "" : ", ") + single_line(flag.get<std::string>());
   text += field("flags", flags.empty() ? "-" : flags);
+  text += field("tags", tags_of(document.at("tags")));
   const auto section = [&](const char* name, const std::string& body) {
     if (!body.empty()) text += title(name) + body;
   };
   section("Message", harmless_lines(document.at("message").get<std::string>(), "  "));
   section("Metrics", metrics_of(document.at("metrics")));
-  if (const std::string noise = text_of(document, "noise"); noise != "-")
-    section("Decision", "  " + noise + "\n");
+  const std::string noise = text_of(document, "noise");
+  section("Decision",
+          decision_of(document.at("decision")) + (noise == "-" ? "" : "  " + noise + "\n"));
   section("Findings", findings_of(document.at("findings")));
   section("Jail", jail_of(document.at("jail")));
   section("Curve", curve_of(log));

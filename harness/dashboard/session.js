@@ -3,17 +3,29 @@ import {getJson, getTasks, sessionPath} from "./api.js";
 import {curvePlot} from "./curves.js";
 import {diffViewer} from "./diff.js";
 import {append, badge, gather, h, replace, section} from "./dom.js";
-import {bits, loss, short, time} from "./format.js";
+import {MISSING, bits, loss, short, time} from "./format.js";
 import {logViewer} from "./logs.js";
 import {scorePlot} from "./scores.js";
 
 const fact = (title, ...value) => h("div", {}, h("dt", {}, title), h("dd", {}, value));
 
-function testTable(tests) {
-  const titles = ["test", "status", "val_loss", "bits", "tokens/s", "seed", "commit"];
+const VERDICTS = {first: "first score", inside_noise: "inside the noise", trade_off: "trade-off"};
+
+// A decision in a few words; what it advises is the title.
+function decision(of) {
+  if (!of) return h("td", {}, MISSING);
+  const than = of.against ? ` (#${of.against.test})` : "";
+  return h("td", {title: of.advice}, (VERDICTS[of.verdict] ?? of.verdict) + than);
+}
+
+const tagWords = (tags) => tags.map(({tag}) => tag).join(", ") || MISSING;
+
+function testTable({tests, tags}) {
+  const titles = ["test", "status", "val_loss", "bits", "decision", "tags", "tokens/s", "seed", "commit"];
   return h("table", {class: "plain"}, h("thead", {}, h("tr", {}, titles.map((title) => h("th", {scope: "col"}, title)))),
     h("tbody", {}, tests.map((test) => h("tr", {}, h("td", {}, `#${test.test}`), h("td", {}, badge(test.status)),
       h("td", {class: "number"}, loss(test.metrics?.val_loss)), h("td", {class: "number"}, bits(test.metrics?.bits_per_weight)),
+      decision(test.decision), h("td", {}, tagWords(tags.filter((tag) => tag.test === test.test))),
       h("td", {class: "number"}, short(test.metrics?.tokens_per_s)), h("td", {class: "number"}, test.seed),
       h("td", {}, h("code", {}, test.commit.slice(0, 7)))))));
 }
@@ -43,10 +55,13 @@ export function sessionView(id) {
   async function load() {
     const [session, tasks] = await Promise.all([getJson(sessionPath(id)), getTasks()]);
     replace(state, badge(session.state));
-    replace(facts, fact("task", session.task), fact("from", session.quantizer), fact("agent", session.agent || "–"),
+    replace(facts, fact("task", session.task), fact("from", session.forked_from || session.quantizer),
+      fact("agent", session.agent || MISSING),
       fact("tests left", session.tests_total ? `${session.tests_left} of ${session.tests_total}` : "no limit"),
-      fact("submitted", session.submitted === null ? "–" : `#${session.submitted}`), fact("created", time(session.created)));
-    replace(tests, session.tests.length ? testTable(session.tests) : h("p", {class: "quiet"}, "No test was started yet."));
+      fact("best", session.best === null ? MISSING : `#${session.best}`),
+      fact("submitted", session.submitted === null ? MISSING : `#${session.submitted}`),
+      fact("tags", tagWords(session.tags.filter((tag) => tag.test === null))), fact("created", time(session.created)));
+    replace(tests, session.tests.length ? testTable(session) : h("p", {class: "quiet"}, "No test was started yet."));
     drawStory(session.history);
     scores.show(session, tasks.get(session.task));
     await Promise.all([curves.show(session), diff.show(session.history), logs.show(session)]);

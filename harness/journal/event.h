@@ -31,7 +31,7 @@ struct Trailer {
 
 // One event to be committed.
 struct Event {
-  std::string kind;  // session, edit, undo, revert, check, test-started, test-finished, submission
+  std::string kind;               // one of the kinds above
   std::string sentence;           // for people, one line
   std::string body;               // optional, free text: an agent's description
   std::vector<Trailer> trailers;  // Bitloop-Event is written from `kind` and must not be among them

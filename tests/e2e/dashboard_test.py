@@ -133,6 +133,25 @@ def test_a_session_with_its_diff_and_logs(host, open_page):
     words = page.locator("section:has(h2:text('Score over tests'))").inner_text()
     assert "Best: 2.3800" in words and "standard deviation of 0.0100" in words
     page.shot("session")
+
+
+def test_a_session_shows_its_decisions_its_tags_and_where_it_came_from(host, session, open_page):
+    session.say("FAKE_LOSS=2.40")
+    session.test()
+    session.edit(op="str_replace", old_str="FAKE_LOSS=2.40", new_str="FAKE_LOSS=2.30")
+    better = session.test()
+    session.post("/tags", {"tag": "median"})
+    session.post("/tags", {"tag": "good", "test": 2})
+    page = open_page(f"#/sessions/{session.id}")
+    row = page.locator('table.plain tbody tr:has-text("#2")')
+    page.wait_for_selector('table.plain td:has-text("first score")')
+    assert "better (#1)" in row.inner_text() and "good" in row.inner_text() and "median" not in row.inner_text()
+    assert page.locator('table.plain td:has-text("better")').get_attribute("title") == better["decision"]["advice"]
+    facts = page.locator(".facts").inner_text()
+    assert "median" in facts and "good" not in facts and "#2" in facts
+    fork = host.post("/v1/sessions", {"from": f"{session.id}/1"})["id"]
+    page = open_page(f"#/sessions/{fork}")
+    page.wait_for_selector(f'.facts:has-text("{session.id}/1")')
     for name, look in (("session-dark", {"dark": True}), ("session-narrow", {"narrow": True})):
         other = open_page(f"#/sessions/{session.id}", **look)
         other.wait_for_selector(".diff tr.added")

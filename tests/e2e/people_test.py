@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from bitloop import BIN, FAKE, Host, ROOT
+from bitloop import BIN, FAKE, Host, ROOT, Session
 
 TERNARY = ROOT / "quantizers" / "ternary.lua"
 
@@ -114,7 +114,7 @@ def test_show_a_test(shell, session):
     page = shell("show", f"{session}/1").stdout
     assert page.startswith(f"Test {session}/1: ok, submitted as final\n")
     for words in ("idea        a larger scale", "val_loss                2.125", "ok      levels", "train_loss  4.7500 █", "verdict.json",
-                  "+-- FAKE_LOSS=2.125", "Decision\n  val_loss is "):
+                  "+-- FAKE_LOSS=2.125", "Decision\n  verdict           first\n", "\n  val_loss is "):
         assert words in page, words
     assert "\x1b" not in page
     document = shell.json("show", f"{session}-1")
@@ -128,8 +128,78 @@ def test_show_a_session(shell, session):
     assert document["state"] == "closed" and document["tests_left"] == 2 and document["tests"][0]["val_loss"] == 2.125
 
 
+@pytest.fixture
+def forked(shell):
+    """A session with a score, a better one and tags, and a fork of the first, whose host was killed while its test ran and
+    which was adopted. The ids of both; the server has stopped."""
+    shell.workspace.mkdir(exist_ok=True)
+    with Host(shell.workspace) as host:
+        parent = host.session()
+        for loss in ("2.400", "2.300"):
+            parent.edit(op="rewrite", region="config", content=f"local CONFIG_OVERRIDES = {{}}  -- FAKE_LOSS={loss}")
+            assert parent.test(description=f"a loss of {loss}")["status"] == "ok"
+        for tag in ({"tag": "median"}, {"tag": "good", "test": 2}, {"tag": "bad"}):
+            assert parent.post("/tags", tag).status == 200
+        assert host.call("DELETE", parent.path + "/tags/bad").status == 200
+        fork = Session(host, host.post("/v1/sessions", {"from": f"{parent.id}/1"})["id"])
+        fork.say("FAKE_SLEEP=2")
+        assert fork.post("/tests", {"description": "on its own"}).status == 202
+        assert fork.post("/tags", {"tag": "under-way", "test": 1}).status == 200
+        host.kill()
+        host.start()
+        assert fork.wait(1)["status"] == "ok" and fork.get()["tests_left"] == 2
+        assert fork.get()["tags"] == [{"tag": "under-way", "test": 1}] and fork.get()["forked_from"] == f"{parent.id}/1"
+        host.git("fsck", "--strict")
+        assert host.stop() == 0
+    return parent.id, fork.id
+
+
+def test_show_a_decision(shell, forked):
+    parent, _ = forked
+    page = shell("show", f"{parent}/2").stdout
+    decision = page.split("\nDecision\n")[1].split("\n\n")[0]
+    for line in (r"verdict +better", r"against +test #1 \(val_loss 2\.4000\)", r"difference +-0\.1000 \(noise ±0\.02\d\d\)",
+                 r"ternary +\w+ \(.*\)", r"advice +Keep: .*", r"val_loss is .*"):
+        assert re.search(f"^  {line}$", decision, re.M), line
+    assert re.search(r"^tags +good$", page, re.M)
+    document = shell.json("show", f"{parent}/2")
+    assert document["decision"]["verdict"] == "better" and document["decision"]["against"]["test"] == 1 and document["tags"] == ["good"]
+    assert shell.json("show", f"{parent}/1")["decision"]["verdict"] == "first"
+    with Host(shell.workspace) as host:
+        assert host.get(f"/v1/sessions/{parent}/tests/2")["decision"] == document["decision"]
+
+
+def test_show_forks_and_tags(shell, forked):
+    parent, fork = forked
+    page = shell("show", parent).stdout
+    assert re.search(r"^tags +median, good \(#2\)$", page, re.M) and re.search(r"^best +2$", page, re.M) and "fork of" not in page
+    assert shell.json("show", parent)["tags"] == [{"tag": "median", "test": None}, {"tag": "good", "test": 2}]
+    assert re.search(rf"^fork of +{parent}/1$", shell("show", fork).stdout, re.M)
+    document = shell.json("show", fork)
+    assert document["forked_from"] == f"{parent}/1" and document["best"] == 1 and document["tests_left"] == 2
+    assert "+-- FAKE_SLEEP=2" in shell.json("show", f"{fork}/1")["diff"] and "CONFIG_OVERRIDES" not in changed(shell, f"{fork}/1")
+
+
+def changed(shell, test):
+    """The lines that a test's candidate has and its session's first does not, or the other way round."""
+    return "\n".join(line for line in shell.json("show", test)["diff"].splitlines()[2:] if line[:1] in ("+", "-"))
+
+
+def test_forks_and_tags_are_whole(healthy, forked):
+    assert {("journal", "ok"), ("sessions", "ok"), ("runs", "ok"), ("ledger", "ok")} <= states(healthy.json("doctor"))
+    assert healthy.json("doctor", "--repair")["repaired"] == []
+
+
+def test_replay_of_a_fork(shell, forked):
+    parent, fork = forked
+    for session, tests in ((parent, [1, 2]), (fork, [1])):
+        replayed = shell.json("replay", session, "--allow-degraded")
+        assert replayed["same"] and [test["test"] for test in replayed["tests"]] == tests
+
+
 def test_show_a_run_of_the_command_line(trained):
     assert trained("show", "local/3").stdout.startswith("Test local/3: diverged\n")
+    assert trained.json("show", "local/3")["decision"] is None and trained.json("show", "local")["best"] is None
     assert trained.json("show", "local-2")["description"] == "a median scale"
     assert "two bits" in trained("show", "local").stdout
 

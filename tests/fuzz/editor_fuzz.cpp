@@ -18,8 +18,7 @@ constexpr const char* kText =
 std::string protected_text(const Document& document) {
   std::string text;
   for (int64_t line = 1; line <= document.line_count(); ++line)
-    if (!document.region_at(line))
-      text += document.lines()[static_cast<size_t>(line) - 1] + "\n";
+    if (!document.region_at(line)) text += document.lines()[static_cast<size_t>(line) - 1] + "\n";
   return text;
 }
 

@@ -39,9 +39,8 @@ void check_message(const std::string& text) {
   if (!document) return check_refusal(document.error());
   const json id = mcp::readable_id(*document);
   const auto message = mcp::parse_message(*document);
-  const std::string line = mcp::to_line(
-      message ? mcp::result_message(message->id, message->params)
-              : mcp::error_message(id, message.error()));
+  const std::string line = mcp::to_line(message ? mcp::result_message(message->id, message->params)
+                                                : mcp::error_message(id, message.error()));
   require(json::parse(line).is_object(), "an answer is one JSON object");
   if (message) message->meta("progressToken");
 }

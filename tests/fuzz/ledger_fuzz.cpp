@@ -30,7 +30,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (lines.empty()) return 0;
   const auto condition = ledger::parse_condition(lines[0]);
   const auto order = ledger::parse_order(lines[0]);
-  ledger::named_columns(lines[0]).has_value();
+  const auto chosen = ledger::named_columns(lines[0]);
+  fuzz::require(!chosen || !chosen->empty(), "a list of columns names some");
   std::vector<ledger::Row> rows;
   for (size_t i = 1; i < lines.size(); ++i) {
     if (auto row = ledger::parse_line(lines[i])) rows.push_back(std::move(*row));

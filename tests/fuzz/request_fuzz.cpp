@@ -25,7 +25,7 @@ void check_refusal(const Error& error) {
   require(json::parse(response.body)["code"] == error.code, "a problem is JSON");
 }
 
-void check_members(const Result<json>& members) {
+void check_given(const Result<json>& members) {
   if (!members) return check_refusal(members.error());
   require((*members)["path"].is_string(), "a required field is there, under its own name");
   if (members->contains("n")) {
@@ -62,8 +62,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (const auto parameters = api::match_path(pattern, path))
       for (const auto& [name, part] : *parameters)
         fuzz::require(!part.empty(), "a parameter of a path is not empty");
-  api::check_members(api::parse_query({{"path", "a"}, {"n", value}}, api::kFields));
-  api::check_members(api::parse_body(body, api::kFields));
+  api::check_given(api::parse_query({{"path", "a"}, {"n", value}}, api::kFields));
+  api::check_given(api::parse_body(body, api::kFields));
   api::check_message(body);
   return 0;
 }

@@ -1,6 +1,6 @@
 # The commands of bitloop's users and developers; `make` lists them. CMakePresets.json has the builds behind them.
 .DEFAULT_GOAL := help
-.PHONY: help setup configure build build-tests demo test test-fast bench asan tsan format manual clean
+.PHONY: help setup configure build build-tests demo test test-fast bench asan tsan fuzz format manual clean
 MAKEFLAGS += --no-print-directory
 
 # As many compilers as there are cores, but no more than memory allows: one that reads LibTorch's headers takes 2 GB.
@@ -8,9 +8,11 @@ JOBS ?= $(shell awk -v cores=$$(nproc) '/^MemAvailable/ {fit = int($$2 / 2e6)} E
 # Passed to the programs: DEMO_FLAGS=--allow-degraded, BENCH_FLAGS="--steps 200".
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
+# Of each fuzz target.
+FUZZ_SECONDS ?= 10
 
 # What is needed only for tests is installed for tests; the sanitizers' need no browser.
-build-tests: SETUP_FLAGS = --tests
+build-tests fuzz: SETUP_FLAGS = --tests
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -46,6 +48,11 @@ asan tsan: setup  ## build and test with the address and undefined-behaviour san
 	@cmake --preset $@
 	@cmake --build --preset $@ --parallel $(JOBS)
 	@ctest --preset $@
+
+fuzz: setup  ## fuzz the parsers, the editor and the Lua guest with libFuzzer, FUZZ_SECONDS=10 each
+	@cmake --preset fuzz -DBITLOOP_FUZZ_SECONDS=$(FUZZ_SECONDS)
+	@cmake --build --preset fuzz --parallel $(JOBS)
+	@ctest --preset fuzz
 
 format:  ## run clang-format over the C++ files
 	@command -v clang-format >/dev/null || { echo "make format: install the Debian package clang-format" >&2; exit 1; }

@@ -93,7 +93,7 @@ void add_dashboard_routes(std::vector<Route>& routes, const std::filesystem::pat
                     {},
                     {},
                     200,
-                    "application/octet-stream",
+                    "*/*",
                     [files](const Request& request) {
                       return send_file(*files, request.parameters.at("file"));
                     }});

@@ -17,6 +17,7 @@ constexpr size_t kMaxAnswers = 1000;
 constexpr size_t kMaxAnswerBytes = size_t{32} << 20;
 constexpr size_t kEntryBytes = 1024;  // an entry's own, roughly
 constexpr size_t kMaxKeyBytes = 255;
+constexpr size_t kMaxShownPath = 200;
 
 std::string unquote_one(std::string_view tag) {
   if (tag.starts_with("W/")) tag.remove_prefix(2);
@@ -39,6 +40,25 @@ Response unauthorized(const Error& error) {
                                                         ? R"(Bearer realm="bitloop")"
                                                         : R"(Bearer realm="bitloop", )"
                                                           R"(error="invalid_token")");
+  return response;
+}
+
+Response nothing_at(const std::string& path) {
+  return problem_response(
+      {"route_not_found", fmt::format("There is nothing at {}; GET /openapi.json lists the calls.",
+                                      path.substr(0, kMaxShownPath))});
+}
+
+// `allowed`: what the routes of this path take; at least one.
+Response method_not_allowed(const std::string& method, const std::string& path,
+                            std::set<std::string> allowed) {
+  if (allowed.contains("GET")) allowed.insert("HEAD");
+  const std::string list = join({allowed.begin(), allowed.end()}, ", ");
+  Response response =
+      problem_response({"method_not_allowed",
+                        fmt::format("{} does not take {}; use {}.", path.substr(0, kMaxShownPath),
+                                    method.substr(0, 40), list)});
+  response.headers.emplace_back("Allow", list);
   return response;
 }
 
@@ -90,6 +110,13 @@ Response Dispatcher::dispatch(const RawRequest& raw) {
   }
 }
 
+Response Dispatcher::refuse_method(const std::string& method, const std::string& path) const {
+  std::set<std::string> allowed;
+  for (const Route& route : routes_)
+    if (match_path(route.pattern, path)) allowed.insert(route.method);
+  return allowed.empty() ? nothing_at(path) : method_not_allowed(method, path, std::move(allowed));
+}
+
 Response Dispatcher::route(const RawRequest& raw) {
   const std::string method = raw.method == "HEAD" ? "GET" : raw.method;
   const Route* found = nullptr;
@@ -108,24 +135,12 @@ Response Dispatcher::route(const RawRequest& raw) {
     if (!caller) return unauthorized(caller.error());
     request.caller = std::move(*caller);
   }
-  const std::string shown = raw.path.substr(0, 200);
-  if (allowed.empty())
-    return problem_response(
-        {"route_not_found",
-         fmt::format("There is nothing at {}; GET /openapi.json lists the calls.", shown)});
-  if (found == nullptr) {
-    if (allowed.contains("GET")) allowed.insert("HEAD");
-    const std::string list = join({allowed.begin(), allowed.end()}, ", ");
-    Response response =
-        problem_response({"method_not_allowed",
-                          fmt::format("{} does not take {}; use {}.", shown, raw.method, list)});
-    response.headers.emplace_back("Allow", list);
-    return response;
-  }
+  if (allowed.empty()) return nothing_at(raw.path);
+  if (found == nullptr) return method_not_allowed(raw.method, raw.path, std::move(allowed));
   if (found->may)
     if (const Status may = found->may(request); !may) return problem_response(may.error());
   const std::optional<Caller> caller = request.caller;
-  const bool changes = found->method == "POST";
+  const bool changes = found->method != "GET";
   if (require_if_match_ && changes && request.parameters.contains("id") && raw.if_match.empty())
     return problem_response(
         {"if_match_missing",

@@ -72,6 +72,9 @@ class Dispatcher {
   // "if_match_missing", "too_many_calls", "internal", those of parse_body, of Gate and of the
   // route's `may`.
   Response dispatch(const RawRequest& raw);
+  // The answer to a method that no route can have, of which no more than the first line was read:
+  // "method_not_allowed" (with Allow) or "route_not_found".
+  Response refuse_method(const std::string& method, const std::string& path) const;
   const std::vector<Route>& routes() const { return routes_; }
   Gate& gate() { return gate_; }
 

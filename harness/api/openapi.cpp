@@ -43,6 +43,18 @@ ordered_json request_body(const Route& route) {
           {"content", {{"application/json", {{"schema", schema}}}}}};
 }
 
+// The other status of success that a route may answer with, without a body: an event stream that
+// has no more events, a notification of JSON-RPC. nullptr: there is none.
+const char* success_without_body(const Route& route) {
+  if (route.content_type == "text/event-stream") return "204";
+  return route.raw_body && route.method == "POST" ? "202" : nullptr;
+}
+
+ordered_json error_response(const Route& route) {
+  const char* name = route.raw_body ? "RpcError" : "Problem";
+  return {{"$ref", std::string("#/components/responses/") + name}};
+}
+
 ordered_json operation(const Route& route, const std::vector<std::string>& path_names) {
   ordered_json parameters = ordered_json::array();
   for (const std::string& name : path_names) parameters.push_back(path_parameter(name));
@@ -53,7 +65,7 @@ ordered_json operation(const Route& route, const std::vector<std::string>& path_
                           {"description", field.description},
                           {"schema", field_schema(field)}});
   std::vector<std::string> headers = route.headers;
-  if (route.method == "POST" && !route.raw_body)
+  if (route.method != "GET" && !route.raw_body)
     headers.insert(headers.end(), {"Idempotency-Key", "If-Match"});
   for (const std::string& name : headers)
     parameters.push_back(
@@ -62,11 +74,13 @@ ordered_json operation(const Route& route, const std::vector<std::string>& path_
   const ordered_json schema = {{"type", is_json ? "object" : "string"}};
   ordered_json done = {{"description", "done"}};
   if (!route.content_type.empty()) done["content"] = {{route.content_type, {{"schema", schema}}}};
-  ordered_json document = {{"summary", route.summary},
-                           {"parameters", parameters},
-                           {"responses",
-                            {{std::to_string(route.success), done},
-                             {"default", {{"$ref", "#/components/responses/Problem"}}}}}};
+  ordered_json responses = {{std::to_string(route.success), done}};
+  if (const char* status = success_without_body(route))
+    responses[status] = {{"description", "done, and there is nothing to say"}};
+  // Whatever else may come is an error: there are no redirections.
+  for (const char* errors : {"4XX", "5XX"}) responses[errors] = error_response(route);
+  ordered_json document = {
+      {"summary", route.summary}, {"parameters", parameters}, {"responses", responses}};
   if (route.method == "POST" && (!route.body.empty() || route.raw_body))
     document["requestBody"] = request_body(route);
   return document;
@@ -128,6 +142,11 @@ ordered_json openapi_document(const std::vector<Route>& routes) {
   document["components"]["responses"]["Problem"] = {
       {"description", "an error: `code` is stable, `detail` says what to do"},
       {"content", problem_content}};
+  ordered_json rpc_content = problem_content;
+  rpc_content["application/json"] = {{"schema", {{"type", "object"}}}};
+  document["components"]["responses"]["RpcError"] = {
+      {"description", "an error of JSON-RPC, or a problem of the server's own"},
+      {"content", rpc_content}};
   return document;
 }
 

@@ -106,16 +106,19 @@ bool RequestSocket::is_writable() const {
   return receive_some(socket_, &byte, 1, MSG_PEEK) > 0;
 }
 
-void turn_away(int socket, const std::string& answer) {
-  ::send(socket, answer.data(), answer.size(), MSG_NOSIGNAL);
+void end_answers(int socket) {
   ::shutdown(socket, SHUT_WR);
-  // A socket that is closed with bytes unread is reset, and the answer lost.
   char bytes[4096];
   for (size_t drained = 0; drained < kDrainBytes && wait_for(socket, POLLIN, kDrain);) {
     const ssize_t count = receive_some(socket, bytes, sizeof bytes, 0);
     if (count <= 0) return;
     drained += static_cast<size_t>(count);
   }
+}
+
+void turn_away(int socket, const std::string& answer) {
+  ::send(socket, answer.data(), answer.size(), MSG_NOSIGNAL);
+  end_answers(socket);
 }
 
 }  // namespace bitloop::api

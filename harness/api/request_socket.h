@@ -62,6 +62,10 @@ class RequestSocket {
   bool has_answered_ = false;
 };
 
+// Says that no more comes, and waits a moment so that the client can read what it was answered: a
+// socket that is closed with bytes unread is reset, and the answer lost.
+void end_answers(int socket);
+
 // Tells a client that there is no place for it, without reading what it wants, and waits a moment
 // so that it can read the answer. `answer` is a whole HTTP response.
 void turn_away(int socket, const std::string& answer);

@@ -77,6 +77,8 @@ class ListeningServer : public httplib::Server {
 
   // Of the connection that this thread serves; nullptr outside of one.
   static thread_local const RequestSocket* serving;
+  // Whether its last request was not read to its end, so that nobody knows where the next begins.
+  static thread_local bool is_unreadable;
 
  private:
   // The library's own, with our limits.
@@ -97,13 +99,15 @@ class ListeningServer : public httplib::Server {
     RequestSocket requests(socket, limits_);
     SocketStream stream(requests);
     serving = &requests;
+    is_unreadable = false;
     for (size_t left = keep_alive_max_count_; left > 0 && svr_sock_ != INVALID_SOCKET; --left) {
       bool closed = false;
       if (!requests.next_request() || !process_request(stream, left == 1, closed, nullptr) ||
-          closed || requests.met() != RequestSocket::Limit::kNone)
+          closed || is_unreadable || requests.met() != RequestSocket::Limit::kNone)
         break;
     }
     serving = nullptr;
+    if (is_unreadable) end_answers(socket);
     // In its first line; after that the library answers.
     if (requests.met() != RequestSocket::Limit::kNone && !requests.has_answered())
       turn_away(socket, last_answer(limit_error(requests.met())));
@@ -115,6 +119,7 @@ class ListeningServer : public httplib::Server {
 };
 
 thread_local const RequestSocket* ListeningServer::serving = nullptr;
+thread_local bool ListeningServer::is_unreadable = false;
 
 class PoolQueue : public httplib::TaskQueue {
  public:
@@ -220,6 +225,29 @@ Error library_error(int status) {
   return {"invalid_request", fmt::format("The request is not valid HTTP (status {}).", status)};
 }
 
+// Makes this answer the last of its connection.
+void end_after(httplib::Response& response) {
+  ListeningServer::is_unreadable = true;
+  response.set_header("Connection", "close");
+}
+
+bool has_body(const httplib::Request& request) {
+  return request.has_header("Transfer-Encoding") ||
+         (request.has_header("Content-Length") &&
+          request.get_header_value("Content-Length") != "0");
+}
+
+// A method that the library does not know; it refuses it before it reads the header.
+bool has_foreign_method(const httplib::Request& request) {
+  static constexpr std::string_view kKnown[] = {"GET",     "HEAD",    "POST",  "PUT",   "DELETE",
+                                                "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI"};
+  const bool is_name = !request.method.empty() && std::ranges::all_of(request.method, [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_';
+  });
+  return is_name && std::ranges::find(kKnown, request.method) == std::end(kKnown) &&
+         request.target.starts_with('/') && request.version.starts_with("HTTP/1.");
+}
+
 }  // namespace
 
 struct Server::Impl {
@@ -262,11 +290,9 @@ Server::Server(Dispatcher& dispatcher, const ServerOptions& options)
     : impl_(std::make_unique<Impl>(dispatcher, options)) {
   Impl& impl = *impl_;
   httplib::Server& http = impl.http;
-  http.new_task_queue = [threads = options.max_connections + options.max_streams +
-                                   kThreadsToTurnAway,
-                          on_limit = options.on_thread_limit] {
-    return new PoolQueue(threads, on_limit);
-  };
+  http.new_task_queue =
+      [threads = options.max_connections + options.max_streams + kThreadsToTurnAway,
+       on_limit = options.on_thread_limit] { return new PoolQueue(threads, on_limit); };
   http.set_tcp_nodelay(true);
   // The library's own choice is SO_REUSEPORT, with which a second server would share the port
   // unnoticed.
@@ -288,6 +314,8 @@ Server::Server(Dispatcher& dispatcher, const ServerOptions& options)
             request.method == "DELETE")
           return httplib::Server::HandlerResponse::Unhandled;
         impl.answer(to_raw(request), response);
+        // Nobody reads a body that such a request has: it would be taken for the next request.
+        if (has_body(request)) end_after(response);
         return httplib::Server::HandlerResponse::Handled;
       });
   const auto with_body = [&impl](const httplib::Request& request, httplib::Response& response,
@@ -305,10 +333,16 @@ Server::Server(Dispatcher& dispatcher, const ServerOptions& options)
   http.Delete(kAnyPath, [&impl](const httplib::Request& request, httplib::Response& response) {
     impl.answer(to_raw(request), response);
   });
-  const auto fill_error = [](const httplib::Request&, httplib::Response& response) {
+  const auto fill_error = [&impl](const httplib::Request& request, httplib::Response& response) {
     if (!response.body.empty()) return httplib::Server::HandlerResponse::Unhandled;
     const int status = response.status;
-    send(problem_response(library_error(status)), response);
+    if (status == 400 && has_foreign_method(request))
+      send(impl.dispatcher.refuse_method(
+               request.method, request.target.substr(0, request.target.find_first_of("?#"))),
+           response);
+    else
+      send(problem_response(library_error(status)), response);
+    if (status == 400) end_after(response);
     return httplib::Server::HandlerResponse::Handled;
   };
   http.set_logger([&impl](const httplib::Request&, const httplib::Response&) { impl.written(); });

@@ -26,8 +26,7 @@ Result<uint64_t> positive(const Json& object, const char* name, uint64_t most) {
 
 }  // namespace
 
-Result<Job> read_job(const std::filesystem::path& path) {
-  BITLOOP_ASSIGN(text, read_file(path, kMaxJobBytes));
+Result<Job> parse_job(const std::string& text) {
   Job job;
   job.document = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   const Json& document = job.document;
@@ -74,6 +73,11 @@ Result<Job> read_job(const std::filesystem::path& path) {
   if (!degraded.is_boolean()) return bad("allow_degraded must be true or false");
   job.allow_degraded = degraded.get<bool>();
   return job;
+}
+
+Result<Job> read_job(const std::filesystem::path& path) {
+  BITLOOP_ASSIGN(text, read_file(path, kMaxJobBytes));
+  return parse_job(text);
 }
 
 }  // namespace bitloop::jobs

@@ -28,8 +28,9 @@ struct Job {
   bool waits = false;  // a check without a candidate: it comes later, on the supervisor's input
 };
 
-// Reads and checks RUN_DIR/job.json. Errors: those of read_file; "bad_job" naming the member that
-// is wrong.
+// Checks the text of a job.json. Error: "bad_job" naming the member that is wrong.
+Result<Job> parse_job(const std::string& text);
+// Reads and checks RUN_DIR/job.json. Errors: those of read_file and of parse_job.
 Result<Job> read_job(const std::filesystem::path& path);
 
 }  // namespace bitloop::jobs

@@ -41,7 +41,8 @@ TEST(OpenApi, DescribesEveryRoute) {
   EXPECT_TRUE(file["responses"]["200"]["content"].contains("text/plain"));
   const ordered_json& thing = document["paths"]["/things/{id}"]["post"];
   EXPECT_TRUE(thing["responses"].contains("201"));
-  EXPECT_TRUE(thing["responses"].contains("default"));
+  EXPECT_EQ(thing["responses"]["4XX"]["$ref"], "#/components/responses/Problem");
+  EXPECT_TRUE(thing["responses"].contains("5XX"));
 }
 
 TEST(OpenApi, HeadersAndWhatHasNoBody) {
@@ -49,6 +50,7 @@ TEST(OpenApi, HeadersAndWhatHasNoBody) {
   const ordered_json& end = document["paths"]["/raw"]["delete"];
   EXPECT_FALSE(end.contains("requestBody"));
   EXPECT_FALSE(end["responses"]["204"].contains("content"));
+  EXPECT_EQ(end["responses"]["4XX"]["$ref"], "#/components/responses/RpcError");
   EXPECT_EQ(end["parameters"][0]["name"], "X-Name");
   EXPECT_EQ(end["parameters"][0]["in"], "header");
 }

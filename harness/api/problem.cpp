@@ -37,6 +37,7 @@ constexpr std::pair<std::string_view, int> kStatuses[] = {
     {"session_closed", 409},
     {"no_tests_left", 409},
     {"test_failed", 409},
+    {"test_ended", 409},
     {"too_many_tags", 409},
     {"session_read_only", 403},
     {"journal_conflict", 409},
@@ -54,6 +55,7 @@ constexpr std::pair<std::string_view, int> kStatuses[] = {
     {"infrastructure", 503},
     {"too_many_streams", 503},
     {"stopping", 503},
+    {"out_of_memory", 503},
     {"disk_full", 507},
 };
 

@@ -13,6 +13,7 @@
 #include "harness/api/render.h"
 #include "harness/api/traffic.h"
 #include "harness/base/version.h"
+#include "harness/sessions/cancel.h"
 
 namespace bitloop::api {
 namespace {
@@ -369,6 +370,18 @@ void add_tests(std::vector<Route>& routes, Service& service) {
                           std::min(query_number(request, "wait").value_or(0), kMaxWaitS);
                       return answer(service.test(id_of(request), number, wait * 1000));
                     }});
+  routes.push_back(
+      {"DELETE",
+       "/v1/sessions/{id}/tests/{n}",
+       "Cancel a running or waiting test; it stays charged",
+       {},
+       {},
+       200,
+       "application/json",
+       [&service](const Request& request) -> Result<Response> {
+         BITLOOP_ASSIGN(number, test_of(request));
+         return answer(sessions::cancel_test(service, id_of(request), number, terms_of(request)));
+       }});
   routes.push_back({"GET",
                     "/v1/sessions/{id}/tests/{n}/log.tsv",
                     "The curve of a test",

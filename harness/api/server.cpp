@@ -66,6 +66,12 @@ Error limit_error(RequestSocket::Limit limit) {
   return {"headers_too_large", "The header is too large; send fewer and shorter fields."};
 }
 
+// Ready-made: it is sent when there is no memory to make one.
+constexpr std::string_view kNoMemory =
+    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
+    "Content-Length: 159\r\nRetry-After: 5\r\nConnection: close\r\n\r\n"
+    R"({"type":"urn:bitloop:problem:out_of_memory","title":"Unavailable","status":503,"code":"out_of_memory","detail":"The server is out of memory; come back later."})";
+
 class ListeningServer : public httplib::Server {
  public:
   explicit ListeningServer(const ServerOptions& options)
@@ -85,7 +91,7 @@ class ListeningServer : public httplib::Server {
   bool process_and_close_socket(socket_t socket) override {
     const bool has_place = ++open_ <= most_;
     if (has_place) {
-      serve(socket);
+      serve_or_say_why_not(socket);
     } else {
       turn_away(socket, last_answer(no_place()));
     }
@@ -93,6 +99,18 @@ class ListeningServer : public httplib::Server {
     ::shutdown(socket, SHUT_RDWR);
     ::close(socket);
     return has_place;
+  }
+
+  // The library reads a request outside of what it guards: without memory for a body this
+  // connection ends, not the server.
+  void serve_or_say_why_not(socket_t socket) {
+    try {
+      serve(socket);
+    } catch (const std::exception& error) {
+      serving = nullptr;
+      spdlog::error("a connection was cut off: {}", error.what());
+      ::send(socket, kNoMemory.data(), kNoMemory.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
   }
 
   void serve(socket_t socket) {

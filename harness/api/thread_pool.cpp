@@ -1,6 +1,6 @@
 #include "harness/api/thread_pool.h"
 
-#include <system_error>
+#include <exception>
 
 namespace bitloop::api {
 
@@ -9,10 +9,11 @@ void GrowingPool::enqueue(std::function<void()> task) {
   tasks_.push_back(std::move(task));
   if (tasks_.size() > idle_ && threads_.size() < max_threads_) {
     try {
+      threads_.reserve(threads_.size() + 1);  // a thread that found no place there would end us all
       threads_.push_back(make_thread());
       return;
-    } catch (const std::system_error&) {
-      if (threads_.empty()) throw;  // else the machine's limit is ours
+    } catch (const std::exception&) {  // no thread, or no memory for one
+      if (threads_.empty()) throw;     // else the machine's limit is ours
       if (on_limit_) on_limit_(threads_.size());
     }
   }

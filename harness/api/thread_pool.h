@@ -28,7 +28,7 @@ class GrowingPool {
 
  protected:
   void work();
-  // A thread that works. Throws std::system_error when the machine gives none.
+  // A thread that works. Throws std::system_error or std::bad_alloc when the machine gives none.
   virtual std::thread make_thread() {
     return std::thread([this] { work(); });
   }

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <signal.h>
+#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "harness/base/text.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
+#include "harness/journal/packer.h"
 
 namespace bitloop::cli {
 namespace {
@@ -29,6 +31,7 @@ struct ServeOptions {
   int port = 0;
   int jobs = 1;
   int ready_checks = 2;
+  int pack_after = 5000;
   bool allow_degraded = false;
   std::string workspace, benchmarks;
 };
@@ -57,6 +60,10 @@ Status check_host(const ServeOptions& options, const std::filesystem::path& work
 std::string url_of(const std::string& host, int port) {
   const bool is_ipv6 = host.find(':') != std::string::npos;
   return fmt::format("http://{}:{}", is_ipv6 ? "[" + host + "]" : host, port);
+}
+
+void log_packing(std::string_view sentence, bool failed) {
+  spdlog::log(failed ? spdlog::level::warn : spdlog::level::info, "{}", sentence);
 }
 
 int serve(const ServeOptions& options) {
@@ -91,6 +98,8 @@ int serve(const ServeOptions& options) {
                                   }});
   const auto port = server.bind();
   if (!port) return report(port.error());
+  journal::Packer packer(std::filesystem::absolute(workspace) / "journal.git",
+                         {.after = static_cast<size_t>(options.pack_after), .report = log_packing});
   std::thread listener([&server] { server.run(); });
   fmt::print("listening on {}\n", url_of(options.host, *port));
   std::fflush(stdout);
@@ -133,6 +142,11 @@ void add_serve(CLI::App& app, int& exit_code) {
       ->add_option("--ready-checks", options->ready_checks,
                    "trainers kept ready for checks, one a task (default 2; 0: none)")
       ->check(CLI::Range(0, 16));
+  command
+      ->add_option("--pack-after", options->pack_after,
+                   "files of single objects after which the journal is packed in the background "
+                   "(default 5000; 0: never)")
+      ->check(CLI::Range(0, 1'000'000));
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
   command->callback([options, &exit_code] { exit_code = serve(*options); });
 }

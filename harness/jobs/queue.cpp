@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
 
+#include "harness/jobs/ask_to_end.h"
+#include "harness/jobs/half_written.h"
 #include "sandbox/jail.h"
 
 namespace bitloop::jobs {
@@ -17,6 +20,10 @@ constexpr auto kPollInterval = 20ms;
 
 Verdict launch_failure(const Error& error) {
   return infrastructure_verdict("The run could not be started: " + error.message);
+}
+
+Verdict cancelled_verdict() {
+  return Verdict{"cancelled", "The run was cancelled.", nullptr, {}, nullptr};
 }
 
 void wait_for_exit(pid_t pid) {
@@ -34,7 +41,8 @@ Queue::~Queue() { stop(); }
 void Queue::submit(Run run) {
   {
     const std::lock_guard lock(mutex_);
-    waiting_.push_back({std::move(run), false});
+    const std::string owner = run.owner;
+    waiting_.push(owner, std::move(run));
   }
   changed_.notify_one();
 }
@@ -42,7 +50,7 @@ void Queue::submit(Run run) {
 void Queue::adopt(Run run) {
   {
     const std::lock_guard lock(mutex_);
-    waiting_.push_front({std::move(run), true});
+    adopted_.push_back(std::move(run));
   }
   changed_.notify_one();
 }
@@ -52,6 +60,7 @@ void Queue::stop() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     waiting_.clear();
+    adopted_.clear();
   }
   changed_.notify_all();
   for (std::thread& worker : workers_)
@@ -60,37 +69,64 @@ void Queue::stop() {
 
 void Queue::work() {
   while (true) {
-    Entry entry;
+    Run run;
+    bool adopted = false;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+      changed_.wait(lock, [this] { return stopping_ || !waiting_.empty() || !adopted_.empty(); });
       if (stopping_) return;
-      entry = std::move(waiting_.front());
-      waiting_.pop_front();
+      adopted = !adopted_.empty();
+      if (adopted) {
+        run = std::move(adopted_.front());
+        adopted_.pop_front();
+      } else {
+        run = waiting_.pop();
+      }
+      at_work_[run.run_dir] = 0;
     }
-    perform(entry.run, entry.adopted);
+    perform(run, adopted);
   }
 }
 
+Result<pid_t> Queue::launch(const Run& run) {
+  BITLOOP_TRY(write_job(run.run_dir, run.job));
+  // Under the lock, so that whoever sees the run at work can also cancel it.
+  const std::lock_guard lock(mutex_);
+  if (cancelled_.contains(run.run_dir)) return 0;
+  auto started = launch_supervisor(run.run_dir);
+  if (started) at_work_[run.run_dir] = *started;
+  return started;
+}
+
 void Queue::perform(Run& run, bool adopted) {
-  pid_t child = -1;
-  if (!adopted) {
-    if (const auto written = write_job(run.run_dir, run.job); !written)
-      return run.on_end(launch_failure(written.error()));
-    const auto launched = [&] {
-      // Under the lock, so that whoever sees the run at work can also cancel it.
+  const auto end = [&](const Verdict& verdict) {
+    {
       const std::lock_guard lock(mutex_);
-      auto started = launch_supervisor(run.run_dir);
-      if (started) children_[run.run_dir] = *started;
-      return started;
-    }();
-    if (!launched) return run.on_end(launch_failure(launched.error()));
+      at_work_.erase(run.run_dir);
+      cancelled_.erase(run.run_dir);
+    }
+    run.on_end(verdict);
+  };
+  pid_t child = 0;
+  if (!adopted) {
+    const auto launched = launch(run);
+    if (!launched) return end(launch_failure(launched.error()));
+    if (*launched == 0) return end(cancelled_verdict());
     child = *launched;
   }
   if (!wait_for_end(run.run_dir, child)) return;
-  // A supervisor that was killed left the run's files with the jail's user.
-  if (!run_has_verdict(run.run_dir)) sandbox::take_back_output(run.run_dir / "output");
-  run.on_end(read_verdict(run.run_dir));
+  const bool has_verdict = run_has_verdict(run.run_dir);
+  if (!has_verdict) {
+    // A supervisor that was killed left the run's files with the jail's user.
+    sandbox::take_back_output(run.run_dir / "output");
+    remove_half_written(run.run_dir);
+  }
+  const bool cancelled = [&] {
+    const std::lock_guard lock(mutex_);
+    return cancelled_.contains(run.run_dir);
+  }();
+  // A supervisor that was asked before it could listen ended at once, and says nothing.
+  end(cancelled && !has_verdict ? cancelled_verdict() : read_verdict(run.run_dir));
 }
 
 bool Queue::wait_for_end(const std::filesystem::path& run_dir, pid_t child) {
@@ -100,9 +136,9 @@ bool Queue::wait_for_end(const std::filesystem::path& run_dir, pid_t child) {
   }
   if (child > 0) {
     {
+      // Before it is collected: a process id is sent signals only while it is ours.
       const std::lock_guard lock(mutex_);
-      children_.erase(
-          run_dir);  // before it is collected: a process id is sent signals only while it is ours
+      at_work_[run_dir] = 0;
     }
     wait_for_exit(child);
   }
@@ -110,9 +146,28 @@ bool Queue::wait_for_end(const std::filesystem::path& run_dir, pid_t child) {
 }
 
 bool Queue::cancel(const std::filesystem::path& run_dir) {
+  const auto is_it = [&](const Run& run) { return run.run_dir == run_dir; };
+  std::unique_lock lock(mutex_);
+  if (auto waiting = waiting_.remove(is_it)) {
+    lock.unlock();
+    waiting->on_end(cancelled_verdict());
+    return true;
+  }
+  if (std::ranges::any_of(adopted_, is_it)) return ask_supervisor_to_end(run_dir);
+  const auto found = at_work_.find(run_dir);
+  if (found == at_work_.end()) return false;
+  // Another process's child was adopted; where nobody lives, launch() finds what is noted here.
+  const bool asked = found->second > 0       ? ::kill(found->second, SIGTERM) == 0
+                     : run_is_alive(run_dir) ? ask_supervisor_to_end(run_dir)
+                                             : true;
+  if (asked) cancelled_.insert(run_dir);
+  return asked;
+}
+
+std::optional<size_t> Queue::ahead_of(const std::filesystem::path& run_dir) {
   const std::lock_guard lock(mutex_);
-  const auto child = children_.find(run_dir);
-  return child != children_.end() && ::kill(child->second, SIGTERM) == 0;
+  if (at_work_.size() < workers_.size()) return std::nullopt;  // about to start
+  return waiting_.ahead_of([&](const Run& run) { return run.run_dir == run_dir; });
 }
 
 }  // namespace bitloop::jobs

@@ -246,6 +246,9 @@ int supervise(const std::filesystem::path& run_dir) {
   if (!lock) return complain(lock.error().message, 3);
   if (::flock(lock->get(), LOCK_EX | LOCK_NB) != 0)
     return complain(fmt::format("{}: another supervisor has this run", run.folder.string()), 1);
+  // For a host that adopts the run and is to cancel it. Without it the run goes on all the same.
+  if (::ftruncate(lock->get(), 0) == 0)
+    (void)write_all(lock->get(), fmt::format("{}\n", ::getpid()));
   if (fs::exists(run.folder / "verdict.json", error)) return 0;
 
   const Outcome outcome = run_job(run);

@@ -7,6 +7,7 @@
 
 #include "harness/base/fd.h"
 #include "harness/journal/durable.h"
+#include "harness/journal/pack.h"
 
 namespace bitloop::journal {
 namespace {
@@ -91,7 +92,15 @@ Status remove_leftovers(const fs::path& repository) {
       if (entry.path().extension() == ".lock") stale.push_back(entry.path());
     for (const auto& entry : fs::directory_iterator(repository / "objects"))
       if (entry.is_regular_file()) stale.push_back(entry.path());
+    fs::create_directories(repository / "objects" / "pack");
+    for (const auto& entry : fs::directory_iterator(repository / "objects" / "pack")) {
+      const fs::path& path = entry.path();
+      // A pack whose index did not follow: nothing looks into it, its objects are loose still.
+      if (path.extension() == ".pack" && !fs::exists(fs::path(path).replace_extension(".idx")))
+        stale.push_back(path);
+    }
     for (const fs::path& path : stale) fs::remove(path);
+    fs::remove_all(repository / kNewPackFolder);
     fs::create_directories(repository / "refs" / "heads" / "sessions");  // git removes empty ones
   } catch (const fs::filesystem_error& error) {
     return std::unexpected(errno_error(error.what(), error.code().value()));

@@ -18,10 +18,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <semaphore>
 
 #include "harness/editor/document.h"
 #include "harness/editor/edits.h"
+#include "harness/jobs/fair_slots.h"
 #include "harness/jobs/queue.h"
 #include "harness/jobs/ready_checks.h"
 #include "harness/journal/journal.h"
@@ -157,6 +157,10 @@ struct Service::Impl {
                    const jobs::Verdict& verdict);
   Status try_finish(Session& session, int64_t number, const jobs::Verdict& verdict);
   std::filesystem::path run_dir(std::string_view id, int64_t test) const;
+  // Who takes turns in queues: a token with all its sessions, or a session that has none.
+  static const std::string& owner_of(const SessionState& state) {
+    return state.token.empty() ? state.id : state.token;
+  }
 
   ServiceOptions options;
   journal::WorkspaceLock lock;
@@ -166,10 +170,10 @@ struct Service::Impl {
   SharedFiles files;
   mutable std::mutex sessions_mutex;
   std::map<std::string, std::shared_ptr<Session>, std::less<>>
-      sessions;                              // shared: readers outlive the map's lock
-  std::mutex creation_mutex;                 // a session is made once under a key
-  Budgets budgets;                           // of tokens
-  std::counting_semaphore<> check_slots{2};  // checks beside a running test
+      sessions;                    // shared: readers outlive the map's lock
+  std::mutex creation_mutex;       // a session is made once under a key
+  Budgets budgets;                 // of tokens
+  jobs::FairSlots check_slots{2};  // checks beside a running test
   std::atomic<bool> stopping{false};
   mutable Feeds feeds;
   mutable EventCache event_cache;  // of stream_event

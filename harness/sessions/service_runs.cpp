@@ -27,18 +27,6 @@ std::string number_text(const ledger::Number& number) {
   return number ? format_number(*number) : "";
 }
 
-// One of the few checks that may run at a time.
-class CheckSlot {
- public:
-  explicit CheckSlot(std::counting_semaphore<>& slots) : slots_(slots) { slots_.acquire(); }
-  ~CheckSlot() { slots_.release(); }
-  CheckSlot(const CheckSlot&) = delete;
-  CheckSlot& operator=(const CheckSlot&) = delete;
-
- private:
-  std::counting_semaphore<>& slots_;
-};
-
 }  // namespace
 
 std::filesystem::path Service::Impl::run_dir(std::string_view id, int64_t test) const {
@@ -75,7 +63,7 @@ Result<nlohmann::json> Service::Impl::ready_job(const std::string& name) const {
 
 Result<nlohmann::ordered_json> Service::check(std::string_view id, const Terms& terms) {
   BITLOOP_ASSIGN(session, impl_->find(id));
-  std::string session_id, task_name, candidate;
+  std::string session_id, owner, task_name, candidate;
   std::string checked_commit;
   {
     const std::lock_guard guard(session->mutex);
@@ -83,6 +71,7 @@ Result<nlohmann::ordered_json> Service::check(std::string_view id, const Terms& 
     if (before) return impl_->check_again(*session, *before);
     BITLOOP_TRY(impl_->check_writable(*session, terms));
     session_id = session->state.id;
+    owner = Impl::owner_of(session->state);
     task_name = session->state.task;
     candidate = session->document.text();
     checked_commit = session->head;
@@ -91,7 +80,7 @@ Result<nlohmann::ordered_json> Service::check(std::string_view id, const Terms& 
   request.session = session_id;
   request.candidate = std::move(candidate);
 
-  const CheckSlot slot(impl_->check_slots);
+  const auto place = impl_->check_slots.enter(owner);
   const auto start = std::chrono::steady_clock::now();
   const jobs::Verdict verdict =
       impl_->checks->run(request.task.name, make_job(request), kCheckTimeoutMs);
@@ -152,7 +141,8 @@ Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& share
   queue->submit({folder, make_job(request),
                  [this, shared, number = test.number](const jobs::Verdict& verdict) {
                    finish_test(shared, number, verdict);
-                 }});
+                 },
+                 owner_of(session.state)});
   return describe(session, session.state.tests.back());
 }
 
@@ -260,7 +250,10 @@ Result<TestView> Service::test(std::string_view id, int64_t number, int64_t wait
     return impl_->stopping || !session->state.tests[static_cast<size_t>(number - 1)].running();
   };
   session->changed.wait_for(guard, std::chrono::milliseconds(wait_ms), ended);
-  return impl_->describe(*session, session->state.tests[static_cast<size_t>(number - 1)]);
+  TestView view = impl_->describe(*session, session->state.tests[static_cast<size_t>(number - 1)]);
+  if (const auto ahead = impl_->queue->ahead_of(run_dir(id, number)))
+    view.message += fmt::format(" (waiting; {} test(s) will start before it)", *ahead);
+  return view;
 }
 
 Result<std::string> Service::run_file(std::string_view id, int64_t test, const char* name) const {

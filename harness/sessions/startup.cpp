@@ -7,6 +7,7 @@
 
 #include "harness/base/temporary_folder.h"
 #include "harness/base/text.h"
+#include "harness/jobs/half_written.h"
 #include "harness/sessions/records.h"
 #include "harness/sessions/service_impl.h"
 #include "harness/sessions/session_event.h"
@@ -144,6 +145,7 @@ void Service::Impl::adopt_runs() {
                         finish_test(session, number, verdict);
                       }});
       } else {
+        jobs::remove_half_written(folder);
         finish_test(session, number,
                     jobs::infrastructure_verdict("The host ended before the run did; test again."));
       }

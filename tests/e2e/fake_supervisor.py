@@ -21,6 +21,8 @@ import time
 def main(run_dir):
     lock = open(os.path.join(run_dir, "supervisor.lock"), "w")
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
     job = json.load(open(os.path.join(run_dir, "job.json")))
     text = job["candidate"]["content"]
     word = lambda name, default: (re.findall(rf"FAKE_{name}=([\w.]+)", text) or [default])[-1]

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <latch>
+#include <new>
 #include <system_error>
 
 namespace bitloop::api {
@@ -73,6 +74,34 @@ TEST(GrowingPool, AThreadThatCannotBeMadeIsReported) {
 TEST(GrowingPool, AnUnusedPoolEnds) {
   GrowingPool pool(4);
   pool.shutdown();
+}
+
+// A pool on a machine that has memory for one thread.
+class PoorPool : public GrowingPool {
+ public:
+  using GrowingPool::GrowingPool;
+  ~PoorPool() override { shutdown(); }
+
+ protected:
+  std::thread make_thread() override {
+    if (made_++ == 1) throw std::bad_alloc();
+    return GrowingPool::make_thread();
+  }
+
+ private:
+  int made_ = 0;
+};
+
+TEST(GrowingPool, NoMemoryForAThreadEndsNothing) {
+  std::atomic<int> done{0};
+  std::latch busy(1);
+  {
+    PoorPool pool(8);
+    pool.enqueue([&] { busy.wait(); });
+    pool.enqueue([&] { ++done; });  // no second thread: it waits for the first
+    busy.count_down();
+  }
+  EXPECT_EQ(done, 1);
 }
 
 }  // namespace

@@ -13,12 +13,14 @@ using namespace std::chrono_literals;
 class QueueTest : public FakeRun {
  protected:
   // Submits a run; the future becomes ready with its status.
-  std::future<std::string> submit(Queue& queue, const std::string& name) {
+  std::future<std::string> submit(Queue& queue, const std::string& name,
+                                  const std::string& owner = "") {
     auto promise =
         std::make_shared<std::promise<std::string>>();  // the callback outlives this function
-    queue.submit({run_dir(name), {{"name", name}}, [promise](const Verdict& verdict) {
-                    promise->set_value(verdict.status);
-                  }});
+    queue.submit({run_dir(name),
+                  {{"name", name}},
+                  [promise](const Verdict& verdict) { promise->set_value(verdict.status); },
+                  owner});
     return promise->get_future();
   }
   void let_go(const std::string& name) {
@@ -108,6 +110,63 @@ TEST_F(QueueTest, AnAdoptedRunHoldsBackTheNext) {
   let_go("a");
   end.get_future().get();
   EXPECT_EQ(second.get(), "ok");
+  while (!reap_supervisor(*pid)) std::this_thread::sleep_for(2ms);
+}
+
+TEST_F(QueueTest, OwnersTakeTurns) {
+  supervisor_is(kWaitForGo + "echo ${1##*/} >>\"$1/../../order\"; " + kWriteOk);
+  Queue queue(1);
+  std::vector<std::future<std::string>> ends = {};
+  ends.push_back(submit(queue, "x1", "x"));
+  wait_alive("x1");
+  for (const char* name : {"x2", "x3"}) ends.push_back(submit(queue, name, "x"));
+  ends.push_back(submit(queue, "y1", "y"));
+  EXPECT_EQ(queue.ahead_of(run_dir("x1")), std::nullopt);  // it runs
+  EXPECT_EQ(queue.ahead_of(run_dir("x3")), 2u);
+  for (const char* name : {"x1", "x2", "x3", "y1"}) let_go(name);
+  for (auto& end : ends) EXPECT_EQ(end.get(), "ok");
+  EXPECT_EQ(*read_file(folder_ / "order"), "x1\nx2\ny1\nx3\n");
+}
+
+TEST_F(QueueTest, AWaitingRunThatIsCancelledNeverStarts) {
+  supervisor_is(kWaitForGo + kWriteOk);
+  Queue queue(1);
+  auto first = submit(queue, "a");
+  wait_alive("a");
+  auto second = submit(queue, "b");
+  EXPECT_TRUE(queue.cancel(run_dir("b")));
+  EXPECT_EQ(second.wait_for(0ms), std::future_status::ready);  // at once: the first still runs
+  EXPECT_EQ(second.get(), "cancelled");
+  EXPECT_FALSE(queue.cancel(run_dir("b")));
+  let_go("a");
+  EXPECT_EQ(first.get(), "ok");
+  EXPECT_FALSE(std::filesystem::exists(run_dir("b") / "job.json"));
+}
+
+TEST_F(QueueTest, ASupervisorAskedBeforeItListensIsCancelledAllTheSame) {
+  supervisor_is("touch \"$1/ready\"; while :; do sleep 0.01; done");  // SIGTERM ends it at once
+  Queue queue(1);
+  auto end = submit(queue, "a");
+  while (!std::filesystem::exists(run_dir("a") / "ready")) std::this_thread::sleep_for(2ms);
+  EXPECT_TRUE(queue.cancel(run_dir("a")));
+  EXPECT_EQ(end.get(), "cancelled");
+}
+
+TEST_F(QueueTest, AnAdoptedRunIsCancelledByTheIdInItsLock) {
+  supervisor_is(
+      "trap 'printf \"{\\\"status\\\":\\\"cancelled\\\"}\" >\"$1/verdict.json\"; exit' TERM; "
+      "exec 9>\"$1/supervisor.lock\"; flock 9; echo $$ >&9; touch \"$1/ready\"; "
+      "while :; do sleep 0.01; done");
+  std::filesystem::create_directories(run_dir("a"));
+  const auto pid = launch_supervisor(run_dir("a"));
+  ASSERT_TRUE(pid);
+  while (!std::filesystem::exists(run_dir("a") / "ready")) std::this_thread::sleep_for(2ms);
+  Queue queue(1);
+  std::promise<std::string> end;
+  queue.adopt(
+      {run_dir("a"), nullptr, [&end](const Verdict& verdict) { end.set_value(verdict.status); }});
+  while (!queue.cancel(run_dir("a"))) std::this_thread::sleep_for(2ms);
+  EXPECT_EQ(end.get_future().get(), "cancelled");
   while (!reap_supervisor(*pid)) std::this_thread::sleep_for(2ms);
 }
 

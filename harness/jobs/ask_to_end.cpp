@@ -1,0 +1,30 @@
+#include "harness/jobs/ask_to_end.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+#include "harness/base/fd.h"
+
+namespace bitloop::jobs {
+
+bool ask_supervisor_to_end(const std::filesystem::path& run_dir) {
+  const auto lock = open_file(run_dir / "supervisor.lock", O_RDONLY);
+  if (!lock) return false;
+  const auto text = read_all(lock->get(), 32);
+  const long pid = text ? std::strtol(text->c_str(), nullptr, 10) : 0;
+  if (pid <= 1) return false;
+  // The id is the holder's if the lock is held after the process was taken hold of: only one
+  // supervisor ever takes a folder, and its id cannot pass to another process while it lives.
+  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!process.valid()) return false;
+  if (::flock(lock->get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return false;
+  return ::syscall(SYS_pidfd_send_signal, process.get(), SIGTERM, nullptr, 0) == 0;
+}
+
+}  // namespace bitloop::jobs

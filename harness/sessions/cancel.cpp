@@ -1,0 +1,56 @@
+#include "harness/sessions/cancel.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "harness/base/text.h"
+#include "harness/sessions/state.h"
+
+namespace bitloop::sessions {
+namespace {
+
+// A supervisor that is asked to end a run has killed it long before.
+constexpr int64_t kLongestEndMs = 10'000;
+
+Status check_commit(const Service& service, std::string_view id, const std::string& expected) {
+  if (expected.empty()) return {};
+  BITLOOP_ASSIGN(session, service.get(id));
+  if (std::ranges::any_of(split(expected, ','), [&](const std::string& commit) {
+        return commit == "*" || commit == session.commit;
+      }))
+    return {};
+  return fail("commit_mismatch",
+              fmt::format("The session is at commit {}, not at {}; look at the test and try again.",
+                          session.commit, expected.substr(0, 60)));
+}
+
+}  // namespace
+
+Result<TestView> cancel_test(Service& service, std::string_view id, int64_t number,
+                             const Terms& terms) {
+  BITLOOP_ASSIGN(test, service.test(id, number));
+  if (is_of_command_line(std::string(id)))
+    return fail(
+        "session_read_only",
+        fmt::format("Session {} holds the command line's runs and can only be read here.", id));
+  if (test.status == "cancelled") return test;
+  BITLOOP_TRY(check_commit(service, id, terms.expected));
+  if (test.status != kRunning)
+    return fail("test_ended", fmt::format("Test #{} has ended as {} already; there is nothing to "
+                                          "cancel.",
+                                          number, test.status));
+  if (!service.cancel(id, number)) {
+    BITLOOP_ASSIGN(now, service.test(id, number));
+    if (now.status == kRunning)
+      return fail("infrastructure", fmt::format("Test #{} cannot be asked to end at the moment; "
+                                                "try again, or wait for its end.",
+                                                number));
+    return now;
+  }
+  return service.test(id, number, kLongestEndMs);
+}
+
+}  // namespace bitloop::sessions

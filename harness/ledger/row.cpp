@@ -15,11 +15,14 @@ using Flags = std::vector<std::string>;
 
 constexpr Column kColumns[] = {
     {"time", "UTC", "when the test ended, ISO 8601 with milliseconds", false, &Row::time},
-    {"session", "", "the session's id; `local` or `baseline` for the command line", false,
+    {"session", "", "the session's id; `local`, `baseline` or `verify` for the command line", false,
      &Row::session},
     {"test", "", "number of the test in its session, from 1", false, &Row::test},
     {"commit", "", "the journal's commit that was tested", false, &Row::commit},
-    {"type", "", "`agent`, `baseline` or `local`", false, &Row::type},
+    {"type", "",
+     "`agent`, `baseline`, `local` or `verify` (a submission under a seed that its agent did not "
+     "know; `description` names the test: `verifies fair-seal-a9e2/2`)",
+     false, &Row::type},
     {"agent", "", "who worked in the session, as it named itself", false, &Row::agent},
     {"task", "", "the task's name", false, &Row::task},
     {"quantizer", "", "what the candidate started from; the file's name for the command line",

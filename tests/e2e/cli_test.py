@@ -102,7 +102,7 @@ def test_a_file_that_is_not_text(bitloop, tmp_path, command):
 def test_check(bitloop, candidate):
     done = bitloop("check", TERNARY, "--allow-degraded", "--json")
     document = json.loads(done.stdout)
-    assert done.returncode == 0 and set(document) == {"ok", "findings", "bits_per_weight", "ms"} and document["ok"]
+    assert done.returncode == 0 and {"ok", "findings", "bits_per_weight", "ms"} <= set(document) and document["ok"]
     assert bitloop("check", TERNARY, "--allow-degraded").stdout.startswith("ok     levels ")
     bad = bitloop("check", candidate("FAKE_STATUS=rejected"), "--allow-degraded", "--json")
     assert bad.returncode == 1 and json.loads(bad.stdout)["ok"] is False

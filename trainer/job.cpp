@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <type_traits>
 
 #include "harness/base/fd.h"
 #include "harness/base/text.h"
@@ -15,9 +16,23 @@ using nlohmann::json;
 
 constexpr size_t kMaxCandidateDocument = size_t{64} << 20;
 
+// As T. Throws json::exception for another type; a fraction is no whole number, however large (the
+// library's own conversion of such a one has no defined result).
+template <typename T>
+T value_of(const json& value) {
+  if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>)
+    if (!value.is_number_integer())
+      throw json::type_error::create(302, "a whole number is wanted", &value);
+  return value.get<T>();
+}
+
 template <typename T>
 void read(const json& object, const char* key, T& value) {
-  if (const auto found = object.find(key); found != object.end()) value = found->get<T>();
+  if (const auto found = object.find(key); found != object.end()) value = value_of<T>(*found);
+}
+template <typename T>
+void read_needed(const json& object, const char* key, T& value) {
+  value = value_of<T>(object.at(key));
 }
 
 void read_candidate(const json& object, Job& job) {
@@ -27,10 +42,10 @@ void read_candidate(const json& object, Job& job) {
 
 void read_early_stop(const json& object, EarlyStop& stop) {
   object.at("baseline").get_to(stop.baseline);
-  object.at("consecutive").get_to(stop.consecutive);
+  read_needed(object, "consecutive", stop.consecutive);
   for (const json& limit : object.at("limits"))
-    stop.limits[limit.at(0).get<int64_t>()] = {limit.at(1).get<double>(),
-                                               limit.at(2).get<double>()};
+    stop.limits[value_of<int64_t>(limit.at(0))] = {limit.at(1).get<double>(),
+                                                   limit.at(2).get<double>()};
 }
 
 Status validate(const Job& job) {
@@ -88,7 +103,7 @@ Result<Job> parse_job(const std::string& text) {
     read(document, "kind", job.kind);
     read(document, "nonce", job.nonce);
     if (document.at("candidate").is_null())
-      document.at("candidate_fd").get_to(job.candidate_fd);
+      read_needed(document, "candidate_fd", job.candidate_fd);
     else
       read_candidate(document.at("candidate"), job);
     document.at("data_dir").get_to(job.data_dir);
@@ -126,7 +141,7 @@ Result<Job> parse_job(const std::string& text) {
     read(train, "grad_clip", job.train.grad_clip);
     read(train, "precision", job.train.precision);
     read(train, "execution", job.train.execution);
-    document.at("seed").get_to(job.train.seed);
+    read_needed(document, "seed", job.train.seed);
     const json& eval = preset.at("eval");
     read(eval, "every", job.eval.every);
     read(eval, "batches", job.eval.batches);

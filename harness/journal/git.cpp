@@ -34,12 +34,15 @@ Status fill_repository(const fs::path& path) {
 }  // namespace
 
 void start_git() {
+  constexpr auto kMostCached = static_cast<ssize_t>(8 << 20);
   static std::once_flag once;
   std::call_once(once, [] {
     git_libgit2_init();
     // A workspace on a mounted volume may belong to another user. Nothing in the repository's
     // configuration is run by us.
     git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
+    // The library keeps commits and trees that were read, 256 MiB by default; ours are read once.
+    git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, kMostCached);
     for (const int level : {GIT_CONFIG_LEVEL_PROGRAMDATA, GIT_CONFIG_LEVEL_SYSTEM,
                             GIT_CONFIG_LEVEL_XDG, GIT_CONFIG_LEVEL_GLOBAL})
       git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, level, "");

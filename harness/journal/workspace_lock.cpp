@@ -6,10 +6,42 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <thread>
 
 #include "harness/base/text.h"
 
 namespace bitloop::journal {
+namespace {
+
+using namespace std::chrono_literals;
+
+// How long the lock of a killed process may be held by a child that it had just forked, until that
+// becomes another program or ends.
+constexpr auto kLastWords = 2s;
+
+bool try_lock(int fd) {
+  int failed = 0;
+  do {
+    failed = ::flock(fd, LOCK_EX | LOCK_NB);
+  } while (failed != 0 && errno == EINTR);
+  return failed == 0;
+}
+
+// Who wrote its number into the lock's file; "" where that cannot be read.
+std::string owner_of(int fd) {
+  if (::lseek(fd, 0, SEEK_SET) != 0) return "";
+  return single_line(read_all(fd, 64).value_or(""));
+}
+
+bool is_gone(const std::string& owner) {
+  const long pid = std::strtol(owner.c_str(), nullptr, 10);
+  return pid > 0 && ::kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH;
+}
+
+}  // namespace
 
 Result<WorkspaceLock> WorkspaceLock::acquire(const std::filesystem::path& workspace) {
   std::error_code error;
@@ -17,13 +49,14 @@ Result<WorkspaceLock> WorkspaceLock::acquire(const std::filesystem::path& worksp
   if (error) return std::unexpected(errno_error(workspace.string(), error.value()));
   const std::filesystem::path file = workspace / ".lock";
   BITLOOP_ASSIGN(fd, open_file(file, O_RDWR | O_CREAT));
-  int failed = 0;
-  do {
-    failed = ::flock(fd.get(), LOCK_EX | LOCK_NB);
-  } while (failed != 0 && errno == EINTR);
-  if (failed != 0) {
+  const auto deadline = std::chrono::steady_clock::now() + kLastWords;
+  while (!try_lock(fd.get())) {
     if (errno != EWOULDBLOCK) return std::unexpected(errno_error(file.string(), errno));
-    const std::string owner = single_line(read_all(fd.get(), 64).value_or(""));
+    const std::string owner = owner_of(fd.get());
+    if (is_gone(owner) && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(10ms);
+      continue;
+    }
     return fail("workspace_in_use",
                 fmt::format("the workspace {} is in use by process {}: stop it, or name another "
                             "folder with --workspace",

@@ -40,6 +40,29 @@ TEST(WorkspaceLock, IsFreeAgainWhenItsOwnerIsKilled) {
   EXPECT_TRUE(WorkspaceLock::acquire(workspace.path()));
 }
 
+// As between fork and exec of a run's supervisor.
+TEST(WorkspaceLock, WaitsForAChildThatAKilledOwnerHadJustForked) {
+  Workspace workspace;
+  auto pipe = make_pipe();
+  const pid_t owner = ::fork();
+  if (owner == 0) {
+    auto lock = WorkspaceLock::acquire(workspace.path());
+    if (::fork() == 0) {
+      (void)write_all(pipe->write.get(), lock ? "y" : "n");
+      ::usleep(300'000);
+      ::_exit(0);
+    }
+    ::pause();
+    ::_exit(0);
+  }
+  char held = 0;
+  ASSERT_EQ(::read(pipe->read.get(), &held, 1), 1);
+  EXPECT_EQ(held, 'y');
+  ::kill(owner, SIGKILL);
+  ::waitpid(owner, nullptr, 0);
+  EXPECT_TRUE(WorkspaceLock::acquire(workspace.path()));
+}
+
 TEST(WorkspaceLock, SaysWhyAFolderCannotBeOne) {
   auto lock = WorkspaceLock::acquire("/proc/nothing/here");
   ASSERT_FALSE(lock);

@@ -1,10 +1,19 @@
 #include "harness/base/paths.h"
 
 #include <cstdlib>
+#include <string>
+#include <string_view>
 
 namespace bitloop {
 
-std::filesystem::path executable_path() { return std::filesystem::read_symlink("/proc/self/exe"); }
+std::filesystem::path executable_path() {
+  // What the kernel says of a program whose file was replaced, as by an upgrade, while it runs: the
+  // new one is there under the old name.
+  constexpr std::string_view kReplaced = " (deleted)";
+  std::string path = std::filesystem::read_symlink("/proc/self/exe").string();
+  if (path.ends_with(kReplaced)) path.resize(path.size() - kReplaced.size());
+  return path;
+}
 
 std::filesystem::path program_path(const char* name) {
   return executable_path().parent_path() / name;

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 
 #include "harness/baselines/statistics.h"
 
@@ -16,23 +17,19 @@ using tasks::EarlyStopRule;
 // What is looked at of a curve: its loss at a step, or at the end.
 using LossOf = std::function<std::optional<double>(const Curve&)>;
 
-struct Level {
-  double mean = 0;   // of the baseline
-  double noise = 0;  // how far one more run may be from it by chance
-};
-
-// Nothing where the baseline has no such loss, or nobody two.
-std::optional<Level> level_of(const std::vector<Curve>& curves, const std::string& baseline,
-                              const LossOf& loss_of) {
+// By candidate.
+std::map<std::string, std::vector<double>> losses_of(const std::vector<Curve>& curves,
+                                                     const LossOf& loss_of) {
   std::map<std::string, std::vector<double>> losses;
   for (const Curve& curve : curves)
     if (const auto loss = loss_of(curve)) losses[curve.name].push_back(*loss);
-  std::vector<Spread> spreads;
-  for (const auto& [name, values] : losses) spreads.push_back(*spread_of(values));
-  const auto own = losses.find(baseline);
-  const auto noise = pooled_spread(spreads);
-  if (own == losses.end() || !noise) return {};
-  return Level{spread_of(own->second)->mean, noise_of_one_run(*noise, own->second.size())};
+  return losses;
+}
+
+void add_spreads(const std::vector<Curve>& curves, const LossOf& loss_of,
+                 std::vector<Spread>& spreads) {
+  for (const auto& [name, values] : losses_of(curves, loss_of))
+    spreads.push_back(*spread_of(values));
 }
 
 LossOf at(int64_t step) {
@@ -60,29 +57,47 @@ std::optional<int64_t> stopped_at(const EarlyStop& stop, const Curve& curve) {
 
 Result<EarlyStop> measure_early_stop(const EarlyStopRule& rule, int64_t steps,
                                      const std::vector<Curve>& curves) {
-  const auto end =
-      level_of(curves, rule.baseline, [](const Curve& curve) { return curve.final_loss; });
-  if (!end)
+  const LossOf at_end = [](const Curve& curve) { return curve.final_loss; };
+  const auto ends = losses_of(curves, at_end);
+  const auto own = ends.find(rule.baseline);
+  std::vector<Spread> end_spreads;
+  add_spreads(curves, at_end, end_spreads);
+  const auto end_noise = pooled_spread(end_spreads);
+  if (own == ends.end() || !end_noise)
     return fail("no_curves", fmt::format("when to stop early can't be measured: it takes curves of "
                                          "{} and two seeds of something",
                                          rule.baseline));
-  EarlyStop stop{rule, {}, {}};
-  std::map<int64_t, int> all;
+  std::map<int64_t, double> means;  // the baseline's, by step
+  std::vector<Spread> spreads;
+  std::set<int64_t> looked_at;
   for (const Curve& curve : curves)
-    for (const auto& [step, loss] : curve.losses) ++all[step];
-  for (const auto& [step, count] : all) {
-    if (static_cast<double>(step) < rule.from * static_cast<double>(steps) || step >= steps)
-      continue;
-    if (const auto level = level_of(curves, rule.baseline, at(step)))
-      stop.limits.push_back({step, level->mean + rule.noises * level->noise, level->mean});
+    for (const auto& [step, loss] : curve.losses)
+      if (static_cast<double>(step) >= rule.from * static_cast<double>(steps) && step < steps)
+        looked_at.insert(step);
+  for (const int64_t step : looked_at) {
+    add_spreads(curves, at(step), spreads);
+    const auto losses = losses_of(curves, at(step));
+    if (const auto found = losses.find(rule.baseline); found != losses.end())
+      means[step] = spread_of(found->second)->mean;
   }
+  EarlyStop stop{rule, {}, {}};
+  // Few seeds say little about one step; all steps together say more, though they are not more
+  // runs: the degrees of freedom stay those of the ends.
+  if (const auto pooled = pooled_spread(spreads)) {
+    const double noise =
+        noise_of_one_run({pooled->sd, end_noise->degrees_of_freedom}, own->second.size());
+    for (const auto& [step, mean] : means)
+      stop.limits.push_back({step, mean + rule.noises * noise, mean});
+  }
+  const double no_worse =
+      spread_of(own->second)->mean + noise_of_one_run(*end_noise, own->second.size());
   int64_t saved = 0;
   for (const Curve& curve : curves) {
     const auto stopped = stopped_at(stop, curve);
     if (!stopped) continue;
     ++stop.record.stopped;
     saved += steps - *stopped;
-    if (curve.final_loss <= end->mean + end->noise) ++stop.record.false_stops;
+    if (curve.final_loss <= no_worse) ++stop.record.false_stops;
   }
   stop.record.runs = curves.size();
   stop.record.steps_saved =

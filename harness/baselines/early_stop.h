@@ -11,9 +11,9 @@
 namespace bitloop::baselines {
 
 // At each step from rule.from on (the last excepted): the mean of the baseline's curves plus
-// rule.noises times the noise there, which is the half width of the prediction interval of one more
-// run, by the spread of seeds pooled over all candidates with two seeds or more. Errors:
-// "no_curves" (none of the baseline, or too few seeds to know the noise).
+// rule.noises times the noise, which is the half width of the prediction interval of one more run,
+// by the spread of seeds pooled over all candidates with two seeds or more and all these steps.
+// Errors: "no_curves" (none of the baseline, or too few seeds to know the noise).
 Result<tasks::EarlyStop> measure_early_stop(const tasks::EarlyStopRule& rule, int64_t steps,
                                             const std::vector<Curve>& curves);
 

@@ -97,7 +97,7 @@ std::optional<std::string> behaviour_warning(const std::string& behaviour,
       return fmt::format(
           "The candidate does the same as that of test #{}{} ({}) on the probe tensors, to the "
           "last "
-          "bit: a test of it would tell nothing new.",
+          "bit: most likely a test of it would tell nothing new.",
           tried.test,
           tests == &here ? "" : fmt::format(" of session {} on the same task", tried.session),
           score_words(tried));

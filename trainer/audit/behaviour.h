@@ -3,8 +3,8 @@
 //
 // Digested are the declared format, the config, and, for the first layer of each kind and the last
 // layer, Q.init's tensors and what every function gives (and the gradients of its surrogate, by
-// bits) for made-up tensors of the layer's shapes, at the first step of training, in its middle and
-// in the final evaluation. Functions are called eagerly. Of the comments, the names and the way a
+// bits) for made-up tensors of the layer's shapes, at the first step of training, in its middle,
+// late in it and in the final evaluation. Functions are called eagerly. Of the comments, the names and the way a
 // file gets there nothing is left.
 #pragma once
 

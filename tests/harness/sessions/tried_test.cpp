@@ -60,11 +60,12 @@ TEST_F(TriedTest, TheSameBehaviourIsNamedHereBeforeElsewhere) {
   EXPECT_EQ(
       behaviour_warning(a, here, elsewhere),
       "The candidate does the same as that of test #2 (val_loss 2.2500) on the probe tensors, "
-      "to the last bit: a test of it would tell nothing new.");
+      "to the last bit: most likely a test of it would tell nothing new.");
   EXPECT_EQ(
       behaviour_warning(b, here, elsewhere),
       "The candidate does the same as that of test #7 of session t on the same task (it ended "
-      "as diverged) on the probe tensors, to the last bit: a test of it would tell nothing new.");
+      "as diverged) on the probe tensors, to the last bit: most likely a test of it would tell "
+      "nothing new.");
   EXPECT_EQ(behaviour_warning(std::string(64, 'c'), here, elsewhere), std::nullopt);
   EXPECT_EQ(behaviour_warning("", {{"s", 1, "c1", "ok", 2.5, ""}}, {}), std::nullopt);
 }

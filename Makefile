@@ -8,8 +8,9 @@ JOBS ?= $(shell awk -v cores=$$(nproc) '/^MemAvailable/ {fit = int($$2 / 2e6)} E
 # Passed to the programs: DEMO_FLAGS=--allow-degraded, BENCH_FLAGS="--steps 200".
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
-# Of each fuzz target.
+# Of each fuzz target; FUZZ_SEED=0 looks elsewhere each time.
 FUZZ_SECONDS ?= 10
+FUZZ_SEED ?= 1
 
 # What is needed only for tests is installed for tests; the sanitizers' need no browser.
 build-tests fuzz: SETUP_FLAGS = --tests
@@ -50,7 +51,7 @@ asan tsan: setup  ## build and test with the address and undefined-behaviour san
 	@ctest --preset $@
 
 fuzz: setup  ## fuzz the parsers, the editor and the Lua guest with libFuzzer, FUZZ_SECONDS=10 each
-	@cmake --preset fuzz -DBITLOOP_FUZZ_SECONDS=$(FUZZ_SECONDS)
+	@cmake --preset fuzz -DBITLOOP_FUZZ_SECONDS=$(FUZZ_SECONDS) -DBITLOOP_FUZZ_SEED=$(FUZZ_SEED)
 	@cmake --build --preset fuzz --parallel $(JOBS)
 	@ctest --preset fuzz
 

@@ -4,7 +4,7 @@ journals.
 
     tests/reliability/run.py [load] [kills] [faults] [clients] [packing] [--short] [--json FILE] [--document FILE]
 
-Without names of parts all run: about 40 minutes; seconds each with --short, which is what the tests do. Every part fails with a sentence
+Without names of parts all run: about an hour; seconds each with --short, which is what the tests do. Every part fails with a sentence
 where a promise is broken. --json writes the figures, `--document docs/reliability.md` puts them into the document, between its marks.
 Needs `bitloop` and `bitloop_fake_trainer` (BITLOOP_BIN: where programs are, BITLOOP_BUILD: the build folder), git, and for `faults` root
 and the package libfaketime."""

@@ -44,7 +44,7 @@ void Queue::submit(Run run) {
     const std::string owner = run.owner;
     waiting_.push(owner, std::move(run));
   }
-  changed_.notify_one();
+  changed_.notify_all();  // busy workers wait on it, too
 }
 
 void Queue::adopt(Run run) {
@@ -52,7 +52,7 @@ void Queue::adopt(Run run) {
     const std::lock_guard lock(mutex_);
     adopted_.push_back(std::move(run));
   }
-  changed_.notify_one();
+  changed_.notify_all();  // busy workers wait on it, too
 }
 
 void Queue::stop() {

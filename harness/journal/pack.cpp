@@ -16,6 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr uintmax_t kSpareBytes = uintmax_t{64} << 20;  // left to everybody else while it packs
+
 using Odb = GitPtr<git_odb, git_odb_free>;
 using OdbObject = GitPtr<git_odb_object, git_odb_object_free>;
 using PackBuilder = GitPtr<git_packbuilder, git_packbuilder_free>;
@@ -110,6 +112,19 @@ bool holds_all(const fs::path& index, const std::vector<Loose>& objects) {
       objects, [&](const Loose& object) { return git_odb_exists(raw_odb, &object.id) == 1; });
 }
 
+// The pack is written through a mapping: where the disk is full by then, the kernel ends the
+// process.
+Status check_space(const fs::path& repository, const std::vector<Loose>& objects) {
+  uintmax_t needed = kSpareBytes;
+  std::error_code error;
+  for (const Loose& object : objects)
+    if (const uintmax_t size = fs::file_size(object.path, error); !error) needed += size;
+  const fs::space_info space = fs::space(repository, error);
+  if (!error && space.available < needed)
+    return fail("disk_full", fmt::format("packing wants {} MiB free", needed >> 20));
+  return {};
+}
+
 fs::path with(const fs::path& base, const char* extension) { return base.string() + extension; }
 
 }  // namespace
@@ -124,6 +139,7 @@ Result<size_t> pack_loose_objects(const fs::path& repository, const std::functio
   start_git();
   std::vector<Loose> objects = list_loose(repository);
   if (objects.empty()) return size_t{0};
+  BITLOOP_TRY(check_space(repository, objects));
   const fs::path folder = repository / kNewPackFolder, packs = repository / "objects" / "pack";
   std::error_code error;
   fs::remove_all(folder, error);
@@ -148,9 +164,10 @@ Result<size_t> pack_loose_objects(const fs::path& repository, const std::functio
     if (error) return std::unexpected(errno_error(final_name.string(), error.value()));
     BITLOOP_TRY(sync_folder(packs));
   }
-  for (const Loose& object : objects) fs::remove(object.path, error);
+  size_t removed = 0;
+  for (const Loose& object : objects) removed += fs::remove(object.path, error) ? 1 : 0;
   fs::remove_all(folder, error);
-  return objects.size();
+  return removed;
 }
 
 }  // namespace bitloop::journal

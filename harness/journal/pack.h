@@ -24,7 +24,8 @@ inline constexpr const char* kNewPackFolder = "pack-new";
 
 size_t count_loose_objects(const std::filesystem::path& repository);
 
-// Packs what is loose now, up to kMostInOnePack objects; the number packed. Damaged objects are
+// Packs what is loose now, up to kMostInOnePack objects; the number of loose files removed. Nothing
+// is begun with less than 64 MiB beside what it takes. Damaged objects are
 // left as they are. `stop` is asked now and then: when true, nothing is changed. One call at a time
 // in a repository. Errors: "disk_full", "journal_failed", "io_error".
 Result<size_t> pack_loose_objects(const std::filesystem::path& repository,

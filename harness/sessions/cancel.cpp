@@ -14,6 +14,7 @@ namespace {
 
 // A supervisor that is asked to end a run has killed it long before.
 constexpr int64_t kLongestEndMs = 10'000;
+constexpr int64_t kLastWordsMs = 1000;
 
 Status check_commit(const Service& service, std::string_view id, const std::string& expected) {
   if (expected.empty()) return {};
@@ -43,7 +44,7 @@ Result<TestView> cancel_test(Service& service, std::string_view id, int64_t numb
                                           "cancel.",
                                           number, test.status));
   if (!service.cancel(id, number)) {
-    BITLOOP_ASSIGN(now, service.test(id, number));
+    BITLOOP_ASSIGN(now, service.test(id, number, kLastWordsMs));  // it may be ending right now
     if (now.status == kRunning)
       return fail("infrastructure", fmt::format("Test #{} cannot be asked to end at the moment; "
                                                 "try again, or wait for its end.",

@@ -33,6 +33,7 @@ Status make_secret(const std::filesystem::path& file) {
   const int error = errno;
   ::unlink(part.c_str());
   if (!written) return written;
+  if (kept) BITLOOP_TRY(sync_folder(file.parent_path()));
   if (!kept) return std::unexpected(errno_error(file.string(), error));
   return {};
 }
@@ -50,7 +51,7 @@ Result<std::string> verification_secret(const std::filesystem::path& workspace) 
   std::string secret = text->substr(0, text->find('\n'));
   if (!is_secret(secret))
     return fail("bad_secret", fmt::format("{} is not a secret of {} hexadecimal digits; put the "
-                                          "right file back, or remove it and verify anew",
+                                          "right file back: other seeds follow from another",
                                           file.string(), kDigits));
   return secret;
 }

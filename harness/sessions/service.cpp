@@ -182,7 +182,9 @@ SessionView Service::Impl::describe(const Session& session) const {
   view.tests_total = state.tests_total;
   view.tests_left = tests_left(session);
   view.submitted = state.submitted;
-  if (const auto best = best_of(state.tests, table_of(state))) view.best = best->test;
+  // The command line's runs are of several tasks: there is no best of them.
+  if (!is_of_command_line(state.type))
+    if (const auto best = best_of(state.tests, table_of(state))) view.best = best->test;
   view.forked_from = state.forked_from;
   view.tags = state.tags;
   for (const TestRecord& test : state.tests) view.tests.push_back(describe(session, test));

@@ -235,7 +235,7 @@ class Service {
   // no budget. Then test(run.type, n).
   Result<TestView> start_local(const LocalRun& run);
   std::filesystem::path run_dir(std::string_view id, int64_t test) const;
-  // Asks a running test to end (status "cancelled"); false when it does not run, or was adopted.
+  // Asks a test that runs or waits to end (status "cancelled"); false when it does not.
   bool cancel(std::string_view id, int64_t test);
 
   // Wakes all waiters, ends watching; runs go on. Nothing may be called afterwards but the

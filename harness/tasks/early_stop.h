@@ -50,8 +50,8 @@ Result<EarlyStopRule> parse_early_stop_rule(const nlohmann::json& value);
 nlohmann::ordered_json to_json(const EarlyStop& stop);
 
 // Reads <share_dir>/baselines/<task>-early-stop.json for a task with this rule; without the file
-// there are no limits. Errors: "bad_baselines" (not readable, or measured for another rule or other
-// evaluations than the preset's), "io_error".
+// there are no limits, nor with one that was measured for another rule or other evaluations than the
+// preset's. Errors: "bad_baselines" (not readable), "io_error".
 Result<EarlyStop> load_early_stop(const std::filesystem::path& share_dir, const std::string& task,
                                   const EarlyStopRule& rule, const nlohmann::json& preset);
 

@@ -64,6 +64,8 @@ def main():
         try:
             figures[name] = {**PARTS[name](**settings_of(name, given)), "took_s": round(time.monotonic() - begun)}
         except AssertionError as error:
+            if hasattr(error, "figures"):
+                figures[name] = {**error.figures, "took_s": round(time.monotonic() - begun)}
             broken.append(f"{name}: {error}")
     print(json.dumps(figures, indent=1))
     if given.json:

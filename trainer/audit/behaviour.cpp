@@ -13,6 +13,7 @@
 namespace bitloop::trainer {
 namespace {
 
+constexpr int64_t kLambdas = 200;        // looks at Q.lambda
 constexpr int64_t kRows = 16;            // of the activation
 constexpr double kWeightSize = 0.02;     // as GPT-2 is initialised
 constexpr double kActivationSize = 1.0;  // after a LayerNorm
@@ -143,8 +144,8 @@ Result<std::string> digest_of(Run& run) {
   Digest digest;
   add_format(digest, *run.quantizer);
   const int64_t steps = run.job.train.steps;
-  for (const int64_t step : {int64_t{0}, steps / 4, steps / 2, steps - 1}) {
-    BITLOOP_ASSIGN(lambda, run.lambda(step));
+  for (int64_t i = 0; i <= kLambdas; ++i) {
+    BITLOOP_ASSIGN(lambda, run.lambda((steps - 1) * i / kLambdas));
     digest.add(lambda);
   }
   for (const AdamW::Slot& slot : run.quantizer_slots) {

@@ -13,6 +13,7 @@ namespace {
 enum class Rule {
   kSession,  // whatever no line below names: the agent's whose session it is, and reviewers'
   kShared,   // every agent's, and reviewers'; what differs from one to the other the handler knows
+  kReview,   // reviewers' alone
   kItself,   // every caller's: what it calls is checked
   kOpen,     // needs no token
 };
@@ -23,13 +24,21 @@ struct Line {
 };
 
 constexpr Line kRules[] = {
-    {"GET", "/healthz", Rule::kOpen},       {"GET", "/", Rule::kOpen},
-    {"GET", "/static/{file}", Rule::kOpen}, {"GET", "/openapi.json", Rule::kShared},
-    {"GET", "/v1/tasks", Rule::kShared},    {"GET", "/v1/tasks/{task}", Rule::kShared},
-    {"GET", "/v1/sessions", Rule::kShared}, {"POST", "/v1/sessions", Rule::kShared},
-    {"GET", "/v1/results", Rule::kShared},  {"GET", "/v1/results.tsv", Rule::kShared},
-    {"GET", "/v1/events", Rule::kShared},   {"POST", "/mcp", Rule::kItself},
+    {"GET", "/healthz", Rule::kOpen},
+    {"GET", "/", Rule::kOpen},
+    {"GET", "/static/{file}", Rule::kOpen},
+    {"GET", "/openapi.json", Rule::kShared},
+    {"GET", "/v1/tasks", Rule::kShared},
+    {"GET", "/v1/tasks/{task}", Rule::kShared},
+    {"GET", "/v1/sessions", Rule::kShared},
+    {"POST", "/v1/sessions", Rule::kShared},
+    {"GET", "/v1/results", Rule::kShared},
+    {"GET", "/v1/results.tsv", Rule::kShared},
+    {"GET", "/v1/events", Rule::kShared},
+    {"POST", "/mcp", Rule::kItself},
     {"DELETE", "/mcp", Rule::kItself},
+    {"GET", "/v1/sessions/{id}/verification", Rule::kReview},
+    {"POST", "/v1/sessions/{id}/verification", Rule::kReview},
 };
 
 Rule rule_of(const Route& route) {
@@ -49,9 +58,13 @@ Status may_call(const MaybeCaller& caller, Rule rule, bool reads,
                 const sessions::Service& service) {
   if (!caller || rule == Rule::kOpen || rule == Rule::kItself) return {};
   if (caller->role == Role::kReviewer) {
-    if (reads) return {};
-    return not_allowed(*caller, "it reads everything and changes nothing; use an agent's token.");
+    if (reads || rule == Rule::kReview) return {};
+    return not_allowed(*caller,
+                       "it reads everything and changes no session; use an agent's token.");
   }
+  if (rule == Rule::kReview)
+    return not_allowed(*caller,
+                       "whether its scores hold is for others to ask; use a reviewer's token.");
   if (rule == Rule::kShared) return {};
   const auto id = parameters.find("id");
   if (id == parameters.end())
@@ -92,15 +105,14 @@ bool sees_event(const MaybeCaller& caller, const sessions::Service& service,
   return data.is_object() && sees_session(caller, service, data.value("session", ""));
 }
 
-nlohmann::json visible_results(const MaybeCaller& caller, const sessions::Service& service) {
-  nlohmann::json rows = service.results();
-  if (sees(caller, "")) return rows;
-  nlohmann::json visible = nlohmann::json::array();
-  for (nlohmann::json& row : rows)
-    if (row["type"] == "baseline" ||
-        sees_session(caller, service, row["session"].get<std::string>()))
-      visible.push_back(std::move(row));
-  return visible;
+std::vector<ledger::RowPtr> visible_results(const MaybeCaller& caller,
+                                            const sessions::Service& service) {
+  std::vector<ledger::RowPtr> rows = service.results();
+  if (!sees(caller, ""))
+    std::erase_if(rows, [&](const ledger::RowPtr& row) {
+      return row->type != "baseline" && !sees_session(caller, service, row->session);
+    });
+  return rows;
 }
 
 std::string visible_results_tsv(const MaybeCaller& caller, const sessions::Service& service) {

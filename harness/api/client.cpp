@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 
 namespace bitloop::api {
 namespace {
@@ -32,6 +33,28 @@ Result<ClientAnswer> take(const httplib::Result& result, const std::string& path
 }
 
 }  // namespace
+
+Result<ServerAddress> parse_server_url(std::string_view url) {
+  const auto wrong = [&] {
+    return fail("bad_value", fmt::format("'{}' is not the URL of a server; write it as `bitloop "
+                                         "serve` prints it: http://127.0.0.1:8321.",
+                                         url.substr(0, 100)));
+  };
+  constexpr std::string_view kScheme = "http://";
+  if (!url.starts_with(kScheme)) return wrong();
+  std::string_view rest = url.substr(kScheme.size());
+  if (rest.ends_with("/")) rest.remove_suffix(1);
+  if (rest.ends_with("/mcp")) rest.remove_suffix(4);
+  const size_t colon = rest.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return wrong();
+  ServerAddress address{std::string(rest.substr(0, colon)), 0};
+  const std::string_view port = rest.substr(colon + 1);
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
+  if (error != std::errc{} || end != port.data() + port.size() || address.port < 1 ||
+      address.port > 65535)
+    return wrong();
+  return address;
+}
 
 struct Client::Impl {
   Impl(const std::string& host, int port) : http(host, port) {}

@@ -1,5 +1,5 @@
-// A small client of the public API, for `bitloop demo` and `bitloop mcp --url`: what any agent
-// would do, with no shortcut into the server.
+// A small client of the public API, for `bitloop demo`, `bitloop verify --url` and `bitloop mcp
+// --url`: what any agent would do, with no shortcut into the server.
 #pragma once
 
 #include <functional>
@@ -14,6 +14,15 @@
 #include "harness/base/result.h"
 
 namespace bitloop::api {
+
+struct ServerAddress {
+  std::string host;
+  int port = 0;
+  std::string token = {};  // for a server that has tokens
+};
+
+// "http://127.0.0.1:8321", with or without "/mcp". Error: "bad_value".
+Result<ServerAddress> parse_server_url(std::string_view url);
 
 struct ClientAnswer {
   int status = 0;

@@ -43,6 +43,13 @@ Response unauthorized(const Error& error) {
   return response;
 }
 
+std::string asked_of(const RawRequest& raw) {
+  if (raw.method != "DELETE") return raw.body;
+  std::string asked = raw.path;
+  for (const auto& [name, value] : raw.query) asked += '\n' + name + '=' + value;
+  return asked;
+}
+
 Response nothing_at(const std::string& path) {
   return problem_response(
       {"route_not_found", fmt::format("There is nothing at {}; GET /openapi.json lists the calls.",
@@ -183,7 +190,8 @@ Response Dispatcher::handle_once(const Route& route, const RawRequest& raw, Requ
   const std::string name = caller + "\n" + raw.path + "\n" + raw.idempotency_key;
   const auto entry = answers_.entry(name);
   const std::lock_guard guard(entry->mutex);
-  if (entry->response && entry->body != raw.body) return problem_response(sessions::key_reused());
+  const std::string asked = asked_of(raw);
+  if (entry->response && entry->asked != asked) return problem_response(sessions::key_reused());
   if (!entry->response) {
     const Result<Response> handled = handle(route, raw, std::move(request));
     Response response = handled ? *handled : problem_response(handled.error());
@@ -194,8 +202,8 @@ Response Dispatcher::handle_once(const Route& route, const RawRequest& raw, Requ
     // What is still being written can't be given a second time.
     const bool for_now = response.status >= 500 || response.status == 429;
     if (for_now || foreign || response.stream) return response;
-    entry->body = raw.body;
-    answers_.settled(name, entry, kEntryBytes + raw.body.size() + response.body.size());
+    answers_.settled(name, entry, kEntryBytes + asked.size() + response.body.size());
+    entry->asked = asked;
     entry->response = std::move(response);
   }
   return *entry->response;
@@ -208,6 +216,7 @@ Result<Response> Dispatcher::handle(const Route& route, const RawRequest& raw, R
   request.method = raw.method;
   request.path = raw.path;
   request.raw_body = raw.body;
+  request.asked = asked_of(raw);
   request.if_match = unquote(raw.if_match);
   request.idempotency_key = raw.idempotency_key;
   request.headers = raw.headers;

@@ -38,8 +38,8 @@ struct RawRequest {
 class AnswerCache {
  public:
   struct Entry {
-    std::mutex mutex;  // held while the first request is worked on
-    std::string body;
+    std::mutex mutex;   // held while the first request is worked on
+    std::string asked;  // as in Request
     std::optional<Response> response;
     size_t bytes = 0;  // guarded by the cache
   };

@@ -8,7 +8,7 @@ namespace {
 using sessions::Service;
 
 sessions::Terms terms_of(const Request& request) {
-  return {request.if_match, request.idempotency_key, request.raw_body};
+  return {request.if_match, request.idempotency_key, request.asked};
 }
 
 Result<Response> answer(const Result<sessions::TagsView>& tags) {

@@ -20,17 +20,14 @@ std::vector<Field> page_fields() {
           {"offset", FieldType::kInteger, false, "leave out so many at the beginning"}};
 }
 
-std::string take_page(nlohmann::ordered_json& document, const char* name, const Request& request) {
+Page page_of(const Request& request, size_t size) {
   const bool asked = request.query.contains("limit") || request.query.contains("offset");
-  if (!asked) return "";
-  nlohmann::ordered_json& list = document[name];
-  const auto total = static_cast<int64_t>(list.size());
+  if (!asked) return {0, size, ""};
+  const auto total = static_cast<int64_t>(size);
   const int64_t limit = request.query.value("limit", kDefaultLimit);
   const int64_t offset = request.query.value("offset", int64_t{0});
   const int64_t begin = std::min(offset, total);
   const int64_t end = std::min(begin + limit, total);
-  list.erase(list.begin() + end, list.end());
-  list.erase(list.begin(), list.begin() + begin);
 
   std::vector<std::string> links;
   const auto link = [&](const char* relation, int64_t to) {
@@ -41,7 +38,15 @@ std::string take_page(nlohmann::ordered_json& document, const char* name, const 
   if (offset > 0) link("prev", std::max<int64_t>(0, begin - limit));
   if (end < total) link("next", end);
   link("last", total == 0 ? 0 : (total - 1) / limit * limit);
-  return join(links, ", ");
+  return {static_cast<size_t>(begin), static_cast<size_t>(end), join(links, ", ")};
+}
+
+std::string take_page(nlohmann::ordered_json& document, const char* name, const Request& request) {
+  nlohmann::ordered_json& list = document[name];
+  const Page page = page_of(request, list.size());
+  list.erase(list.begin() + static_cast<int64_t>(page.end), list.end());
+  list.erase(list.begin(), list.begin() + static_cast<int64_t>(page.begin));
+  return page.link;
 }
 
 Response page_response(nlohmann::ordered_json document, const char* name, const Request& request) {

@@ -39,8 +39,10 @@ struct Request {
   nlohmann::json query = nlohmann::json::object();  // validated: fields that were given, typed
   nlohmann::json body = nlohmann::json::object();   // the same
   std::string raw_body;                             // as it was sent
-  std::string if_match;                             // header If-Match without quotes, or ""
-  std::string idempotency_key;                      // header Idempotency-Key, or ""
+  // What an Idempotency-Key stands for: the body, and where there is none path and query.
+  std::string asked;
+  std::string if_match;         // header If-Match without quotes, or ""
+  std::string idempotency_key;  // header Idempotency-Key, or ""
   // All of them, by name in lower case, but for Authorization.
   std::map<std::string, std::string> headers;
   std::optional<Caller> caller;  // nothing: the server has no tokens

@@ -12,6 +12,7 @@
 #include "harness/api/page.h"
 #include "harness/api/render.h"
 #include "harness/api/traffic.h"
+#include "harness/api/verification.h"
 #include "harness/base/version.h"
 #include "harness/sessions/cancel.h"
 
@@ -54,7 +55,7 @@ Result<int64_t> test_of(const Request& request) {
 }
 
 sessions::Terms terms_of(const Request& request) {
-  return {request.if_match, request.idempotency_key, request.raw_body};
+  return {request.if_match, request.idempotency_key, request.asked};
 }
 
 std::optional<int64_t> query_number(const Request& request, const char* name) {
@@ -197,8 +198,9 @@ void add_general(std::vector<Route>& routes, Service& service, const ApiOptions&
                     200,
                     "application/json",
                     [&service](const Request& request) {
-                      return page_response({{"results", visible_results(request.caller, service)}},
-                                           "results", request);
+                      return page_response(
+                          "results", visible_results(request.caller, service),
+                          [](const ledger::RowPtr& row) { return ledger::to_json(*row); }, request);
                     }});
   routes.push_back({"GET",
                     "/v1/results.tsv",
@@ -243,17 +245,18 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
                     "application/json",
                     [&service](const Request& request) {
                       const std::string tag = query_text(request, "tag");
-                      ordered_json list = ordered_json::array();
-                      for (const sessions::SessionView& session : service.list()) {
-                        if (!sees(request.caller, session.token)) continue;
-                        if (!tag.empty() &&
-                            std::ranges::count(session.tags, tag, &sessions::Tag::tag) == 0)
-                          continue;
-                        ordered_json document = render(session);
+                      std::vector<sessions::ListedSession> list = service.list();
+                      std::erase_if(list, [&](const sessions::ListedSession& session) {
+                        return !sees(request.caller, session.token) ||
+                               (!tag.empty() &&
+                                std::ranges::count(session.tags, tag, &sessions::Tag::tag) == 0);
+                      });
+                      const auto whole = [&](const sessions::ListedSession& session) {
+                        ordered_json document = render(*service.get(session.id));
                         document.erase("files");  // the same in every session but for the candidate
-                        list.push_back(std::move(document));
-                      }
-                      return page_response({{"sessions", std::move(list)}}, "sessions", request);
+                        return document;
+                      };
+                      return page_response("sessions", list, whole, request);
                     }});
   routes.push_back({"GET",
                     "/v1/sessions/{id}",
@@ -424,6 +427,7 @@ std::vector<Route> make_routes(Service& service, const ApiOptions& options) {
   add_sessions(routes, service);
   add_tests(routes, service);
   add_memory_routes(routes, service);
+  add_verification_routes(routes, service);
   add_event_routes(routes, service, options.streams);
   add_dashboard_routes(routes, options.dashboard);
   guard_routes(routes, service);  // before MCP takes them: its tools are guarded, too

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cctype>
 #include <chrono>
+#include <functional>
 #include <thread>
 #include <utility>
 
@@ -74,8 +75,11 @@ constexpr std::string_view kNoMemory =
 
 class ListeningServer : public httplib::Server {
  public:
-  explicit ListeningServer(const ServerOptions& options)
-      : limits_(options.limits), most_(options.max_connections + options.max_streams) {}
+  // `on_cut_off`: called on a connection's thread that ends within a request.
+  ListeningServer(const ServerOptions& options, std::function<void()> on_cut_off)
+      : limits_(options.limits),
+        most_(options.max_connections + options.max_streams),
+        on_cut_off_(std::move(on_cut_off)) {}
 
   // cpp-httplib listens with a backlog of 5; a burst of clients beyond it waits a second for TCP to
   // try again.
@@ -104,17 +108,20 @@ class ListeningServer : public httplib::Server {
   // The library reads a request outside of what it guards: without memory for a body this
   // connection ends, not the server.
   void serve_or_say_why_not(socket_t socket) {
+    RequestSocket requests(socket, limits_);
     try {
-      serve(socket);
+      serve(socket, requests);
     } catch (const std::exception& error) {
       serving = nullptr;
+      on_cut_off_();
       spdlog::error("a connection was cut off: {}", error.what());
-      ::send(socket, kNoMemory.data(), kNoMemory.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      // Not into the middle of an answer.
+      if (!requests.has_answered())
+        ::send(socket, kNoMemory.data(), kNoMemory.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     }
   }
 
-  void serve(socket_t socket) {
-    RequestSocket requests(socket, limits_);
+  void serve(socket_t socket, RequestSocket& requests) {
     SocketStream stream(requests);
     serving = &requests;
     is_unreadable = false;
@@ -133,6 +140,7 @@ class ListeningServer : public httplib::Server {
 
   const RequestLimits limits_;
   const size_t most_;
+  const std::function<void()> on_cut_off_;
   std::atomic<size_t> open_{0};
 };
 
@@ -270,7 +278,7 @@ bool has_foreign_method(const httplib::Request& request) {
 
 struct Server::Impl {
   Impl(Dispatcher& used, const ServerOptions& given)
-      : dispatcher(used), options(given), http(given) {}
+      : dispatcher(used), options(given), http(given, [this] { written(); }) {}
 
   void answer(const RawRequest& raw, httplib::Response& response) {
     answering = &active;
@@ -284,7 +292,7 @@ struct Server::Impl {
     send(answer, response);
   }
 
-  // The library calls this on the same thread when the response has been written: only then may a
+  // Called on the same thread when the response has been written, or never will be: only then may a
   // server that ends forget it.
   void written() {
     if (std::atomic<int>* counted = std::exchange(answering, nullptr)) --*counted;

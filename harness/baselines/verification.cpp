@@ -69,15 +69,20 @@ Json to_json(const std::optional<Verification>& verification) {
           {"val_loss_sd", loss && loss->sd ? Json(*loss->sd) : Json()}};
 }
 
-std::string short_text(const std::optional<Verification>& verification) {
-  if (!verification) return "";
-  const std::optional<Spread>& loss = verification->val_loss;
-  if (!loss) return "failed";
-  std::string text = fmt::format("{:.4f}", loss->mean);
-  if (loss->sd) text += fmt::format(" ±{:.4f}", *loss->sd);
-  text += fmt::format(" ({})", loss->count);
-  if (verification->failed() > 0) text += fmt::format(", {} failed", verification->failed());
+std::string short_text(const Json& verification) {
+  if (verification.is_null()) return "";
+  const size_t runs = verification["runs"], failed = verification["failed"];
+  const Json &loss = verification["val_loss"], &sd = verification["val_loss_sd"];
+  if (loss.is_null()) return "failed";
+  std::string text = fmt::format("{:.4f}", loss.get<double>());
+  if (!sd.is_null()) text += fmt::format(" ±{:.4f}", sd.get<double>());
+  text += fmt::format(" ({})", runs - failed);
+  if (failed > 0) text += fmt::format(", {} failed", failed);
   return text;
+}
+
+std::string short_text(const std::optional<Verification>& verification) {
+  return short_text(to_json(verification));
 }
 
 }  // namespace bitloop::baselines

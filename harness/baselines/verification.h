@@ -47,5 +47,6 @@ Judgement judge(const Verification& verification, std::optional<double> score,
 nlohmann::ordered_json to_json(const std::optional<Verification>& verification);
 // "1.8290 ±0.0031 (3)", "1.8290 (1)", "failed"; "" for none.
 std::string short_text(const std::optional<Verification>& verification);
+std::string short_text(const nlohmann::ordered_json& verification);  // of what to_json() gave
 
 }  // namespace bitloop::baselines

@@ -34,11 +34,13 @@ const char* const kDegradedHelp =
 
 int exit_code_of(const Error& error) {
   constexpr std::string_view kUsage[] = {
-      "file_not_found",   "unknown_preset", "unknown_key",     "bad_override",    "bad_value",
-      "bad_preset",       "invalid_text",   "too_large",       "wrong_usage",     "bad_model",
-      "bad_weights",      "bad_document",   "bad_task",        "bad_benchmark",   "unknown_column",
-      "bad_condition",    "several_tasks",  "nothing_to_plot", "unknown_session", "unknown_commit",
-      "ambiguous_commit", "test_not_found", "unknown_shell",   "not_submitted",   "test_failed"};
+      "file_not_found",   "unknown_preset",    "unknown_key",      "bad_override",
+      "bad_value",        "bad_preset",        "invalid_text",     "too_large",
+      "wrong_usage",      "bad_model",         "bad_weights",      "bad_document",
+      "bad_task",         "bad_benchmark",     "unknown_column",   "bad_condition",
+      "several_tasks",    "nothing_to_plot",   "unknown_session",  "unknown_commit",
+      "ambiguous_commit", "test_not_found",    "unknown_shell",    "not_submitted",
+      "test_failed",      "session_read_only", "session_not_found"};
   return std::ranges::find(kUsage, error.code) != std::end(kUsage) ? kWrongUsage : kMachineCannot;
 }
 
@@ -47,6 +49,17 @@ int report(const Error& error) {
   std::replace(line.begin(), line.end(), '\n', ' ');
   fmt::print(stderr, "bitloop: {}\n", line);
   return exit_code_of(error);
+}
+
+Result<api::ServerAddress> server_address(const std::string& url) {
+  BITLOOP_ASSIGN(address, api::parse_server_url(url));
+  if (const char* token = std::getenv("BITLOOP_TOKEN"); token != nullptr) address.token = token;
+  const auto visible = [](char c) { return c > ' ' && c < 127; };
+  if (!std::ranges::all_of(address.token, visible))
+    return fail("wrong_usage",
+                "BITLOOP_TOKEN is not a token: it holds a space, a line end or another such "
+                "character.");
+  return address;
 }
 
 int finish(const Result<int>& done) { return done ? *done : report(done.error()); }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/api/client.h"
 #include "harness/api/routes.h"
 #include "harness/base/result.h"
 #include "harness/tasks/tasks.h"
@@ -34,6 +35,10 @@ extern const char* const kDegradedHelp;
 // The option --benchmarks of every command that scores a model; empty: the user's own folder.
 CLI::Option* add_benchmarks(CLI::App& command, std::string& benchmarks);
 std::filesystem::path choose_benchmarks(const std::string& given);
+
+// What --url gave, with the token of $BITLOOP_TOKEN. Errors: "bad_value", "wrong_usage" (what can't
+// be a token).
+Result<api::ServerAddress> server_address(const std::string& url);
 
 // Asks the sandbox which layers this machine can give. Error: "sandbox_missing" when one is missing
 // that a jail needs and `allow_degraded` is false: what is missing, and what --allow-degraded would

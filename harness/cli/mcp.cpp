@@ -4,8 +4,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cstdlib>
 #include <memory>
 
 #include "harness/api/mcp/bridge.h"
@@ -30,14 +28,8 @@ struct McpOptions {
 void ignore_broken_pipes() { ::signal(SIGPIPE, SIG_IGN); }
 
 int bridge(const McpOptions& options) {
-  auto address = api::mcp::parse_server_url(options.url);
+  const auto address = server_address(options.url);
   if (!address) return report(address.error());
-  if (const char* token = std::getenv("BITLOOP_TOKEN"); token != nullptr) address->token = token;
-  const auto visible = [](char c) { return c > ' ' && c < 127; };
-  if (!std::ranges::all_of(address->token, visible))
-    return report({"wrong_usage",
-                   "BITLOOP_TOKEN is not a token: it holds a space, a line end or "
-                   "another such character."});
   ignore_broken_pipes();
   api::mcp::bridge_stdio(*address, STDIN_FILENO, STDOUT_FILENO);
   return kDone;

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <malloc.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
@@ -62,11 +63,23 @@ std::string url_of(const std::string& host, int port) {
   return fmt::format("http://{}:{}", is_ipv6 ? "[" + host + "]" : host, port);
 }
 
-void log_packing(std::string_view sentence, bool failed) {
+// A connection has a thread, and by itself the allocator gives each its own heap (eight for each
+// processor), none of which it ever gives back as a whole: under 64 agents 20 MiB in use took 60.
+void keep_the_heap_small() {
+  constexpr int kHeaps = 2;
+  constexpr int kLarge = 128 << 10;  // from here on a block has pages of its own
+  (void)::mallopt(M_ARENA_MAX, kHeaps);
+  (void)::mallopt(M_MMAP_THRESHOLD, kLarge);
+  (void)::mallopt(M_TRIM_THRESHOLD, kLarge);
+}
+
+void report_packing(std::string_view sentence, bool failed) {
+  ::malloc_trim(0);  // thousands of names were listed
   spdlog::log(failed ? spdlog::level::warn : spdlog::level::info, "{}", sentence);
 }
 
 int serve(const ServeOptions& options) {
+  keep_the_heap_small();
   // Blocked before the first thread begins, so that every thread inherits it and only sigwait sees
   // them.
   sigset_t stop_signals;
@@ -98,8 +111,9 @@ int serve(const ServeOptions& options) {
                                   }});
   const auto port = server.bind();
   if (!port) return report(port.error());
-  journal::Packer packer(std::filesystem::absolute(workspace) / "journal.git",
-                         {.after = static_cast<size_t>(options.pack_after), .report = log_packing});
+  journal::Packer packer(
+      std::filesystem::absolute(workspace) / "journal.git",
+      {.after = static_cast<size_t>(options.pack_after), .report = report_packing});
   std::thread listener([&server] { server.run(); });
   fmt::print("listening on {}\n", url_of(options.host, *port));
   std::fflush(stdout);

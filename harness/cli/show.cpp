@@ -2,6 +2,7 @@
 // document; show_page.cpp words it.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "harness/base/fd.h"
@@ -28,14 +29,18 @@ struct ShowOptions {
   bool json = false;
 };
 
-std::string state_of(const sessions::SessionState& state) {
-  if (state.closed) return "closed";
-  return state.running_test() ? "testing" : "open";
-}
-
 // What was measured for a task; empty where there is none.
 tasks::BaselineTable table_of(const std::string& task) {
   return tasks::load_baselines(share_dir(), task).value_or(tasks::BaselineTable{});
+}
+
+// As of the session's newest commit, also where its token has other sessions.
+int64_t tests_left(const sessions::SessionState& state) {
+  const auto tasks = tasks::load_tasks(share_dir());
+  if (!tasks) return state.tests_left();
+  const auto task = std::ranges::find(*tasks, state.task, &tasks::Task::name);
+  return task == tasks->end() ? state.tests_left()
+                              : state.tests_left(task->tests, state.tests_elsewhere);
 }
 
 // The best that the session's decisions kept; null before the first score, and for the command
@@ -72,10 +77,10 @@ Json session_document(const sessions::StoredSession& stored) {
           {"task", state.task},
           {"quantizer", state.quantizer},
           {"forked_from", state.forked_from},
-          {"state", state_of(state)},
+          {"state", sessions::word_for(state)},
           {"created", state.created},
           {"tests_total", budget ? Json(state.tests_total) : Json()},
-          {"tests_left", budget ? Json(state.tests_left()) : Json()},
+          {"tests_left", budget ? Json(tests_left(state)) : Json()},
           {"submitted", state.submitted ? Json(*state.submitted) : Json()},
           {"best", best_of(state)},
           {"tags", std::move(tags)},

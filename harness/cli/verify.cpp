@@ -1,140 +1,133 @@
-// `bitloop verify`: a submission once more, under seeds that its agent could not know.
+// `bitloop verify`: a submission once more, under seeds that its agent could not know. By itself,
+// or by the server that has the workspace.
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <memory>
+#include <thread>
 
+#include "harness/api/client.h"
 #include "harness/base/paths.h"
-#include "harness/baselines/verification.h"
+#include "harness/baselines/submission.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
 #include "harness/cli/plan_runs.h"
 #include "harness/cli/reference.h"
-#include "harness/sessions/hidden_seeds.h"
-#include "harness/sessions/records.h"
-#include "harness/tasks/preset.h"
+#include "harness/cli/terminal.h"
 
 namespace bitloop::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
+using namespace std::chrono_literals;
+
+constexpr auto kPoll = 1s;
+constexpr int kAttempts = 2;  // of runs that the machine failed
 
 struct VerifyOptions {
   std::string reference;
   int seeds = 3;
   size_t jobs = 1;
+  std::string url;
   std::string workspace, benchmarks;
   bool json = false;
   bool allow_degraded = false;
 };
 
-// The test that is verified.
-struct Subject {
-  std::string session;
-  sessions::TestRecord test;
-  std::string candidate;
-  std::string quantizer;
-  std::string task;
-};
-
-Result<Subject> find_subject(const VerifyOptions& options, const std::filesystem::path& workspace) {
+// Trains here what is left. Returns the report's document.
+Result<Json> verify_here(const VerifyOptions& options) {
+  const std::filesystem::path workspace = choose_workspace(options.workspace);
   BITLOOP_ASSIGN(journal, journal::Journal::open_read_only(workspace));
   BITLOOP_ASSIGN(reference, find_reference(*journal, options.reference));
-  BITLOOP_ASSIGN(stored, sessions::read_session(*journal, reference.session));
-  const sessions::SessionState& state = stored.state;
-  if (sessions::is_of_command_line(state.type))
+  BITLOOP_ASSIGN(submission,
+                 baselines::find_submission(
+                     *journal, workspace, share_dir(), reference.session,
+                     reference.test > 0 ? std::optional(reference.test) : std::nullopt));
+  BITLOOP_ASSIGN(plan, baselines::plan_verification(submission, workspace, options.seeds));
+  const TrainPlan training{
+      sessions::kVerifyType, {sessions::kVerifyType}, workspace,
+      options.jobs,          options.allow_degraded,  choose_benchmarks(options.benchmarks)};
+  Status trained;
+  if (plan.left() > 0) trained = train_plan(plan, training);
+  if (!trained && trained.error().code == "workspace_in_use")
+    return fail(trained.error().code,
+                trained.error().message +
+                    " To let the server that holds it train them: bitloop verify " +
+                    options.reference + " --url http://127.0.0.1:PORT");
+  if (!trained) return std::unexpected(trained.error());
+  return baselines::report_on(submission, plan).document;
+}
+
+Result<Json> answer_of(const Result<api::ClientAnswer>& answer) {
+  if (!answer) return std::unexpected(answer.error());
+  if (answer->ok()) return Json::parse(answer->text);
+  if (answer->document.is_object() && answer->document.contains("detail"))
+    return fail(answer->document.value("code", ""), answer->document["detail"].get<std::string>());
+  return fail("no_answer", fmt::format("The server answers {}: is it bitloop?", answer->status));
+}
+
+size_t count_of(const Json& document, const std::function<bool(const Json& status)>& counts) {
+  size_t count = 0;
+  for (const Json& run : document["runs"]) count += counts(run["status"]) ? 1 : 0;
+  return count;
+}
+
+// Has a server train what is left, and waits for it.
+Result<Json> verify_there(const VerifyOptions& options) {
+  constexpr std::string_view kOfAName = "abcdefghijklmnopqrstuvwxyz0123456789-";
+  if (options.reference.find_first_not_of(kOfAName) != std::string::npos)
     return fail("wrong_usage",
-                fmt::format("{} holds runs of the command line, whose seeds a person chose: give a "
-                            "session of an agent, or use bitloop compare with --seeds",
-                            state.id));
-  if (reference.test == 0 && !state.submitted)
-    return fail("not_submitted",
-                fmt::format("session {} has submitted nothing yet: verify it afterwards, or name a "
-                            "test ({}/1)",
-                            state.id, state.id));
-  BITLOOP_ASSIGN(test, state.find_test(reference.test > 0 ? reference.test : *state.submitted));
-  if (test->status != "ok")
-    return fail("test_failed", fmt::format("test #{} of {} ended as {}: only a test that ended ok "
-                                           "has a score to verify",
-                                           test->number, state.id, test->status));
-  BITLOOP_ASSIGN(snapshot, journal->read(test->commit));
-  return Subject{state.id, *test, std::move(snapshot.candidate), state.quantizer, state.task};
-}
-
-Result<baselines::Plan> plan_of(const Subject& subject, const VerifyOptions& options,
-                                const std::filesystem::path& workspace) {
-  BITLOOP_ASSIGN(tasks, tasks::load_tasks(share_dir()));
-  const auto task = std::ranges::find(tasks, subject.task, &tasks::Task::name);
-  if (task == tasks.end())
-    return fail("unknown_preset", fmt::format("there is no task {} any more", subject.task));
-  BITLOOP_ASSIGN(preset, tasks::load_preset(share_dir(), task->preset));
-  BITLOOP_ASSIGN(secret, sessions::verification_secret(workspace));
-  return baselines::make_plan(
-      *task, preset,
-      {{subject.quantizer, subject.candidate,
-        baselines::verification_mark(subject.session, subject.test.number)}},
-      sessions::hidden_seeds(secret, subject.test.commit, subject.test.seed, options.seeds));
-}
-
-// The runs of this plan alone: an earlier verification may have had more.
-baselines::Verification verification_of(const baselines::Plan& plan) {
-  baselines::Verification verification;
-  std::vector<double> losses;
-  for (const baselines::PlannedRun& run : plan.runs) {
-    if (!run.done) continue;
-    ++verification.runs;
-    if (run.done->row.val_loss) losses.push_back(*run.done->row.val_loss);
+                fmt::format("A server verifies what a session submitted: give its name alone, not "
+                            "'{}'.",
+                            options.reference.substr(0, 80)));
+  BITLOOP_ASSIGN(address, server_address(options.url));
+  api::Client client(address.host, address.port);
+  if (!address.token.empty()) client.set_token(address.token);
+  const std::string path = fmt::format("/v1/sessions/{}/verification", options.reference);
+  const std::string body = Json{{"seeds", options.seeds}}.dump();
+  size_t said = 0;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    BITLOOP_ASSIGN(document, answer_of(client.post_text(path, body, {{"If-Match", "*"}},
+                                                        [](std::string_view) {})));
+    while (true) {
+      const size_t running =
+          count_of(document, [](const Json& status) { return status == sessions::kRunning; });
+      const size_t ended = count_of(document, [](const Json& status) {
+        return status.is_string() && status != sessions::kRunning;
+      });
+      if (ended > said && is_terminal(stderr))
+        fmt::print(stderr, "{} of {} runs have ended.\n", ended, document["runs"].size());
+      said = ended;
+      if (ended == document["runs"].size()) return document;
+      if (running == 0) break;  // what the machine failed is not under way, nor has it a score
+      std::this_thread::sleep_for(kPoll);
+      BITLOOP_ASSIGN(now, answer_of(client.get(fmt::format("{}?seeds={}", path, options.seeds))));
+      document = std::move(now);
+    }
   }
-  verification.val_loss = baselines::spread_of(losses);
-  return verification;
+  return fail("infrastructure",
+              fmt::format("Runs on the server failed {} times, not by the candidate's fault; its "
+                          "log and results say why. The same command goes on from there.",
+                          kAttempts));
 }
 
-Json document_of(const Subject& subject, const baselines::Plan& plan,
-                 const baselines::Verification& verification,
-                 const baselines::Judgement& judgement) {
-  const auto number = [](const std::optional<double>& value) {
-    return value ? Json(*value) : Json();
-  };
-  Json runs = Json::array();
-  for (const baselines::PlannedRun& run : plan.runs)
-    runs.push_back({{"seed", run.seed},
-                    {"test", fmt::format("{}/{}", run.session, run.test)},
-                    {"status", run.done ? Json(run.done->status) : Json()},
-                    {"val_loss", run.done ? number(run.done->row.val_loss) : Json()}});
-  return {
-      {"session", subject.session},
-      {"test", subject.test.number},
-      {"commit", subject.test.commit},
-      {"standing", baselines::name_of(judgement.standing)},
-      {"submitted", {{"seed", subject.test.seed}, {"val_loss", number(subject.test.row.val_loss)}}},
-      {"hidden", baselines::to_json(verification)},
-      {"difference", number(judgement.difference)},
-      {"noise", number(judgement.noise)},
-      {"runs", std::move(runs)}};
-}
-
-std::string last_line(const baselines::Verification& verification,
-                      const baselines::Judgement& judgement) {
-  switch (judgement.standing) {
-    case baselines::Standing::kFailed:
-      return fmt::format("The score does not hold: {} of {} runs under hidden seeds failed.",
-                         verification.failed(), verification.runs);
-    case baselines::Standing::kUndecided:
-      return "Nothing is known of the noise of this task: give more --seeds.";
-    case baselines::Standing::kHolds:
-    case baselines::Standing::kLucky:
-      break;
-  }
-  const bool holds = judgement.standing == baselines::Standing::kHolds;
+std::string last_line(const Json& document) {
+  const std::string standing = document["standing"];
+  if (standing == name_of(baselines::Standing::kFailed))
+    return fmt::format("The score does not hold: {} of {} runs under hidden seeds failed.",
+                       document["hidden"]["failed"].get<size_t>(),
+                       document["hidden"]["runs"].get<size_t>());
+  if (standing == name_of(baselines::Standing::kUndecided))
+    return "Nothing is known of the noise of this task: give more --seeds.";
+  const double difference = document["difference"], noise = document["noise"];
   return fmt::format("The score {}: hidden seeds are {:.4f} {} it, {} the noise of ±{:.4f}.",
-                     holds ? "holds" : "was luck", std::abs(*judgement.difference),
-                     *judgement.difference < 0 ? "below" : "above",
-                     std::abs(*judgement.difference) <= *judgement.noise ? "inside" : "beyond",
-                     *judgement.noise);
+                     standing == name_of(baselines::Standing::kHolds) ? "holds" : "was luck",
+                     std::abs(difference), difference < 0 ? "below" : "above",
+                     std::abs(difference) <= noise ? "inside" : "beyond", noise);
 }
 
-void print_for_people(const Json& document, const baselines::Verification& verification,
-                      const baselines::Judgement& judgement) {
+void print_for_people(const Json& document) {
   const auto loss = [](const Json& value) {
     return value.is_number() ? fmt::format("{:.4f}", value.get<double>()) : std::string("none");
   };
@@ -144,32 +137,20 @@ void print_for_people(const Json& document, const baselines::Verification& verif
   for (const Json& run : document["runs"])
     fmt::print("hidden     seed {:>10}  val_loss {}  {}\n", run["seed"].get<int64_t>(),
                loss(run["val_loss"]), run["status"].get<std::string>());
-  fmt::print("verified   {}\n{}\n", baselines::short_text(verification),
-             last_line(verification, judgement));
+  fmt::print("verified   {}\n", baselines::short_text(document["hidden"]));
+  for (const Json& note : document["notes"])
+    fmt::print("{}", harmless_lines(note.get<std::string>()));
+  fmt::print("{}\n", last_line(document));
 }
 
 Result<int> perform(const VerifyOptions& options) {
-  const std::filesystem::path workspace = choose_workspace(options.workspace);
-  BITLOOP_ASSIGN(subject, find_subject(options, workspace));
-  BITLOOP_ASSIGN(plan, plan_of(subject, options, workspace));
-  const TrainPlan training{
-      sessions::kVerifyType, {sessions::kVerifyType}, workspace,
-      options.jobs,          options.allow_degraded,  choose_benchmarks(options.benchmarks)};
-  BITLOOP_TRY(take_earlier_runs(plan, training));
-  if (plan.left() > 0) BITLOOP_TRY(train_plan(plan, training));
-  const baselines::Verification verification = verification_of(plan);
-  std::optional<baselines::PooledSpread> floor;
-  if (const auto& known = plan.task.measured.noise_floor)
-    floor = baselines::PooledSpread{known->sd, known->degrees_of_freedom};
-  const baselines::Judgement judgement =
-      baselines::judge(verification, subject.test.row.val_loss, floor);
-  const Json document = document_of(subject, plan, verification, judgement);
+  BITLOOP_ASSIGN(document, options.url.empty() ? verify_here(options) : verify_there(options));
   if (options.json)
     fmt::print("{}\n", document.dump(1, ' ', false, Json::error_handler_t::replace));
   else
-    print_for_people(document, verification, judgement);
-  const bool fails = judgement.standing == baselines::Standing::kLucky ||
-                     judgement.standing == baselines::Standing::kFailed;
+    print_for_people(document);
+  const bool fails = document["standing"] == name_of(baselines::Standing::kLucky) ||
+                     document["standing"] == name_of(baselines::Standing::kFailed);
   return fails ? kCandidateFailed : kDone;
 }
 
@@ -182,24 +163,29 @@ void add_verify(CLI::App& app, int& exit_code) {
   command->footer(
       "The seeds are made of the submission's commit and a secret of the workspace "
       "(verification.key), so an agent can't prepare for them and a reviewer can't choose them. "
-      "The "
-      "runs are rows of type verify; results shows their mean beside the score. Stopped, the same "
-      "command goes on where it was. A server on the workspace has to be stopped meanwhile. Exit "
-      "code 1: the score was luck, or a run failed.");
+      "The runs are rows of type verify; results shows their mean beside the score. Stopped, the "
+      "same command goes on where it was. While a server has the workspace, --url lets it train "
+      "them among the agents' tests. Exit code 1: the score was luck, or a run failed.");
   command
       ->add_option("SESSION", options->reference,
-                   "a session that has submitted, or one of its tests (SESSION/TEST)")
+                   "a session that has submitted, or (without --url) one of its tests "
+                   "(SESSION/TEST)")
       ->required();
   command->add_option("--seeds", options->seeds, "how many (default 3)")
       ->check(CLI::Range(1, 1000));
+  CLI::Option* url = command->add_option(
+      "--url", options->url,
+      "let the `bitloop serve` at this URL train them, with a reviewer's token in $BITLOOP_TOKEN "
+      "where it has tokens");
   command->add_option("--jobs", options->jobs, "runs at a time (default 1)")
-      ->check(CLI::Range(1, 256));
-  command->add_option("--workspace", options->workspace, kWorkspaceHelp);
-  add_benchmarks(*command, options->benchmarks);
+      ->check(CLI::Range(1, 256))
+      ->excludes(url);
+  command->add_option("--workspace", options->workspace, kWorkspaceHelp)->excludes(url);
+  add_benchmarks(*command, options->benchmarks)->excludes(url);
   command->add_flag("--json", options->json,
                     "one JSON document: {session, test, commit, standing, submitted, hidden, "
-                    "difference, noise, runs: [...]}");
-  command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
+                    "difference, noise, runs: [...], notes}");
+  command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp)->excludes(url);
   command->callback(
       [options, &exit_code] { exit_code = end_by_signal(finish(perform(*options))); });
 }

@@ -30,7 +30,7 @@ class FairOrder {
     last = std::max(last, round_) + 1;
     const auto later = std::find_if(waiting_.begin(), waiting_.end(),
                                     [&](const Entry& entry) { return entry.round > last; });
-    waiting_.insert(later, Entry{last, std::move(item)});
+    waiting_.insert(later, Entry{last, owner, std::move(item)});
   }
 
   // Requires: !empty().
@@ -43,14 +43,19 @@ class FairOrder {
     return std::move(first.item);
   }
 
-  // Takes out the first item for which `matches`.
+  // Takes out the first item for which `matches`. Those of its owner that came later go on as if it
+  // had never been there: each takes the turn before its own.
   template <typename Predicate>
   std::optional<Item> remove(const Predicate& matches) {
     const auto found = find(matches);
     if (found == waiting_.end()) return std::nullopt;
-    Item item = std::move(found->item);
-    waiting_.erase(found);
-    return item;
+    Entry gone = std::move(*found);
+    uint64_t free = gone.round;
+    for (auto entry = waiting_.erase(found); entry != waiting_.end(); ++entry)
+      if (entry->owner == gone.owner) std::swap(entry->round, free);
+    waiting_.sort([](const Entry& a, const Entry& b) { return a.round < b.round; });  // stable
+    last_of_[gone.owner] = free - 1;  // `free` is the owner's last turn now; the next takes it
+    return std::move(gone.item);
   }
 
   // How many come out before the first item for which `matches`, if nobody else comes.
@@ -66,6 +71,7 @@ class FairOrder {
  private:
   struct Entry {
     uint64_t round = 0;
+    std::string owner;
     Item item;
   };
 

@@ -9,25 +9,40 @@
 
 namespace bitloop::journal {
 
-Status sync_together(const std::vector<std::filesystem::path>& paths) {
-  std::vector<UniqueFd> files;
+Status sync_together(const std::vector<std::filesystem::path>& paths,
+                     const std::vector<int>& open_files, Flusher& flusher) {
+  // Only a hint that spares waiting (folders refuse it): the promise is fsync's.
+  const auto begin = [](int fd) {
+    (void)::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    return fd;
+  };
+  std::vector<UniqueFd> opened;
+  std::vector<int> files;
+  for (const int fd : open_files) files.push_back(begin(fd));
   for (const std::filesystem::path& path : paths) {
     auto fd = open_file(path, O_RDONLY);
     if (!fd && fd.error().code == "file_not_found") continue;
     if (!fd) return std::unexpected(fd.error());
-    // Only a hint that spares waiting (folders refuse it): the promise is fsync's.
-    (void)::sync_file_range(fd->get(), 0, 0, SYNC_FILE_RANGE_WRITE);
-    files.push_back(std::move(*fd));
+    files.push_back(begin(fd->get()));
+    opened.push_back(std::move(*fd));
   }
-  for (const UniqueFd& fd : files)
-    if (::fsync(fd.get()) != 0) return std::unexpected(errno_error("fsync in the journal", errno));
-  return {};
+  return flusher.flush(files);
+}
+
+Status sync_together(const std::vector<std::filesystem::path>& paths) {
+  Flusher alone(0);
+  return sync_together(paths, {}, alone);
 }
 
 Result<LockedFile> LockedFile::take(std::filesystem::path path) {
+  BITLOOP_ASSIGN(file, NewFile::make(path.parent_path()));
+  return take(std::move(path), std::move(file));
+}
+
+Result<LockedFile> LockedFile::take(std::filesystem::path path, NewFile file) {
   const std::filesystem::path lock_path = path.string() + ".lock";
-  auto fd = open_file(lock_path, O_WRONLY | O_CREAT | O_EXCL);
-  if (!fd && errno == EEXIST)
+  auto fd = file.name(lock_path);
+  if (!fd && fd.error().code == "exists")
     return fail("locked",
                 fmt::format("{} exists: another process writes here", lock_path.string()));
   if (!fd) return std::unexpected(fd.error());

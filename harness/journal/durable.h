@@ -8,11 +8,15 @@
 #include <vector>
 
 #include "harness/base/fd.h"
+#include "harness/journal/flusher.h"
+#include "harness/journal/spare_files.h"
 
 namespace bitloop::journal {
 
-// fsync of files and folders; those that do not exist are passed over. Errors: "io_error",
-// "disk_full".
+// fsync of files and folders, by name or open; names that do not exist are passed over. Errors:
+// "io_error", "disk_full".
+Status sync_together(const std::vector<std::filesystem::path>& paths,
+                     const std::vector<int>& open_files, Flusher& flusher);
 Status sync_together(const std::vector<std::filesystem::path>& paths);
 
 // git's way to replace a small file: `name`.lock is made (which only one process can), filled and
@@ -21,13 +25,16 @@ class LockedFile {
  public:
   // Errors: "locked" (the lock file is there), "io_error", "disk_full".
   static Result<LockedFile> take(std::filesystem::path path);
+  // The same with a file that was made before, empty.
+  static Result<LockedFile> take(std::filesystem::path path, NewFile file);
   ~LockedFile();
   LockedFile(LockedFile&&) = default;
   LockedFile& operator=(LockedFile&&) = delete;
 
   const std::filesystem::path& lock_path() const { return lock_path_; }
-  // Appends to the lock file, without waiting for the disk: name lock_path() to sync_together()
-  // before publish().
+  int fd() const { return fd_.get(); }
+  // Appends to the lock file, without waiting for the disk: that is for sync_together(), before
+  // publish().
   Status write(std::string_view text);
   // Renames and fsyncs the folder. Requires: what was written is on disk.
   Status publish();

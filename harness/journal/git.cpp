@@ -34,7 +34,7 @@ Status fill_repository(const fs::path& path) {
 }  // namespace
 
 void start_git() {
-  constexpr auto kMostCached = static_cast<ssize_t>(8 << 20);
+  constexpr auto kMostCached = static_cast<ssize_t>(4 << 20);
   static std::once_flag once;
   std::call_once(once, [] {
     git_libgit2_init();

@@ -26,9 +26,8 @@ using Repository = GitPtr<git_repository, git_repository_free>;
 using GitCommit = GitPtr<git_commit, git_commit_free>;
 using GitTree = GitPtr<git_tree, git_tree_free>;
 using GitBlob = GitPtr<git_blob, git_blob_free>;
-using GitTreeBuilder = GitPtr<git_treebuilder, git_treebuilder_free>;
+using GitOdb = GitPtr<git_odb, git_odb_free>;
 using GitReferenceIterator = GitPtr<git_reference_iterator, git_reference_iterator_free>;
-using GitSignature = GitPtr<git_signature, git_signature_free>;
 
 // Starts libgit2 once in the process: everything is fsynced, no configuration but the repository's
 // own is read.

@@ -11,16 +11,19 @@
 #include "harness/base/text.h"
 #include "harness/journal/durable.h"
 #include "harness/journal/git.h"
+#include "harness/journal/objects.h"
+#include "harness/journal/spare_files.h"
 
 namespace bitloop::journal {
 namespace {
 
 constexpr std::string_view kBranchPrefix = "refs/heads/sessions/";
-constexpr const char* kAuthor = "bitloop";
-constexpr const char* kEmail = "bitloop@localhost";
+constexpr const char* kAuthor = "bitloop <bitloop@localhost>";
 constexpr const char* kCandidateFile = "candidate.lua";
 constexpr const char* kSessionFile = "session.json";
 constexpr size_t kSmallestPrefix = 4;
+constexpr size_t kSpareFiles = 32;  // six events' worth
+constexpr size_t kFlushers = 4;
 
 Result<std::string> branch_of(std::string_view session) {
   const bool good = !session.empty() && session.size() <= 64 && session.front() != '-' &&
@@ -61,6 +64,13 @@ Result<GitCommit> lookup_commit(git_repository* repository, const git_oid& id) {
   return GitCommit(raw);
 }
 
+Result<GitOdb> odb_of(git_repository* repository) {
+  git_odb* raw = nullptr;
+  if (const int code = git_repository_odb(&raw, repository); code < 0)
+    return std::unexpected(git_error(code, "opening the objects"));
+  return GitOdb(raw);
+}
+
 Commit describe(const git_commit* commit) {
   Commit event = parse_message(git_commit_message(commit));
   event.id = to_hex(*git_commit_id(commit));
@@ -69,70 +79,51 @@ Commit describe(const git_commit* commit) {
   return event;
 }
 
-// Adds the ids of what it wrote to `written`.
-Result<GitTree> write_tree(git_repository* repository, const Event& event,
-                           std::vector<git_oid>& written) {
-  git_treebuilder* raw_builder = nullptr;
-  if (const int code = git_treebuilder_new(&raw_builder, repository, nullptr); code < 0)
-    return std::unexpected(git_error(code, "making a tree"));
-  GitTreeBuilder builder(raw_builder);
-  const std::pair<const char*, const std::string&> files[] = {{kCandidateFile, event.candidate},
-                                                              {kSessionFile, event.session_json}};
-  for (const auto& [name, content] : files) {
-    git_oid blob;
-    int code = git_blob_create_from_buffer(&blob, repository, content.data(), content.size());
-    if (code == 0)
-      code = git_treebuilder_insert(nullptr, builder.get(), name, &blob, GIT_FILEMODE_BLOB);
-    if (code < 0) return std::unexpected(git_error(code, fmt::format("writing {}", name)));
-    written.push_back(blob);
-  }
-  git_oid id;
-  if (const int code = git_treebuilder_write(&id, builder.get()); code < 0)
-    return std::unexpected(git_error(code, "writing a tree"));
-  written.push_back(id);
-  git_tree* raw_tree = nullptr;
-  if (const int code = git_tree_lookup(&raw_tree, repository, &id); code < 0)
-    return std::unexpected(git_error(code, "reading the tree back"));
-  return GitTree(raw_tree);
-}
-
-// Writes the commit's objects; no branch points to them yet. The last of the ids is the commit's.
-Result<std::vector<git_oid>> write_commit(git_repository* repository, const Event& event,
-                                          const git_commit* parent) {
-  std::vector<git_oid> written;
+// Writes the commit's objects; no branch points to them yet. The last of them is the commit.
+Result<std::vector<WrittenObject>> write_commit(const ObjectWriter& writer, const Event& event,
+                                                const git_commit* parent) {
   BITLOOP_ASSIGN(message, render_message(event));
-  BITLOOP_ASSIGN(tree, write_tree(repository, event, written));
+  std::vector<WrittenObject> written;
+  for (const std::string* content : {&event.candidate, &event.session_json}) {
+    BITLOOP_ASSIGN(blob, writer.write(GIT_OBJECT_BLOB, *content));
+    written.push_back(std::move(blob));
+  }
+  BITLOOP_ASSIGN(tree,
+                 writer.write(GIT_OBJECT_TREE, tree_content({{kCandidateFile, written[0].id},
+                                                             {kSessionFile, written[1].id}})));
   // A clock that was set back must not make a child older than its parent.
-  git_time_t now = std::time(nullptr);
+  int64_t now = std::time(nullptr);
   if (parent) now = std::max(now, git_commit_time(parent));
-  git_signature* raw = nullptr;
-  if (const int code = git_signature_new(&raw, kAuthor, kEmail, now, 0); code < 0)
-    return std::unexpected(git_error(code, "making a signature"));
-  GitSignature signature(raw);
-  const git_commit* parents[] = {parent};
-  git_oid id;
-  const int code = git_commit_create(&id, repository, nullptr, signature.get(), signature.get(),
-                                     nullptr, message.c_str(), tree.get(), parent ? 1 : 0, parents);
-  if (code < 0) return std::unexpected(git_error(code, "writing a commit"));
-  written.push_back(id);
+  const git_oid* before = parent ? git_commit_id(parent) : nullptr;
+  BITLOOP_ASSIGN(commit, writer.write(GIT_OBJECT_COMMIT,
+                                      commit_content({tree.id, before, kAuthor, now, message})));
+  written.push_back(std::move(tree));
+  written.push_back(std::move(commit));
   return written;
 }
 
 // Points the branch to the commit, once everything is on disk. `branch` holds the lock on the
 // reference's file.
-Result<std::string> publish(const std::filesystem::path& repository,
-                            const std::vector<git_oid>& written, LockedFile& branch) {
-  const std::string commit = to_hex(written.back());
+Result<std::string> publish(const ObjectWriter& writer, const std::vector<WrittenObject>& written,
+                            LockedFile& branch, Flusher& flusher) {
+  const std::string commit = to_hex(written.back().id);
   BITLOOP_TRY(branch.write(commit + "\n"));
-  const std::filesystem::path objects = repository / "objects";
-  std::vector<std::filesystem::path> paths = {branch.lock_path()};
-  for (const git_oid& id : written) {
-    const std::string name = to_hex(id);
-    paths.push_back(objects / name.substr(0, 2) / name.substr(2));
+  std::vector<int> files = {branch.fd()};
+  std::vector<std::filesystem::path> others;  // by name
+  for (const WrittenObject& object : written) {
+    const std::filesystem::path path = writer.path_of(object.id);
+    // What was there may have been written a moment ago, for another session.
+    if (object.file.valid())
+      files.push_back(object.file.get());
+    else
+      others.push_back(path);
+    others.push_back(path.parent_path());
+    others.push_back(path.parent_path().parent_path());
   }
-  for (const git_oid& id : written) paths.push_back(objects / to_hex(id).substr(0, 2));
-  paths.push_back(objects);
-  BITLOOP_TRY(sync_together(paths));
+  std::ranges::sort(others);
+  const auto repeated = std::ranges::unique(others);
+  others.erase(repeated.begin(), repeated.end());
+  BITLOOP_TRY(sync_together(others, files, flusher));
   BITLOOP_TRY(branch.publish());
   return commit;
 }
@@ -192,7 +183,8 @@ struct Journal::Impl {
       std::filesystem::create_directories(folder, error);
       BITLOOP_TRY(sync_folder(folder.parent_path()));
     }
-    auto locked = LockedFile::take(file);
+    BITLOOP_ASSIGN(empty, spare.take());
+    auto locked = LockedFile::take(file, std::move(empty));
     if (!locked && locked.error().code == "locked")
       return fail("journal_conflict", locked.error().message);
     return locked;
@@ -211,12 +203,17 @@ struct Journal::Impl {
     return session_mutexes[std::hash<std::string_view>{}(session) % session_mutexes.size()];
   }
 
-  std::filesystem::path path;
+  explicit Impl(std::filesystem::path repository)
+      : path(std::move(repository)), spare(path / "objects", kSpareFiles) {}
+
+  const std::filesystem::path path;
+  SpareFiles spare;
+  Flusher flusher{kFlushers};
   bool read_only = false;
   std::mutex shelf_mutex;
   std::vector<Repository> shelf;
   std::mutex head_mutex;  // HEAD is one for all sessions
-  std::array<std::mutex, 64> session_mutexes;
+  std::array<std::mutex, 1024> session_mutexes;
 };
 
 Journal::Journal(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -224,8 +221,7 @@ Journal::~Journal() = default;
 
 Result<std::unique_ptr<Journal>> Journal::open_or_create(const WorkspaceLock& lock) {
   start_git();
-  auto impl = std::make_unique<Impl>();
-  impl->path = lock.workspace() / "journal.git";
+  auto impl = std::make_unique<Impl>(lock.workspace() / "journal.git");
   if (!std::filesystem::exists(impl->path)) BITLOOP_TRY(create_repository(impl->path));
   BITLOOP_TRY(impl->lease());  // is it a repository? before anything in it is touched
   BITLOOP_TRY(remove_leftovers(impl->path));
@@ -234,8 +230,7 @@ Result<std::unique_ptr<Journal>> Journal::open_or_create(const WorkspaceLock& lo
 
 Result<std::unique_ptr<Journal>> Journal::open_read_only(const std::filesystem::path& workspace) {
   start_git();
-  auto impl = std::make_unique<Impl>();
-  impl->path = workspace / "journal.git";
+  auto impl = std::make_unique<Impl>(workspace / "journal.git");
   impl->read_only = true;
   if (!std::filesystem::exists(impl->path))
     return fail("file_not_found", fmt::format("there is no journal at {}: is {} a workspace?",
@@ -252,8 +247,10 @@ Result<std::string> Journal::create_session(std::string_view id, const Event& ev
   BITLOOP_ASSIGN(reference, impl_->lock_branch(branch));
   if (read_head(repository.get(), id))
     return fail("session_exists", fmt::format("there is a session {} already", id));
-  BITLOOP_ASSIGN(written, write_commit(repository.get(), event, nullptr));
-  BITLOOP_ASSIGN(commit, publish(impl_->path, written, reference));
+  BITLOOP_ASSIGN(odb, odb_of(repository.get()));
+  const ObjectWriter writer(odb.get(), impl_->spare, impl_->path);
+  BITLOOP_ASSIGN(written, write_commit(writer, event, nullptr));
+  BITLOOP_ASSIGN(commit, publish(writer, written, reference, impl_->flusher));
   impl_->show_in_head(branch);
   return commit;
 }
@@ -272,8 +269,10 @@ Result<std::string> Journal::append(std::string_view session, const Event& event
                                                 "and repeat the request",
                                                 session));
   BITLOOP_ASSIGN(parent, lookup_commit(repository.get(), head));
-  BITLOOP_ASSIGN(written, write_commit(repository.get(), event, parent.get()));
-  return publish(impl_->path, written, reference);
+  BITLOOP_ASSIGN(odb, odb_of(repository.get()));
+  const ObjectWriter writer(odb.get(), impl_->spare, impl_->path);
+  BITLOOP_ASSIGN(written, write_commit(writer, event, parent.get()));
+  return publish(writer, written, reference, impl_->flusher);
 }
 
 Result<std::string> Journal::head(std::string_view session) const {

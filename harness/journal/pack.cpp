@@ -4,7 +4,9 @@
 #include <git2/sys/odb_backend.h>
 
 #include <algorithm>
+#include <chrono>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -16,9 +18,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr size_t kRemovedAtOnce = 32;
+constexpr std::chrono::milliseconds kPause(1);
 constexpr uintmax_t kSpareBytes = uintmax_t{64} << 20;  // left to everybody else while it packs
 
-using Odb = GitPtr<git_odb, git_odb_free>;
 using OdbObject = GitPtr<git_odb_object, git_odb_object_free>;
 using PackBuilder = GitPtr<git_packbuilder, git_packbuilder_free>;
 
@@ -67,7 +70,7 @@ Result<fs::path> write_pack(const fs::path& repository_path, const fs::path& fol
   git_odb* raw_odb = nullptr;
   git_packbuilder* raw_builder = nullptr;
   int code = git_repository_odb(&raw_odb, repository.get());
-  const Odb odb(raw_odb);
+  const GitOdb odb(raw_odb);
   if (code == 0) code = git_packbuilder_new(&raw_builder, repository.get());
   const PackBuilder builder(raw_builder);
   if (code < 0) return std::unexpected(git_error(code, "beginning a pack"));
@@ -101,7 +104,7 @@ Result<fs::path> write_pack(const fs::path& repository_path, const fs::path& fol
 bool holds_all(const fs::path& index, const std::vector<Loose>& objects) {
   git_odb* raw_odb = nullptr;
   if (git_odb_new(&raw_odb) < 0) return false;
-  const Odb odb(raw_odb);
+  const GitOdb odb(raw_odb);
   git_odb_backend* backend = nullptr;
   if (git_odb_backend_one_pack(&backend, index.c_str()) < 0) return false;
   if (git_odb_add_backend(raw_odb, backend, 1) < 0) {
@@ -165,7 +168,11 @@ Result<size_t> pack_loose_objects(const fs::path& repository, const std::functio
     BITLOOP_TRY(sync_folder(packs));
   }
   size_t removed = 0;
-  for (const Loose& object : objects) removed += fs::remove(object.path, error) ? 1 : 0;
+  for (size_t i = 0; i < objects.size(); ++i) {
+    // Thousands of removals at once are felt by whoever waits for the disk.
+    if (i % kRemovedAtOnce == 0) std::this_thread::sleep_for(kPause);
+    removed += fs::remove(objects[i].path, error) ? 1 : 0;
+  }
   fs::remove_all(folder, error);
   return removed;
 }

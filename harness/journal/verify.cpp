@@ -15,7 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-using Odb = GitPtr<git_odb, git_odb_free>;
 using OdbObject = GitPtr<git_odb_object, git_odb_object_free>;
 
 constexpr size_t kMostProblems = 20;  // of one session: the first tell the story
@@ -125,7 +124,7 @@ Result<JournalHealth> verify(const fs::path& workspace) {
   git_odb* raw_odb = nullptr;
   if (const int code = git_repository_odb(&raw_odb, repository.get()); code < 0)
     return std::unexpected(git_error(code, "opening the journal's objects", "journal_unreadable"));
-  const Odb odb(raw_odb);
+  const GitOdb odb(raw_odb);
   JournalHealth health;
   check_references(path / "refs" / "heads" / "sessions", health);
   git_reference_iterator* raw = nullptr;

@@ -19,10 +19,17 @@ struct Content {
   size_t bytes = 0;
 };
 
-std::string render(const std::vector<Row>& rows) {
+std::string render(const std::vector<RowPtr>& rows) {
   std::string text = header_line() + "\n";
-  for (const Row& row : rows) text += render_line(row) + "\n";
+  for (const RowPtr& row : rows) text += render_line(*row) + "\n";
   return text;
+}
+
+std::vector<RowPtr> shared(std::vector<Row> rows) {
+  std::vector<RowPtr> list;
+  list.reserve(rows.size());
+  for (Row& row : rows) list.push_back(std::make_shared<const Row>(std::move(row)));
+  return list;
 }
 
 Result<Content> parse(std::string_view text, const std::filesystem::path& path) {
@@ -94,7 +101,7 @@ Result<std::unique_ptr<Ledger>> Ledger::open(std::filesystem::path path) {
       return std::unexpected(errno_error(path.string(), errno));
   }
   std::unique_ptr<Ledger> ledger(new Ledger(std::move(path)));
-  ledger->rows_ = std::move(content.rows);
+  ledger->rows_ = shared(std::move(content.rows));
   return ledger;
 }
 
@@ -119,15 +126,16 @@ Status Ledger::append(const Row& row) {
   BITLOOP_ASSIGN(stored, parse_line(line));
   const std::lock_guard lock(mutex_);
   BITLOOP_TRY(append_line(path_, line + "\n"));
-  rows_.push_back(std::move(stored));
+  rows_.push_back(std::make_shared<const Row>(std::move(stored)));
   return {};
 }
 
 Status Ledger::submit(std::string_view session, int64_t test) {
   const std::lock_guard lock(mutex_);
-  std::vector<Row> rows = rows_;
+  std::vector<Row> rows;
   bool found = false;
-  for (Row& row : rows) {
+  for (const RowPtr& stored : rows_) {
+    Row& row = rows.emplace_back(*stored);
     if (row.session != session) continue;
     row.submitted = row.test == test;
     found = found || row.submitted;
@@ -145,10 +153,10 @@ Status Ledger::rebuild(std::vector<Row> rows) {
 
 Status Ledger::rewrite(std::vector<Row> rows) {
   // What is kept in memory is what the file says, so that a restart changes nothing.
-  std::vector<Row> stored;
+  std::vector<RowPtr> stored;
   for (const Row& row : rows) {
     BITLOOP_ASSIGN(same, parse_line(render_line(row)));
-    stored.push_back(std::move(same));
+    stored.push_back(std::make_shared<const Row>(std::move(same)));
   }
   const std::string wanted = render(stored);
   const auto present = read_file(path_);
@@ -157,7 +165,7 @@ Status Ledger::rewrite(std::vector<Row> rows) {
   return {};
 }
 
-std::vector<Row> Ledger::rows() const {
+std::vector<RowPtr> Ledger::rows() const {
   const std::lock_guard lock(mutex_);
   return rows_;
 }

@@ -17,6 +17,9 @@
 
 namespace bitloop::ledger {
 
+// Rows are never changed in place, so readers share them.
+using RowPtr = std::shared_ptr<const Row>;
+
 class Ledger {
  public:
   // Opens `path` (a file with only the header is made if there is none) and repairs a cut last
@@ -40,8 +43,8 @@ class Ledger {
   // Replaces all rows, rewriting the file only if that changes it. Errors: "io_error", "disk_full".
   Status rebuild(std::vector<Row> rows);
 
-  std::vector<Row> rows() const;  // a copy, in the order of the file
-  std::string text() const;       // the file's content
+  std::vector<RowPtr> rows() const;  // in the order of the file
+  std::string text() const;          // the file's content
   const std::filesystem::path& path() const { return path_; }
 
  private:
@@ -51,7 +54,7 @@ class Ledger {
 
   std::filesystem::path path_;
   mutable std::mutex mutex_;
-  std::vector<Row> rows_;
+  std::vector<RowPtr> rows_;
 };
 
 }  // namespace bitloop::ledger

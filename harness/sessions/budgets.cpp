@@ -41,8 +41,7 @@ int64_t Service::Impl::tests_left(const Session& session) const {
   const auto task = find_task(state.task);
   if (state.token.empty() || !task) return state.tests_left();
   const int64_t elsewhere = session.is_past ? state.tests_elsewhere : tests_elsewhere(state);
-  return std::clamp<int64_t>(task->tests - elsewhere - state.tests_charged(), 0,
-                             state.tests_left());
+  return state.tests_left(task->tests, elsewhere);
 }
 
 }  // namespace bitloop::sessions

@@ -2,11 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <string>
-#include <vector>
 
-#include "harness/base/text.h"
 #include "harness/sessions/state.h"
 
 namespace bitloop::sessions {
@@ -15,18 +12,6 @@ namespace {
 // A supervisor that is asked to end a run has killed it long before.
 constexpr int64_t kLongestEndMs = 10'000;
 constexpr int64_t kLastWordsMs = 1000;
-
-Status check_commit(const Service& service, std::string_view id, const std::string& expected) {
-  if (expected.empty()) return {};
-  BITLOOP_ASSIGN(session, service.get(id));
-  if (std::ranges::any_of(split(expected, ','), [&](const std::string& commit) {
-        return commit == "*" || commit == session.commit;
-      }))
-    return {};
-  return fail("commit_mismatch",
-              fmt::format("The session is at commit {}, not at {}; look at the test and try again.",
-                          session.commit, expected.substr(0, 60)));
-}
 
 }  // namespace
 
@@ -38,7 +23,10 @@ Result<TestView> cancel_test(Service& service, std::string_view id, int64_t numb
         "session_read_only",
         fmt::format("Session {} holds the command line's runs and can only be read here.", id));
   if (test.status == "cancelled") return test;
-  BITLOOP_TRY(check_commit(service, id, terms.expected));
+  if (!terms.expected.empty()) {
+    BITLOOP_ASSIGN(session, service.get(id));
+    BITLOOP_TRY(check_expected(terms, session.commit));
+  }
   if (test.status != kRunning)
     return fail("test_ended", fmt::format("Test #{} has ended as {} already; there is nothing to "
                                           "cancel.",

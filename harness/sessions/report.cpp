@@ -155,6 +155,19 @@ void fill_row(ledger::Row& row, const jobs::Verdict& verdict) {
   }
 }
 
+std::string version_of(std::string_view events) {
+  constexpr size_t kMost = 64;
+  const json header = json::parse(events.substr(0, events.find('\n')), nullptr, false);
+  if (text_member(header, "type") != "header") return "";
+  const std::string version = text_member(header, "version");
+  const std::string hash = text_member(header, "git_hash");
+  const auto plain = [](const std::string& text) {
+    return !text.empty() && text.size() <= kMost &&
+           std::ranges::all_of(text, [](char c) { return c > ' ' && c < 127 && c != '+'; });
+  };
+  return plain(version) && plain(hash) ? fmt::format("{}+{}", version, hash) : "";
+}
+
 std::string behaviour_of(const jobs::Verdict& verdict) {
   constexpr size_t kDigits = 64;
   const std::string digest = text_member(member(verdict.result, "metrics"), "behaviour");

@@ -30,6 +30,11 @@ std::string render_metrics(const nlohmann::json& metrics);
 // none.
 void fill_row(ledger::Row& row, const jobs::Verdict& verdict);
 
+// The version of the trainer that made these events ("0.1.0+5e96b16"), as their first record says
+// before the candidate is read: after an upgrade a run that was adopted is another version's. ""
+// where it does not say.
+std::string version_of(std::string_view events);
+
 // The trainer's digest of what the candidate does on probe tensors (64 hexadecimal digits), ""
 // where there is none.
 std::string behaviour_of(const jobs::Verdict& verdict);

@@ -85,6 +85,16 @@ Error session_not_found(std::string_view id) {
           fmt::format("There is no session '{}'; GET /v1/sessions lists them.", id.substr(0, 80))};
 }
 
+Status check_expected(const Terms& terms, const std::string& head) {
+  if (terms.expected.empty()) return {};
+  if (std::ranges::any_of(split(terms.expected, ','),
+                          [&](const auto& tag) { return tag == "*" || tag == head; }))
+    return {};
+  return fail("commit_mismatch",
+              fmt::format("The session is at commit {}, not at {}; view the file and try again.",
+                          head, terms.expected.substr(0, 60)));
+}
+
 Result<std::shared_ptr<Session>> Service::Impl::find(std::string_view id) const {
   const std::lock_guard guard(sessions_mutex);
   const auto found = sessions.find(id);
@@ -105,13 +115,7 @@ Status Service::Impl::check_writable(const Session& session, const Terms& terms)
                 fmt::format("Session {} holds the command line's runs and can only be read "
                             "here; create a session of your own.",
                             session.state.id));
-  const std::vector<std::string> expected = split(terms.expected, ',');
-  const bool matches = std::ranges::any_of(
-      expected, [&](const auto& tag) { return tag == "*" || tag == session.head; });
-  if (!terms.expected.empty() && !matches)
-    return fail("commit_mismatch",
-                fmt::format("The session is at commit {}, not at {}; view the file and try again.",
-                            session.head, terms.expected.substr(0, 60)));
+  BITLOOP_TRY(check_expected(terms, session.head));
   if (session.state.closed)
     return fail("session_closed",
                 fmt::format("Session {} is closed; create a new one to go on.", session.state.id));
@@ -176,7 +180,7 @@ SessionView Service::Impl::describe(const Session& session) const {
   view.quantizer = state.quantizer;
   view.agent = state.agent;
   view.token = state.token;
-  view.state = state.closed ? "closed" : state.running_test() != nullptr ? "testing" : "open";
+  view.state = word_for(state);
   view.created = state.created;
   view.commit = session.head;
   view.tests_total = state.tests_total;
@@ -198,6 +202,8 @@ EditAnswer Service::Impl::whole_answer(const Session& session, std::string messa
   return EditAnswer{std::move(message), session.head, session.document.editable(),
                     editor::view(session.document).value_or("")};
 }
+
+const ServiceOptions& Service::options() const { return impl_->options; }
 
 const std::vector<tasks::Task>& Service::tasks() const { return impl_->tasks; }
 
@@ -292,15 +298,16 @@ Result<std::shared_ptr<Session>> Service::Impl::begin_session(SessionState state
   return session;
 }
 
-std::vector<SessionView> Service::list() const {
-  std::vector<SessionView> views;
+std::vector<ListedSession> Service::list() const {
+  std::vector<ListedSession> list;
   for (const auto& session : impl_->all()) {
     const std::lock_guard guard(session->mutex);
-    views.push_back(impl_->describe(*session));
+    const SessionState& state = session->state;
+    list.push_back({state.id, state.task, state.agent, word_for(state), state.token, state.created,
+                    impl_->tests_left(*session), state.tags});
   }
-  std::sort(views.begin(), views.end(),
-            [](const SessionView& a, const SessionView& b) { return a.created < b.created; });
-  return views;
+  std::ranges::stable_sort(list, {}, &ListedSession::created);
+  return list;
 }
 
 Result<SessionView> Service::get(std::string_view id) const {
@@ -311,8 +318,7 @@ Result<SessionView> Service::get(std::string_view id) const {
 
 Result<std::string> Service::token_of(std::string_view id) const {
   BITLOOP_ASSIGN(session, impl_->find(id));
-  const std::lock_guard guard(session->mutex);
-  return session->state.token;
+  return session->token;
 }
 
 Result<std::vector<HistoryItem>> Service::history(std::string_view id) const {
@@ -378,9 +384,6 @@ Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request
   BITLOOP_TRY(check_op_fields(request));
   BITLOOP_ASSIGN(description,
                  editor::clean_text(request.description, "description", kMaxDescriptionBytes));
-  BITLOOP_ASSIGN(seen, impl_->state_of(id));
-  const std::vector<Tried> elsewhere = impl_->tried_elsewhere(seen);
-
   const std::lock_guard guard(session->mutex);
   BITLOOP_ASSIGN(before, impl_->done_before(*session, "edit", terms));
   if (before) return impl_->edit_again(*session, *before);
@@ -394,8 +397,7 @@ Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request
   event.body = description;
   event.trailers = {{"Bitloop-Op", request.op}, {"Bitloop-Region", edited.region}};
   const std::vector<std::string> warnings =
-      warnings_of(session->document.text(), edited.document.text(), tried_in(session->state),
-                  elsewhere, impl_->digests);
+      warnings_of(session->document.text(), edited.document.text(), session->state, impl_->tried);
   for (const std::string& warning : warnings)
     event.trailers.push_back({"Bitloop-Warning", warning});
   RequestKeys::mark(event, terms.key, terms.request);
@@ -485,11 +487,7 @@ Result<DiffView> Service::diff(std::string_view id, std::string_view from,
   return DiffView{older.id, newer.id, path, std::move(text)};
 }
 
-nlohmann::json Service::results() const {
-  nlohmann::json list = nlohmann::json::array();
-  for (const ledger::Row& row : impl_->ledger->rows()) list.push_back(ledger::to_json(row));
-  return list;
-}
+std::vector<ledger::RowPtr> Service::results() const { return impl_->ledger->rows(); }
 
 std::string Service::results_tsv() const { return impl_->ledger->text(); }
 

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "harness/base/result.h"
+#include "harness/ledger/ledger.h"
 #include "harness/sessions/listener.h"
 #include "harness/sessions/tag.h"
 #include "harness/tasks/tasks.h"
@@ -98,6 +99,13 @@ struct SessionView {
   std::vector<FileInfo> files;  // files[0] is the candidate
 };
 
+// A session as one of many.
+struct ListedSession {
+  std::string id, task, agent, state, token, created;
+  int64_t tests_left = 0;
+  std::vector<Tag> tags;
+};
+
 struct HistoryItem {
   std::string commit;
   int64_t time_s = 0;
@@ -150,6 +158,9 @@ struct Terms {
   std::string request = {};  // the request's body: another one under the same key is "key_reused"
 };
 
+// Whether a session at commit `head` is where the client saw it. Error: "commit_mismatch".
+Status check_expected(const Terms& terms, const std::string& head);
+
 Error session_not_found(std::string_view id);
 
 class Service {
@@ -159,6 +170,7 @@ class Service {
   static Result<std::unique_ptr<Service>> open(const ServiceOptions& options);
   ~Service();  // stop()
 
+  const ServiceOptions& options() const;  // the workspace's path made absolute
   const std::vector<tasks::Task>& tasks() const;
   // Error: "task_not_found".
   Result<tasks::Task> task(std::string_view name) const;
@@ -172,7 +184,7 @@ class Service {
   // a line end in `agent`); with `from` also "session_not_found", "test_not_found", "invalid_value"
   // (not of that form, another task, nothing in it may be edited).
   Result<SessionView> create(const NewSession& request, const Terms& terms = {});
-  std::vector<SessionView> list() const;
+  std::vector<ListedSession> list() const;  // oldest first
   Result<SessionView> get(std::string_view id) const;
   // The name of the token that made a session, "" when none did.
   Result<std::string> token_of(std::string_view id) const;
@@ -218,7 +230,7 @@ class Service {
   Result<TestView> submit(std::string_view id, int64_t test, const Terms& terms = {});
 
   // The ledger.
-  nlohmann::json results() const;  // a list of objects
+  std::vector<ledger::RowPtr> results() const;
   std::string results_tsv() const;
 
   // The candidate at `from` ("": the commit before `to`) and at `to` ("": the newest), both of this

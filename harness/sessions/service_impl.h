@@ -8,7 +8,8 @@
 // `changed` is notified after every commit. `creation_mutex` is taken before any of them.
 //
 // In the order in which they are taken: creation_mutex, a part of the event cache, a session's
-// mutex, Progress, Feeds, a Feed; whoever holds one takes only later ones. A commit settles its
+// mutex, Progress, Feeds, a Feed; whoever holds one takes only later ones. Those of Queue, Budgets
+// and TriedTests come last: no other is taken while one of them is held. A commit settles its
 // ticket (Feeds, Feed) under its session's mutex, and a test starts and ends being followed
 // (Progress) there; a listener makes an event (event cache, session) while it holds nothing else.
 #pragma once
@@ -44,8 +45,12 @@ constexpr std::string_view kCheckPrefix = "check-";
 
 struct Session {
   Session(SessionState start, editor::Document candidate, std::string commit)
-      : state(std::move(start)), document(std::move(candidate)), head(std::move(commit)) {}
+      : token(start.token),
+        state(std::move(start)),
+        document(std::move(candidate)),
+        head(std::move(commit)) {}
 
+  const std::string token;  // the state's, which never changes: to be read without the lock
   std::mutex mutex;
   std::condition_variable changed;
   // All below: guarded by mutex.
@@ -73,13 +78,8 @@ struct Service::Impl {
   };
   // Errors: those of Service::create.
   Result<Start> start_of(const NewSession& request) const;
-  // Tests of the task in other agents' sessions than `id`, by the sessions' ages. Requires: no
-  // session locked.
-  std::vector<Tried> tried_elsewhere(const SessionState& state) const;
   // The id's own, to be read without holding its lock any longer. Errors: "session_not_found".
   Result<SessionState> state_of(std::string_view id) const;
-  // The newest test of this very candidate that the session holds.
-  std::optional<int64_t> tested_as(const SessionState& state, std::string_view candidate) const;
   // Commits a change of a session's tags. Requires: session locked.
   Result<TagsView> change_tags(Session& session, const Tag& tag, bool add, const Terms& terms);
 
@@ -177,11 +177,7 @@ struct Service::Impl {
   std::atomic<bool> stopping{false};
   mutable Feeds feeds;
   mutable EventCache event_cache;  // of stream_event
-  // Of the candidates that were tested.
-  mutable Digests digests{[this](const std::string& commit) -> Result<std::string> {
-    BITLOOP_ASSIGN(snapshot, journal->read(commit));
-    return std::move(snapshot.candidate);
-  }};
+  TriedTests tried;                // what agents are reminded of
   std::unique_ptr<Progress> progress;
   std::unique_ptr<jobs::ReadyChecks> checks;
   std::unique_ptr<jobs::Queue> queue;  // last: its threads use all of the above

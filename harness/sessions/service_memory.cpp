@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ranges>
 
 #include "harness/journal/diff.h"
 #include "harness/sessions/decision.h"
@@ -25,6 +26,14 @@ bool is_tag(std::string_view text) {
 
 std::string tag_words(const Tag& tag) {
   return tag.test ? fmt::format("{} of test #{}", tag.tag, *tag.test) : tag.tag;
+}
+
+// The newest test of this very candidate.
+std::optional<int64_t> tested_as(const SessionState& state, std::string_view candidate) {
+  const std::string exact = digest_of(candidate).exact;
+  for (const TestRecord& test : state.tests | std::views::reverse)
+    if (test.digest.exact == exact) return test.number;
+  return {};
 }
 
 }  // namespace
@@ -81,33 +90,6 @@ Result<Service::Impl::Start> Service::Impl::start_of(const NewSession& request) 
   return start;
 }
 
-std::vector<Tried> Service::Impl::tried_elsewhere(const SessionState& state) const {
-  std::vector<std::pair<std::string, std::vector<Tried>>> by_age;
-  for (const auto& session : all()) {
-    const std::lock_guard guard(session->mutex);
-    const SessionState& other = session->state;
-    // The command line's runs may have other steps and seeds: their scores are not comparable. And
-    // what another token tried is not for this one to know.
-    if (other.id == state.id || other.task != state.task || other.token != state.token ||
-        is_of_command_line(other.type))
-      continue;
-    by_age.emplace_back(other.created, tried_in(other));
-  }
-  std::ranges::sort(by_age, {}, &std::pair<std::string, std::vector<Tried>>::first);
-  std::vector<Tried> list;
-  for (auto& [created, tests] : by_age) std::ranges::move(tests, std::back_inserter(list));
-  return list;
-}
-
-std::optional<int64_t> Service::Impl::tested_as(const SessionState& state,
-                                                std::string_view candidate) const {
-  const std::string exact = digest_of(candidate).exact;
-  for (auto test = state.tests.rbegin(); test != state.tests.rend(); ++test)
-    if (const auto digest = digests.of(test->commit); digest && digest->exact == exact)
-      return test->number;
-  return {};
-}
-
 Result<nlohmann::ordered_json> Service::summary(std::string_view id) const {
   BITLOOP_ASSIGN(session, impl_->find(id));
   std::unique_lock guard(session->mutex);
@@ -126,7 +108,7 @@ Result<nlohmann::ordered_json> Service::summary(std::string_view id) const {
     BITLOOP_ASSIGN(snapshot, impl_->journal->read(commit));
     return std::move(snapshot.candidate);
   };
-  candidate.same_as = impl_->tested_as(state, text);
+  candidate.same_as = tested_as(state, text);
   if (const auto best = best_of(state.tests, table)) {
     BITLOOP_ASSIGN(test, state.find_test(best->test));
     // Of two tests of one text the better name is the best's.

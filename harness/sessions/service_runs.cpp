@@ -89,8 +89,7 @@ Result<nlohmann::ordered_json> Service::check(std::string_view id, const Terms& 
   nlohmann::ordered_json document = check_document(
       verdict, std::chrono::duration_cast<std::chrono::milliseconds>(elapsed).count());
   BITLOOP_ASSIGN(seen, impl_->state_of(session_id));
-  if (const auto warning =
-          behaviour_warning(behaviour_of(verdict), tried_in(seen), impl_->tried_elsewhere(seen)))
+  if (const auto warning = behaviour_warning(behaviour_of(verdict), seen, impl_->tried))
     document["warnings"].push_back(*warning);
 
   const bool ok = document["ok"];
@@ -117,6 +116,7 @@ Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& share
   Session& session = *shared;
   test.number = static_cast<int64_t>(session.state.tests.size()) + 1;
   test.status = kRunning;
+  test.digest = digest_of(session.document.text());
 
   journal::Event event;
   event.kind = "test-started";
@@ -216,7 +216,8 @@ Status Service::Impl::try_finish(Session& session, int64_t number, const jobs::V
   row.task = task;
   row.quantizer = test.quantizer.empty() ? state.quantizer : test.quantizer;
   row.seed = test.seed;
-  row.version = fmt::format("{}+{}", version(), git_hash());
+  row.version = version_of(events);
+  if (row.version.empty()) row.version = fmt::format("{}+{}", version(), git_hash());
   row.description = test.description;
   fill_row(row, verdict);
 
@@ -234,6 +235,7 @@ Status Service::Impl::try_finish(Session& session, int64_t number, const jobs::V
                     {"Bitloop-Candidate", row.commit}};
   const ledger::Row finished = row;
   BITLOOP_TRY(commit(session, std::move(event), std::move(state), session.document));
+  tried.add(session.state, session.state.tests.at(static_cast<size_t>(number - 1)));
   if (finished.status == kInfrastructure) budgets.give_back(session.state.token, finished.task);
   // A row that cannot be written now is rebuilt from the journal by the next start.
   if (const auto appended = ledger->append(finished); !appended)

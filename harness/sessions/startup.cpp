@@ -28,6 +28,16 @@ Status fill_commits(const journal::Journal& journal, SessionState& state) {
   return {};
 }
 
+// Tests of a version that wrote no digests: their candidates are read again.
+void fill_digests(const journal::Journal& journal, SessionState& state) {
+  if (is_of_command_line(state.type)) return;  // agents are not reminded of these
+  for (TestRecord& test : state.tests) {
+    if (!test.digest.exact.empty()) continue;
+    if (const auto snapshot = journal.read(test.commit))
+      test.digest = digest_of(snapshot->candidate);
+  }
+}
+
 Result<editor::Document> parse_candidate(const SessionState& state, std::string_view text) {
   if (is_of_command_line(state.type))
     return editor::Document::read_only(text, std::string(kCandidate));
@@ -94,6 +104,8 @@ Status Service::Impl::load_sessions() {
     BITLOOP_ASSIGN(snapshot, journal->read(head));
     BITLOOP_ASSIGN(state, parse_state(snapshot.session_json));
     BITLOOP_TRY(fill_commits(*journal, state));
+    fill_digests(*journal, state);
+    for (const TestRecord& test : state.tests) tried.add(state, test);
     BITLOOP_ASSIGN(document, parse_candidate(state, snapshot.candidate));
     budgets.charge(state.token, state.task, state.tests_charged());
     sessions[id] = std::make_shared<Session>(std::move(state), std::move(document), head);

@@ -17,6 +17,11 @@ int64_t SessionState::tests_left() const {
   return std::max<int64_t>(0, tests_total - tests_charged());
 }
 
+int64_t SessionState::tests_left(int64_t task_tests, int64_t elsewhere) const {
+  if (token.empty()) return tests_left();
+  return std::clamp<int64_t>(task_tests - elsewhere - tests_charged(), 0, tests_left());
+}
+
 const TestRecord* SessionState::running_test() const {
   for (const TestRecord& test : tests)
     if (test.running()) return &test;
@@ -28,6 +33,10 @@ Result<const TestRecord*> SessionState::find_test(int64_t number) const {
     if (test.number == number) return &test;
   return fail("test_not_found", fmt::format("Session {} has no test #{}; it has {} test(s) so far.",
                                             id, number, tests.size()));
+}
+
+const char* word_for(const SessionState& state) {
+  return state.closed ? "closed" : state.running_test() != nullptr ? "testing" : "open";
 }
 
 std::string render_state(const SessionState& state) {
@@ -42,6 +51,8 @@ std::string render_state(const SessionState& state) {
                      {"task", test.task},
                      {"quantizer", test.quantizer},
                      {"fingerprint", test.fingerprint},
+                     {"candidate_bytes", test.digest.exact},
+                     {"candidate_tokens", test.digest.meaning},
                      {"behaviour", test.behaviour},
                      {"row", test.running() ? json() : ledger::to_json(test.row)}});
   json tags = json::array();
@@ -101,9 +112,10 @@ Result<SessionState> parse_state(const std::string& text) {
       test.stages = item.at("stages");
       test.seed = item.at("seed");
       test.description = item.at("description");
-      test.task = item.value("task", "");  // older workspaces have none of the three
+      test.task = item.value("task", "");  // older workspaces lack some of these
       test.quantizer = item.value("quantizer", "");
       test.fingerprint = item.value("fingerprint", "");
+      test.digest = {item.value("candidate_bytes", ""), item.value("candidate_tokens", "")};
       test.behaviour = item.value("behaviour", "");
       if (!item.at("row").is_null()) {
         BITLOOP_ASSIGN(row, ledger::row_from_json(item["row"]));

@@ -10,6 +10,7 @@
 
 #include "harness/base/result.h"
 #include "harness/ledger/row.h"
+#include "harness/sessions/digest.h"
 #include "harness/sessions/tag.h"
 
 namespace bitloop::sessions {
@@ -28,6 +29,7 @@ struct TestRecord {
   // Of the command line's runs, each of which has its own; "" where the session's holds.
   std::string task, quantizer;
   std::string fingerprint;  // of what was trained (job.h); "" for agents' tests
+  Digest digest;            // of the candidate
   std::string behaviour;    // the trainer's digest of what the candidate does; "" for none
   ledger::Row row;          // meaningful once it has ended
 
@@ -67,11 +69,17 @@ struct SessionState {
   int64_t tests_charged() const;
   // Tests that may still be started, whatever happens in other sessions.
   int64_t tests_left() const;
+  // The same where the session's token has `task_tests` for the task, of which so many were charged
+  // to its other sessions.
+  int64_t tests_left(int64_t task_tests, int64_t elsewhere) const;
   // The test that has not ended, or nullptr.
   const TestRecord* running_test() const;
   // Error: "test_not_found".
   Result<const TestRecord*> find_test(int64_t number) const;
 };
+
+// "open", "testing" or "closed".
+const char* word_for(const SessionState& state);
 
 // session.json and back. Error: "journal_unreadable".
 std::string render_state(const SessionState& state);

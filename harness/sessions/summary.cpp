@@ -19,6 +19,7 @@ constexpr size_t kDescriptionBytes = 300;
 constexpr size_t kShortDescriptionBytes = 60;
 constexpr size_t kGoalBytes = 300;
 constexpr size_t kNewestTags = 20;
+constexpr size_t kLeftOutDigits = 20;
 // Of kMaxSummaryBytes: so much for ideas in full, and so much for all of them; the rest is for what
 // stands beside them.
 constexpr size_t kFullIdeasBytes = size_t{8} << 10;
@@ -52,11 +53,6 @@ ordered_json idea(const SessionState& state, const tasks::BaselineTable& table,
       {"tags", tags_json(state, test.number)}};
   if (!test.running()) document["verdict"] = decide(state.tests, test.number, table).verdict;
   return document;
-}
-
-std::string state_word(const SessionState& state) {
-  if (state.closed) return "closed";
-  return state.running_test() != nullptr ? "testing" : "open";
 }
 
 }  // namespace
@@ -141,25 +137,30 @@ ordered_json summarize(const SessionState& state, const tasks::BaselineTable& ta
   }
   ordered_json own_tags = tags_json(state, {});
   while (own_tags.size() > kNewestTags) own_tags.erase(0);
-  const size_t left_out = state.tests.size() - ideas.size();
-  return {{"session", state.id},
-          {"task", state.task},
-          {"goal", shortened(goal, kGoalBytes)},
-          {"agent", state.agent},
-          {"state", state_word(state)},
-          {"forked_from", state.forked_from},
-          {"tests_total", state.tests_total},
-          {"tests_left", candidate.tests_left.value_or(state.tests_left())},
-          {"noise", or_null(noise_of(table))},
-          {"best", best},
-          {"candidate",
-           {{"commit", candidate.commit},
-            {"same_as", or_null(candidate.same_as)},
-            {"against_best", candidate.against_best}}},
-          {"next", next_step(state, table, candidate)},
-          {"tags", own_tags},
-          {"ideas", ideas},
-          {"ideas_left_out", left_out}};
+  ordered_json document = {{"session", state.id},
+                           {"task", state.task},
+                           {"goal", shortened(goal, kGoalBytes)},
+                           {"agent", state.agent},
+                           {"state", word_for(state)},
+                           {"forked_from", state.forked_from},
+                           {"tests_total", state.tests_total},
+                           {"tests_left", candidate.tests_left.value_or(state.tests_left())},
+                           {"noise", or_null(noise_of(table))},
+                           {"best", best},
+                           {"candidate",
+                            {{"commit", candidate.commit},
+                             {"same_as", or_null(candidate.same_as)},
+                             {"against_best", candidate.against_best}}},
+                           {"next", next_step(state, table, candidate)},
+                           {"tags", own_tags},
+                           {"ideas", std::move(ideas)},
+                           {"ideas_left_out", 0}};
+  // What is quoted in JSON may be longer than it was, and the best may have many tags.
+  ordered_json& shown = document["ideas"];
+  while (!shown.empty() && bytes_of(document) > kMaxSummaryBytes - kLeftOutDigits)
+    shown.erase(shown.size() - 1);
+  document["ideas_left_out"] = state.tests.size() - shown.size();
+  return document;
 }
 
 }  // namespace bitloop::sessions

@@ -4,65 +4,81 @@
 
 #include <ranges>
 
-#include "harness/base/sha256.h"
-#include "harness/editor/lua_text.h"
-
 namespace bitloop::sessions {
 namespace {
-
-std::string sha256_of(std::string_view text) {
-  Sha256 sha;
-  sha.add(text);
-  return sha.finish();
-}
 
 std::string score_words(const Tried& tried) {
   return tried.val_loss ? fmt::format("val_loss {:.4f}", *tried.val_loss)
                         : "it ended as " + tried.status;
 }
 
-// The newest of `tests` with this candidate, and whether byte by byte; exact ones come first.
-std::optional<std::pair<const Tried*, bool>> find(const std::vector<Tried>& tests,
-                                                  const Digest& candidate, Digests& known) {
-  std::optional<std::pair<const Tried*, bool>> found;
-  for (const Tried& tried : tests | std::views::reverse) {
-    const auto digest = known.of(tried.commit);
-    if (!digest) continue;
-    if (digest->exact == candidate.exact) return std::pair(&tried, true);
-    if (!found && digest->meaning == candidate.meaning) found = std::pair(&tried, false);
-  }
-  return found;
+// "test #3 of session brave-otter-1f3a (val_loss 1.2345) on the same task"
+std::string name_of(const TriedTests::Found& found) {
+  return found.elsewhere ? fmt::format("test #{} of session {} ({}) on the same task",
+                                       found.test.test, found.test.session, score_words(found.test))
+                         : fmt::format("test #{} ({})", found.test.test, score_words(found.test));
 }
 
 }  // namespace
 
-Digest digest_of(std::string_view candidate) {
-  return {sha256_of(candidate), sha256_of(editor::lua_tokens(candidate))};
-}
-
-Result<Digest> Digests::of(const std::string& commit) {
-  {
-    const std::lock_guard guard(mutex_);
-    if (const auto found = known_.find(commit); found != known_.end()) return found->second;
-  }
-  BITLOOP_ASSIGN(candidate, read_(commit));
-  Digest digest = digest_of(candidate);
+void TriedTests::add(const SessionState& session, const TestRecord& test) {
+  if (is_of_command_line(session.type) || test.running() || test.status == kInfrastructure ||
+      test.status == "cancelled")
+    return;
+  const Age age{session.created, session.id, test.number};
+  const Tried tried{session.id, test.number, test.status, test.row.val_loss};
   const std::lock_guard guard(mutex_);
-  return known_.emplace(commit, std::move(digest)).first->second;
+  Group& group = groups_[{session.task, session.token}];
+  // Without a digest: a candidate that could not be read.
+  if (!test.digest.exact.empty()) {
+    group.exact[test.digest.exact].insert_or_assign(age, tried);
+    group.meaning[test.digest.meaning].insert_or_assign(age, tried);
+  }
+  if (!test.behaviour.empty()) group.behaviour[test.behaviour].insert_or_assign(age, tried);
 }
 
-std::vector<Tried> tried_in(const SessionState& state) {
-  std::vector<Tried> list;
-  for (const TestRecord& test : state.tests)
-    if (!test.running() && test.status != kInfrastructure && test.status != "cancelled")
-      list.push_back(
-          {state.id, test.number, test.commit, test.status, test.row.val_loss, test.behaviour});
-  return list;
+const TriedTests::Group* TriedTests::group_of(const SessionState& session) const {
+  const auto found = groups_.find({session.task, session.token});
+  return found == groups_.end() ? nullptr : &found->second;
+}
+
+std::optional<TriedTests::Found> TriedTests::newest(const std::map<std::string, Tests>& index,
+                                                    const std::string& digest,
+                                                    const std::string& session, bool elsewhere) {
+  const auto tests = index.find(digest);
+  if (tests == index.end()) return {};
+  for (const auto& [age, tried] : tests->second | std::views::reverse)
+    if ((tried.session != session) == elsewhere) return Found{tried, false, elsewhere};
+  return {};
+}
+
+std::optional<TriedTests::Found> TriedTests::find(const SessionState& session,
+                                                  const Digest& candidate) const {
+  const std::lock_guard guard(mutex_);
+  const Group* group = group_of(session);
+  if (group == nullptr) return {};
+  for (const bool elsewhere : {false, true}) {
+    if (auto found = newest(group->exact, candidate.exact, session.id, elsewhere)) {
+      found->exact = true;
+      return found;
+    }
+    if (auto found = newest(group->meaning, candidate.meaning, session.id, elsewhere)) return found;
+  }
+  return {};
+}
+
+std::optional<TriedTests::Found> TriedTests::find_behaviour(const SessionState& session,
+                                                            const std::string& behaviour) const {
+  if (behaviour.empty()) return {};
+  const std::lock_guard guard(mutex_);
+  const Group* group = group_of(session);
+  if (group == nullptr) return {};
+  auto found = newest(group->behaviour, behaviour, session.id, false);
+  return found ? found : newest(group->behaviour, behaviour, session.id, true);
 }
 
 std::vector<std::string> warnings_of(std::string_view before, std::string_view after,
-                                     const std::vector<Tried>& here,
-                                     const std::vector<Tried>& elsewhere, Digests& known) {
+                                     const SessionState& session, const TriedTests& tests) {
   std::vector<std::string> warnings;
   const Digest old = digest_of(before);
   const Digest candidate = digest_of(after);
@@ -71,39 +87,23 @@ std::vector<std::string> warnings_of(std::string_view before, std::string_view a
   else if (old.meaning == candidate.meaning)
     warnings.emplace_back(
         "This edit changes comments or white space alone: the candidate does what it did.");
-  const auto same = [](bool exact) {
-    return exact ? "The candidate is byte by byte" : "But for comments and white space it is";
-  };
-  if (const auto found = find(here, candidate, known))
-    warnings.push_back(fmt::format("{} that of test #{} ({}): a test of it would tell nothing new.",
-                                   same(found->second), found->first->test,
-                                   score_words(*found->first)));
-  else if (const auto other = find(elsewhere, candidate, known))
-    warnings.push_back(
-        fmt::format("{} that of test #{} of session {} ({}) on the same task: a "
-                    "test of it would tell nothing new.",
-                    same(other->second), other->first->test, other->first->session,
-                    score_words(*other->first)));
+  if (const auto found = tests.find(session, candidate))
+    warnings.push_back(fmt::format(
+        "{} that of {}: a test of it would tell nothing new.",
+        found->exact ? "The candidate is byte by byte" : "But for comments and white space it is",
+        name_of(*found)));
   return warnings;
 }
 
 std::optional<std::string> behaviour_warning(const std::string& behaviour,
-                                             const std::vector<Tried>& here,
-                                             const std::vector<Tried>& elsewhere) {
-  if (behaviour.empty()) return {};
-  for (const std::vector<Tried>* tests : {&here, &elsewhere}) {
-    for (const Tried& tried : *tests | std::views::reverse) {
-      if (tried.behaviour != behaviour) continue;
-      return fmt::format(
-          "The candidate does the same as that of test #{}{} ({}) on the probe tensors, to the "
-          "last "
-          "bit: most likely a test of it would tell nothing new.",
-          tried.test,
-          tests == &here ? "" : fmt::format(" of session {} on the same task", tried.session),
-          score_words(tried));
-    }
-  }
-  return {};
+                                             const SessionState& session, const TriedTests& tests) {
+  const auto found = tests.find_behaviour(session, behaviour);
+  if (!found) return {};
+  return fmt::format(
+      "The candidate does the same as that of {}, to the last bit on the probe tensors: most "
+      "likely "
+      "a test of it would tell nothing new.",
+      name_of(*found));
 }
 
 }  // namespace bitloop::sessions

@@ -132,6 +132,22 @@ def test_tags_are_set_found_and_taken_away(host, session):
     assert session.post("/tags", {"tag": "once"}, headers={"Idempotency-Key": "k"}).json == first.json
 
 
+def test_a_key_of_a_delete_stands_for_its_path_and_query(host, session):
+    session.test()
+    for tag, test in (("a", None), ("b", None), ("a", 1)):
+        session.post("/tags", {"tag": tag, "test": test} if test else {"tag": tag})
+    untag = lambda what: host.call("DELETE", f"{session.path}/tags/{what}", headers={"Idempotency-Key": "k"})
+    first = untag("a")
+    assert first.status == 200
+    for restarted in (False, True):
+        if restarted:
+            host.kill()
+            host.start()
+        assert untag("a").json == first.json
+        assert untag("b")["code"] == "key_reused" and untag("a?test=1")["code"] == "key_reused"
+    assert [each["tag"] for each in session.get()["tags"]] == ["b", "a"]
+
+
 class Agent:
     """An agent without a memory: each step begins with GET /v1/sessions/{id} and knows nothing else."""
 

@@ -129,8 +129,72 @@ def test_beside_a_server_it_says_what_to_do(shell):
     name = submitted(shell)
     with Host(shell.workspace) as host:
         done = shell("verify", name, "--allow-degraded")
-        assert done.returncode == 3 and done.errors.count("\n") == 1 and "stop it" in done.errors
+        assert done.returncode == 3 and done.errors.count("\n") == 1 and f"bitloop verify {name} --url http" in done.errors
         assert host.get("/v1/results").status == 200
+
+
+def verify_runs(shell):
+    return [row for row in shell.json("results")["results"] if row["type"] == "verify"]
+
+
+def test_a_server_trains_them_beside_its_agents(shell):
+    name = submitted(shell, "FAKE_LOSS=1.75")
+    with Host(shell.workspace) as host:
+        document = shell.json("verify", name, "--url", host.url, "--seeds", "2", code=1)
+        assert document["standing"] == "lucky" and document["difference"] > document["noise"] and document["notes"] == []
+        assert [run["status"] for run in document["runs"]] == ["ok", "ok"] and document["runs"][0]["test"] == "verify/1"
+        assert "The score was luck" in shell("verify", name, "--url", host.url, "--seeds", "2").output
+        assert host.get(f"/v1/sessions/{name}/verification?seeds=2").json == document
+        assert len(verify_runs(shell)) == 2  # what was trained is not trained again
+        session = host.session()
+        assert session.test()["status"] == "ok"
+        assert host.stop() == 0
+    assert shell.verify(name, "--seeds", "2", code=1) == document  # the same without a server
+
+
+def test_what_a_server_was_killed_at_goes_on(shell):
+    name = submitted(shell, "FAKE_SLEEP=1")
+    path = f"/v1/sessions/{name}/verification"
+    with Host(shell.workspace) as host:
+        begun = host.post(path, {})
+        assert begun.status == 202 and begun["standing"] == "undecided"
+        assert [run["status"] for run in begun["runs"]] == ["running"] * 3
+        assert host.post(path, {})["runs"] == begun["runs"]  # asked twice, begun once
+        host.kill()
+    with Host(shell.workspace) as host:
+        document = shell.json("verify", name, "--url", host.url)
+        assert document["standing"] == "holds" and document["hidden"]["runs"] == 3
+        assert host.stop() == 0
+    assert sum(row["status"] == "ok" for row in verify_runs(shell)) == 3
+
+
+def test_what_a_server_does_not_verify(shell):
+    name = submitted(shell, submit=False)
+    with Host(shell.workspace) as host:
+        for path, status, code in [(name, 409, "not_submitted"), ("nobody", 404, "session_not_found")]:
+            for refused in (host.post(f"/v1/sessions/{path}/verification", {}), host.get(f"/v1/sessions/{path}/verification")):
+                assert refused.status == status and refused["code"] == code
+        assert host.post(f"/v1/sessions/{name}/verification", {"seeds": 0})["code"] == "invalid_value"
+        for words, part in [([name], "has submitted nothing yet"), ([f"{name}/1"], "give its name alone"), (["nobody"], "no session 'nobody'")]:
+            done = shell("verify", *words, "--url", host.url)
+            assert done.returncode == 2 and part in done.errors and done.errors.count("\n") == 1, done.errors
+        assert host.stop() == 0
+    done = shell("verify", name, "--url", host.url)
+    assert done.returncode == 3 and "No answer from the server" in done.errors
+
+
+def test_scores_of_another_program_are_told(shell, tmp_path):
+    """A preset that was changed since is not what the score is compared under, and another version is named."""
+    name = submitted(shell)
+    document = shell.verify(name)
+    assert document["notes"] == []
+    job = json.loads((shell.workspace / "runs" / f"{name}-1" / "job.json").read_text())
+    job["preset"]["train"]["steps"] += 1
+    (shell.workspace / "runs" / f"{name}-1" / "job.json").write_text(json.dumps(job))
+    shell.verify(name)
+    assert len(verify_runs(shell)) == 6  # of another preset: other runs
+    trained = json.loads((shell.workspace / "runs" / "verify-6" / "job.json").read_text())
+    assert trained["preset"] == job["preset"]
 
 
 def test_what_the_agent_sees_is_unchanged(shell):

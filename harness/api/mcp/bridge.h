@@ -15,15 +15,6 @@
 
 namespace bitloop::api::mcp {
 
-struct ServerAddress {
-  std::string host;
-  int port = 0;
-  std::string token = {};  // for a server that has tokens
-};
-
-// "http://127.0.0.1:8321", with or without "/mcp". Error: "bad_value".
-Result<ServerAddress> parse_server_url(std::string_view url);
-
 class Bridge {
  public:
   Bridge(ServerAddress address, int out);

@@ -165,7 +165,7 @@ RpcResult<ordered_json> complete(const sessions::Service& service, const Message
   if (name == "task")
     for (const tasks::Task& task : service.tasks()) offer(task.name);
   if (name == "session")
-    for (const sessions::SessionView& session : service.list())
+    for (const sessions::ListedSession& session : service.list())
       if (sees(caller, session.token)) offer(session.id);
   return ordered_json{{"completion", {{"values", values}, {"hasMore", false}}}};
 }

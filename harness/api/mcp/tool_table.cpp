@@ -157,21 +157,19 @@ Result<ToolAnswer> submit(ToolCall& call) {
 }
 
 // The best `limit` rows, of one task where it is given.
-ordered_json best_rows(const json& all, const std::string& task, size_t limit) {
-  std::vector<const json*> rows;
-  for (const json& row : all)
-    if (task.empty() || row["task"] == task) rows.push_back(&row);
-  std::ranges::stable_sort(rows, [](const json* a, const json* b) {
-    const json& left = (*a)["val_loss"];
-    const json& right = (*b)["val_loss"];
-    if (left.is_null() || right.is_null()) return !left.is_null() && right.is_null();
-    return left.get<double>() < right.get<double>();
+ordered_json best_rows(std::vector<ledger::RowPtr> rows, const std::string& task, size_t limit) {
+  if (!task.empty())
+    std::erase_if(rows, [&](const ledger::RowPtr& row) { return row->task != task; });
+  std::ranges::stable_sort(rows, [](const ledger::RowPtr& a, const ledger::RowPtr& b) {
+    if (!a->val_loss || !b->val_loss) return a->val_loss && !b->val_loss;
+    return *a->val_loss < *b->val_loss;
   });
   rows.resize(std::min(rows.size(), limit));
   ordered_json list = ordered_json::array();
-  for (const json* row : rows) {
+  for (const ledger::RowPtr& row : rows) {
+    const json document = ledger::to_json(*row);
     ordered_json shown;
-    for (const char* member : kRowMembers) shown[member] = row->at(member);
+    for (const char* member : kRowMembers) shown[member] = document.at(member);
     list.push_back(std::move(shown));
   }
   return list;
@@ -191,7 +189,7 @@ Result<ToolAnswer> results(ToolCall& call) {
     answer["state"] = state_of(std::move(document));
   } else {
     answer["sessions"] = ordered_json::array();
-    for (const sessions::SessionView& listed : call.service.list())
+    for (const sessions::ListedSession& listed : call.service.list())
       if (sees(call.peer.caller, listed.token))
         answer["sessions"].push_back({{"id", listed.id},
                                       {"task", listed.task},

@@ -70,6 +70,25 @@ TEST(FairOrder, TellsThePlaceAndTakesOut) {
   EXPECT_EQ(order.ahead_of(is("y1")), std::nullopt);
 }
 
+TEST(FairOrder, WhatIsTakenOutCountsForNothing) {
+  const auto is = [](const char* wanted) {
+    return [wanted](const std::string& item) { return item == wanted; };
+  };
+  Order order;
+  for (const char* item : {"x1", "x2", "x3"}) order.push("x", item);
+  for (const char* item : {"y1", "y2", "y3"}) order.push("y", item);
+  (void)order.remove(is("x1"));
+  order.push("x", "x4");
+  EXPECT_EQ(all_of(order), "y1 x2 y2 x3 y3 x4 ");
+
+  for (const char* item : {"x1", "x2", "x3"}) order.push("x", item);
+  for (const char* item : {"x3", "x2", "x1"}) (void)order.remove(is(item));
+  order.push("y", "y1");
+  order.push("x", "x4");
+  order.push("y", "y2");
+  EXPECT_EQ(all_of(order), "y1 x4 y2 ");
+}
+
 TEST(FairSlots, AsManyAsThereAreAtATime) {
   FairSlots slots(2);
   std::atomic<int> inside{0}, most{0};

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "harness/base/fd.h"
 #include "harness/base/text.h"
@@ -44,6 +45,12 @@ inline Row make_row(std::string session, int64_t test) {
   row.q_zero = 0.1 + 0.2;
   row.description = "median scale";
   return row;
+}
+
+inline std::vector<Row> rows_of(const Ledger& ledger) {
+  std::vector<Row> rows;
+  for (const RowPtr& row : ledger.rows()) rows.push_back(*row);
+  return rows;
 }
 
 }  // namespace bitloop::ledger

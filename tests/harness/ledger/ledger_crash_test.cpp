@@ -42,7 +42,7 @@ TEST(LedgerCrash, NothingAcknowledgedIsLost) {
     ASSERT_TRUE(folder.content().ends_with("\n"));
     ASSERT_EQ(folder.files(), 1) << "a half-written file was left";
     std::set<std::string> found;
-    const std::vector<Row> rows = (*ledger)->rows();
+    const std::vector<Row> rows = rows_of(**ledger);
     for (const Row& row : rows)
       found.insert(row.session + " " + std::to_string(row.test.value_or(0)));
     ASSERT_EQ(found.size(), rows.size());

@@ -118,5 +118,15 @@ TEST(Report, ACheckIsOkWhenItsStatusIs) {
   EXPECT_EQ(killed["findings"][0]["detail"], "too slow");
 }
 
+TEST(VersionOf, IsWhatTheFirstRecordSays) {
+  const std::string header =
+      R"({"type":"header","schema_version":1,"version":"0.9.0","git_hash":"5e96b16-dirty"})";
+  EXPECT_EQ(version_of(header + "\n{\"type\":\"step\"}\n"), "0.9.0+5e96b16-dirty");
+  EXPECT_EQ(version_of("{\"type\":\"step\"}\n" + header + "\n"), "");
+  EXPECT_EQ(version_of(""), "");
+  EXPECT_EQ(version_of(R"({"type":"header","version":"a\tb","git_hash":"c"})"), "");
+  EXPECT_EQ(version_of(R"({"type":"header","version":1,"git_hash":"c"})"), "");
+}
+
 }  // namespace
 }  // namespace bitloop::sessions

@@ -30,11 +30,14 @@ TEST(SessionState, ComesBackFromItsText) {
   state.tests[1].commit = "cc";
   state.tests[1].stages = "### train (quick)";
   state.tests[1].seed = 42;
+  state.tests[1].digest = {std::string(64, 'a'), std::string(64, 'b')};
   const auto back = parse_state(render_state(state));
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(render_state(*back), render_state(state));
   EXPECT_EQ(back->submitted, 2);
   EXPECT_EQ(back->tests[1].row, state.tests[1].row);
+  EXPECT_EQ(back->tests[1].digest.exact, std::string(64, 'a'));
+  EXPECT_EQ(back->tests[1].digest.meaning, std::string(64, 'b'));
   EXPECT_TRUE(back->tests[2].running());
 }
 

@@ -81,6 +81,21 @@ TEST(Summary, ALongStoryIsShortenedFromItsBeginning) {
   EXPECT_EQ(document["best"]["test"], 1);
 }
 
+TEST(Summary, IsBoundedAlsoWithAllTagsOnTheBest) {
+  SessionState state = session_of(60);
+  for (TestRecord& test : state.tests) test.description = std::string(4000, '\\');
+  for (int i = 0; i < 64; ++i) state.tags.push_back({std::string(38, 'x') + std::to_string(i), 2});
+  state.agent = std::string(200, '"');
+  std::string diff = "@@ -1 +1 @@\n";
+  for (int i = 0; i < 30; ++i) diff.append("+").append(500, '\\').append("\n");
+  const auto document = summarize(state, {}, std::string(1000, '"'),
+                                  {std::string(40, 'c'), 3, diff_summary(diff, 10)},
+                                  [&](const TestRecord&) -> Result<std::string> { return diff; });
+  EXPECT_LE(document.dump().size(), kMaxSummaryBytes);
+  EXPECT_EQ(document["ideas"].size() + document["ideas_left_out"].get<size_t>(), 60U);
+  EXPECT_GT(document["ideas"].size(), 5U);
+}
+
 TEST(Summary, TheNextStepFollowsTheState) {
   const auto next = [](const SessionState& state, std::optional<int64_t> same_as) {
     return next_step(state, {}, {"", same_as, nullptr});

@@ -5,21 +5,43 @@
 namespace bitloop::sessions {
 namespace {
 
+const std::string kA(64, 'a'), kB(64, 'b');
+
+// A session of the agent "me", and others of the same task.
 class TriedTest : public ::testing::Test {
  protected:
-  std::vector<std::string> warnings(std::string_view before, std::string_view after) {
-    return warnings_of(before, after, here_, elsewhere_, known_);
+  TriedTest() {
+    me_ = session("me", "2026-01-02");
+    they_ = session("they", "2026-01-01");
+    test(me_, "x = 1\n", "ok", 2.5);
+    test(me_, "x = 2\n", "diverged", {});
+    test(they_, "x = 3 -- other\n", "ok", 2.25);
   }
-  int reads_ = 0;
-  std::map<std::string, std::string> commits_ = {
-      {"c1", "x = 1\n"}, {"c2", "x = 2\n"}, {"c3", "x = 3 -- other\n"}};
-  Digests known_{[this](const std::string& commit) -> Result<std::string> {
-    ++reads_;
-    if (!commits_.contains(commit)) return fail("unknown_commit", "gone");
-    return commits_[commit];
-  }};
-  std::vector<Tried> here_ = {{"me", 1, "c1", "ok", 2.5}, {"me", 2, "c2", "diverged", {}}};
-  std::vector<Tried> elsewhere_ = {{"gone", 1, "c9", "ok", 1.0}, {"they", 4, "c3", "ok", 2.25}};
+  static SessionState session(std::string id, std::string created) {
+    SessionState state;
+    state.id = std::move(id);
+    state.created = std::move(created);
+    state.task = "tiny";
+    state.type = "agent";
+    return state;
+  }
+  void test(SessionState& state, std::string_view candidate, std::string status,
+            std::optional<double> val_loss, std::string behaviour = "") {
+    TestRecord test;
+    test.number = static_cast<int64_t>(state.tests.size()) + 1;
+    test.status = std::move(status);
+    test.row.val_loss = val_loss;
+    test.digest = digest_of(candidate);
+    test.behaviour = std::move(behaviour);
+    state.tests.push_back(test);
+    tests_.add(state, test);
+  }
+  std::vector<std::string> warnings(std::string_view before, std::string_view after) {
+    return warnings_of(before, after, me_, tests_);
+  }
+
+  TriedTests tests_;
+  SessionState me_, they_;
 };
 
 TEST_F(TriedTest, ANewIdeaIsNotWarnedOf) { EXPECT_TRUE(warnings("x = 1\n", "x = 4\n").empty()); }
@@ -33,7 +55,7 @@ TEST_F(TriedTest, WhatWasTestedBeforeIsNamedWithItsScore) {
                                      "ended as diverged): a test of it would tell nothing new."});
   EXPECT_EQ(warnings("x = 4\n", "x = 3\n"),
             std::vector<std::string>{
-                "But for comments and white space it is that of test #4 of session they (val_loss "
+                "But for comments and white space it is that of test #1 of session they (val_loss "
                 "2.2500) on the same task: a test of it would tell nothing new."});
 }
 
@@ -45,43 +67,60 @@ TEST_F(TriedTest, AnEditThatChangesNothingIsNamed) {
                                      "candidate does what it did."});
 }
 
-TEST_F(TriedTest, ACommitIsReadOnce) {
-  (void)warnings("x = 4\n", "x = 5\n");
-  const int before = reads_;
-  (void)warnings("x = 4\n", "x = 6\n");
-  EXPECT_EQ(reads_, before + 1);  // the one that cannot be read is asked again
+TEST_F(TriedTest, OnesOwnComeFirstThenTheSameBytesThenTheNewest) {
+  const Digest one = digest_of("x = 1\n");
+  test(they_, "x = 1\n", "ok", 1.0);
+  EXPECT_FALSE(tests_.find(me_, one)->elsewhere);
+  test(me_, "x = 1 -- one\n", "ok", 2.0);
+  EXPECT_EQ(tests_.find(me_, one)->test.test, 1);  // the same bytes, though another is newer
+  test(me_, "x = 1\n", "ok", 2.0);
+  EXPECT_EQ(tests_.find(me_, one)->test.test, 4);
+  SessionState newer = session("a newer one", "2026-01-03");
+  const SessionState third = session("third", "2026-01-04");
+  EXPECT_EQ(tests_.find(third, one)->test.session, "me");  // of the newer session
+  test(newer, "x = 1\n", "ok", 2.0);
+  EXPECT_EQ(tests_.find(third, one)->test.session, "a newer one");
+}
+
+TEST_F(TriedTest, AnotherTaskAndAnotherTokenAreNotTold) {
+  SessionState task = session("third", "2026-01-03"), token = task;
+  task.task = "quick";
+  token.token = "alice";
+  EXPECT_FALSE(tests_.find(task, digest_of("x = 1\n")));
+  EXPECT_FALSE(tests_.find(token, digest_of("x = 1\n")));
+  test(token, "x = 9\n", "ok", 1.0, kA);
+  EXPECT_FALSE(tests_.find(me_, digest_of("x = 9\n")));
+  EXPECT_FALSE(tests_.find_behaviour(me_, kA));
 }
 
 TEST_F(TriedTest, TheSameBehaviourIsNamedHereBeforeElsewhere) {
-  const std::string a(64, 'a'), b(64, 'b');
-  const std::vector<Tried> here = {{"s", 1, "c1", "ok", 2.5, a}, {"s", 2, "c2", "ok", 2.25, a}};
-  const std::vector<Tried> elsewhere = {{"t", 7, "c3", "diverged", {}, b},
-                                        {"t", 8, "c4", "ok", 2, a}};
-  EXPECT_EQ(
-      behaviour_warning(a, here, elsewhere),
-      "The candidate does the same as that of test #2 (val_loss 2.2500) on the probe tensors, "
-      "to the last bit: most likely a test of it would tell nothing new.");
-  EXPECT_EQ(
-      behaviour_warning(b, here, elsewhere),
-      "The candidate does the same as that of test #7 of session t on the same task (it ended "
-      "as diverged) on the probe tensors, to the last bit: most likely a test of it would tell "
-      "nothing new.");
-  EXPECT_EQ(behaviour_warning(std::string(64, 'c'), here, elsewhere), std::nullopt);
-  EXPECT_EQ(behaviour_warning("", {{"s", 1, "c1", "ok", 2.5, ""}}, {}), std::nullopt);
+  test(me_, "y = 1\n", "ok", 2.5, kA);
+  test(me_, "y = 2\n", "ok", 2.25, kA);
+  test(they_, "y = 3\n", "diverged", {}, kB);
+  test(they_, "y = 4\n", "ok", 2, kA);
+  EXPECT_EQ(behaviour_warning(kA, me_, tests_),
+            "The candidate does the same as that of test #4 (val_loss 2.2500), to the last bit on "
+            "the probe tensors: most likely a test of it would tell nothing new.");
+  EXPECT_EQ(behaviour_warning(kB, me_, tests_),
+            "The candidate does the same as that of test #2 of session they (it ended as diverged) "
+            "on the same task, to the last bit on the probe tensors: most likely a test of it "
+            "would tell nothing new.");
+  EXPECT_EQ(behaviour_warning(std::string(64, 'c'), me_, tests_), std::nullopt);
+  EXPECT_EQ(behaviour_warning("", me_, tests_), std::nullopt);
 }
 
 TEST_F(TriedTest, OnlyWhatTheCandidateDidWasTried) {
-  SessionState state;
-  state.id = "s";
-  for (const char* status : {"ok", "infrastructure", "cancelled", "rejected", "running"}) {
-    TestRecord test;
-    test.number = static_cast<int64_t>(state.tests.size()) + 1;
-    test.status = status;
-    state.tests.push_back(test);
-  }
-  const auto tried = tried_in(state);
-  ASSERT_EQ(tried.size(), 2U);
-  EXPECT_EQ(tried[1].status, "rejected");
+  for (const char* status : {"infrastructure", "cancelled", "running"})
+    test(me_, std::string("x = ") + status, status, {});
+  EXPECT_FALSE(tests_.find(me_, digest_of("x = infrastructure")));
+  EXPECT_FALSE(tests_.find(me_, digest_of("x = cancelled")));
+  EXPECT_FALSE(tests_.find(me_, digest_of("x = running")));
+  test(me_, "x = 7\n", "rejected", {});
+  EXPECT_TRUE(tests_.find(me_, digest_of("x = 7\n")));
+  SessionState local = session("local", "2026-01-03");
+  local.type = kLocalType;
+  test(local, "x = 8\n", "ok", 1.0);
+  EXPECT_FALSE(tests_.find(local, digest_of("x = 8\n")));
 }
 
 }  // namespace

@@ -241,7 +241,7 @@ TEST_F(HttpTest, ACancelledRequestIsAcceptedAndNotAnswered) {
     EXPECT_EQ(response.status, 202);
     EXPECT_TRUE(response.body.empty());
   });
-  while (service_->list()[0].tests.empty()) std::this_thread::yield();
+  while (service_->get(service_->list()[0].id)->tests.empty()) std::this_thread::yield();
   EXPECT_EQ(post(notice("notifications/cancelled", {{"requestId", "slow"}}), headers).status, 202);
 }
 

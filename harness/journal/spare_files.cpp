@@ -1,0 +1,84 @@
+#include "harness/journal/spare_files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "harness/base/text.h"
+
+namespace bitloop::journal {
+namespace {
+
+constexpr unsigned kMode = 0644;
+
+}  // namespace
+
+Result<NewFile> NewFile::make(const std::filesystem::path& folder) {
+  auto unnamed = open_file(folder, O_TMPFILE | O_WRONLY, kMode);
+  if (unnamed) return NewFile(std::move(*unnamed), {});
+  // A file system without such files says EOPNOTSUPP, a kernel without them EISDIR.
+  if (errno != EOPNOTSUPP && errno != EISDIR) return std::unexpected(unnamed.error());
+  // journal::remove_leftovers takes away what a killed process leaves of these.
+  const std::filesystem::path path = folder / ("tmp_" + random_hex(8));
+  BITLOOP_ASSIGN(named, open_file(path, O_WRONLY | O_CREAT | O_EXCL, kMode));
+  return NewFile(std::move(named), path);
+}
+
+NewFile::~NewFile() {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+Result<UniqueFd> NewFile::name(const std::filesystem::path& path) {
+  const std::string from =
+      temporary_.empty() ? fmt::format("/proc/self/fd/{}", fd_.get()) : temporary_.string();
+  if (::linkat(AT_FDCWD, from.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+    if (errno == EEXIST) return fail("exists", fmt::format("{} exists", path.string()));
+    return std::unexpected(errno_error(path.string(), errno));
+  }
+  return std::move(fd_);
+}
+
+SpareFiles::~SpareFiles() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (worker_.joinable()) worker_.join();
+}
+
+Result<NewFile> SpareFiles::take() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!worker_.joinable()) worker_ = std::thread([this] { work(); });
+    wanted_ = true;
+    changed_.notify_one();
+    if (!ready_.empty()) {
+      NewFile file = std::move(ready_.back());
+      ready_.pop_back();
+      return file;
+    }
+  }
+  return NewFile::make(folder_);
+}
+
+void SpareFiles::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return wanted_ || stopping_; });
+    if (stopping_) return;
+    wanted_ = false;
+    while (ready_.size() < count_ && !stopping_) {
+      lock.unlock();
+      auto made = NewFile::make(folder_);
+      lock.lock();
+      if (!made) break;  // no descriptors or no room: who needs one will say so
+      ready_.push_back(std::move(*made));
+    }
+  }
+}
+
+}  // namespace bitloop::journal

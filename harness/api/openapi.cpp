@@ -1,5 +1,7 @@
 #include <set>
 
+#include "harness/api/documented.h"
+#include "harness/api/problem.h"
 #include "harness/api/routes.h"
 #include "harness/base/text.h"
 #include "harness/base/version.h"
@@ -39,8 +41,10 @@ ordered_json request_body(const Route& route) {
     return {{"required", true},
             {"content", {{"application/json", {{"schema", ordered_json::object()}}}}}};
   const ordered_json schema = object_schema(route.body);
-  return {{"required", schema.contains("required")},
-          {"content", {{"application/json", {{"schema", schema}}}}}};
+  ordered_json content = {{"schema", schema}};
+  if (const Documented* known = documented(route); known != nullptr && !known->request.is_null())
+    content["example"] = known->request;
+  return {{"required", schema.contains("required")}, {"content", {{"application/json", content}}}};
 }
 
 // The other status of success that a route may answer with, without a body: an event stream that
@@ -48,6 +52,16 @@ ordered_json request_body(const Route& route) {
 const char* success_without_body(const Route& route) {
   if (route.content_type == "text/event-stream") return "204";
   return route.raw_body && route.method == "POST" ? "202" : nullptr;
+}
+
+// The schema of an answer, with an example where there is one.
+ordered_json answer_of(const Route& route) {
+  const Documented* known = documented(route);
+  const bool is_json = route.content_type == "application/json";
+  if (known == nullptr) return {{"schema", {{"type", is_json ? "object" : "string"}}}};
+  ordered_json schema = {{"type", "string"}};
+  if (!known->schema.empty()) schema = {{"$ref", "#/components/schemas/" + known->schema}};
+  return {{"schema", std::move(schema)}, {"example", known->answer}};
 }
 
 ordered_json error_response(const Route& route) {
@@ -70,10 +84,8 @@ ordered_json operation(const Route& route, const std::vector<std::string>& path_
   for (const std::string& name : headers)
     parameters.push_back(
         {{"name", name}, {"in", "header"}, {"required", false}, {"schema", {{"type", "string"}}}});
-  const bool is_json = route.content_type == "application/json";
-  const ordered_json schema = {{"type", is_json ? "object" : "string"}};
   ordered_json done = {{"description", "done"}};
-  if (!route.content_type.empty()) done["content"] = {{route.content_type, {{"schema", schema}}}};
+  if (!route.content_type.empty()) done["content"][route.content_type] = answer_of(route);
   ordered_json responses = {{std::to_string(route.success), done}};
   if (const char* status = success_without_body(route))
     responses[status] = {{"description", "done, and there is nothing to say"}};
@@ -91,6 +103,9 @@ ordered_json problem_schema() {
   for (const char* name : {"type", "title", "detail", "code"})
     properties[name] = {{"type", "string"}};
   properties["status"] = {{"type", "integer"}};
+  ordered_json codes = ordered_json::array();
+  for (const Problem& problem : problems()) codes.push_back(problem.code);
+  properties["code"]["enum"] = std::move(codes);
   return {{"type", "object"},
           {"properties", properties},
           {"required", ordered_json::array({"type", "title", "status", "detail", "code"})}};
@@ -129,8 +144,15 @@ ordered_json openapi_document(const std::vector<Route>& routes) {
     const std::string path = openapi_path(route.pattern, names);
     paths[path][method_name(route)] = operation(route, names);
   }
+  ordered_json examples = ordered_json::object();
+  for (const Problem& problem : problems())
+    examples[std::string(problem.code)] = {
+        {"summary", problem.meaning},
+        {"value", ordered_json::parse(problem_document(
+                      {std::string(problem.code), std::string(problem.meaning)}))}};
   const ordered_json problem_content = {
-      {"application/problem+json", {{"schema", {{"$ref", "#/components/schemas/Problem"}}}}}};
+      {"application/problem+json",
+       {{"schema", {{"$ref", "#/components/schemas/Problem"}}}, {"examples", examples}}}};
   ordered_json document = {
       {"openapi", "3.1.0"},
       {"info",
@@ -138,6 +160,7 @@ ordered_json openapi_document(const std::vector<Route>& routes) {
         {"version", version()},
         {"description", "Edit a Lua quantizer, train a GPT-2 with it in a jail, read the score."}}},
       {"paths", paths}};
+  document["components"]["schemas"] = documented_schemas();
   document["components"]["schemas"]["Problem"] = problem_schema();
   document["components"]["responses"]["Problem"] = {
       {"description", "an error: `code` is stable, `detail` says what to do"},

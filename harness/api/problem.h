@@ -2,6 +2,7 @@
 // turns an Error into a status.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -11,8 +12,15 @@ namespace bitloop::api {
 
 constexpr std::string_view kProblemType = "application/problem+json";
 
-// The HTTP status of an error code. A code that is not listed is a refusal of well-formed input:
-// 422.
+struct Problem {
+  std::string_view code;
+  int status = 0;
+  std::string_view meaning;  // a sentence
+};
+// All that the API answers with, by status.
+std::span<const Problem> problems();
+
+// The HTTP status of an error code. One that is not listed is a refusal of well-formed input: 422.
 int status_of(std::string_view code);
 // A short title for people, the same for all errors of a status.
 std::string title_of(int status);

@@ -68,7 +68,8 @@ Result<Submission> find_submission(const journal::Journal& journal,
                                    const std::filesystem::path& share_dir, std::string_view session,
                                    std::optional<int64_t> number) {
   auto stored = sessions::read_session(journal, session);
-  if (!stored && stored.error().code == "unknown_session")
+  if (!stored &&
+      (stored.error().code == "unknown_session" || stored.error().code == "bad_session_id"))
     return std::unexpected(sessions::session_not_found(session));
   if (!stored) return std::unexpected(stored.error());
   const sessions::SessionState& state = stored->state;

@@ -47,6 +47,59 @@ def test_a_session_and_a_token(tmp_path, role):
         assert host.stop() == 0
 
 
+# Pages, streams and JSON-RPC have no document of their own.
+NO_DOCUMENT = {"/", "/static/{file}", "/mcp", "/openapi.json", "/v1/events", "/v1/sessions/{id}/events"}
+VALIDATE = """
+import json, jsonschema, sys
+api = json.load(sys.stdin)
+for schema, example in api["pairs"]:
+    jsonschema.validate(example, {**schema, "components": api["components"]}, cls=jsonschema.Draft202012Validator)
+"""
+
+
+def test_every_call_and_every_problem_has_a_schema_and_an_example(host):
+    api = host.get("/openapi.json").json
+    pairs, problems = [], api["components"]["responses"]["Problem"]["content"]["application/problem+json"]
+    for path, methods in api["paths"].items():
+        for method, operation in methods.items():
+            answers = [answer for status, answer in operation["responses"].items() if status.startswith("2") and "content" in answer]
+            bodies = [*answers, *([operation["requestBody"]] if "requestBody" in operation else [])]
+            for body in bodies if path not in NO_DOCUMENT else []:
+                (content,) = body["content"].values()
+                assert "example" in content, f"{method} {path}"
+                pairs.append((content["schema"], content["example"]))
+            if path not in NO_DOCUMENT and "application/json" in answers[0]["content"]:
+                assert "$ref" in answers[0]["content"]["application/json"]["schema"], f"{method} {path}"
+    codes = api["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+    assert list(problems["examples"]) == codes and len(codes) == len(set(codes)) > 60
+    for code, example in problems["examples"].items():
+        assert example["value"]["code"] == code and example["summary"] and example["value"]["status"] >= 400
+        pairs.append((problems["schema"], example["value"]))
+    assert len(pairs) > 100
+    given = json.dumps({"pairs": pairs, "components": api["components"]})
+    done = subprocess.run([python(), "-c", VALIDATE], input=given, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_real_answers_are_as_their_schemas_say(host, session):
+    """Those that a session gives from its beginning to its end; Schemathesis seldom gets so far."""
+    assert session.test()["status"] == "ok"
+    api = host.get("/openapi.json").json
+    schema = lambda name: {"$ref": f"#/components/schemas/{name}"}
+    pairs = [(schema(name), host.get(path).json) for name, path in [
+        ("Health", "/healthz"), ("Tasks", "/v1/tasks"), ("Task", "/v1/tasks/tiny"), ("Results", "/v1/results"), ("Sessions", "/v1/sessions"),
+        ("Session", session.path), ("Summary", session.path + "/summary"), ("File", session.path + "/files/candidate.lua"),
+        ("Diff", session.path + "/diff"), ("Test", session.path + "/tests/1")]]
+    edit = session.say("-- one more")
+    pairs += [(schema("Edit"), edit.json), (schema("Edit"), session.post("/undo", {}).json), (schema("Check"), session.post("/checks", {}).json),
+              (schema("Tags"), session.post("/tags", {"tag": "t"}).json), (schema("Test"), session.post("/submission", {"test": 1}).json),
+              (schema("Verification"), session.post("/verification", {}).json),
+              (schema("NewSession"), host.post("/v1/sessions", {"task": "quick"}).json)]
+    done = subprocess.run([python(), "-c", VALIDATE], input=json.dumps({"pairs": pairs, "components": api["components"]}), text=True,
+                          capture_output=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_an_unreadable_request_is_the_last_of_its_connection(host):
     """What comes after a request line that could not be read is not taken for another request."""
     for first, status in (("QUERY /healthz HTTP/1.1", "405"), ("QUERY /nowhere HTTP/1.1", "404"), ("NONSENSE", "400")):

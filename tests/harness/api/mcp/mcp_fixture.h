@@ -45,11 +45,13 @@ class McpFixture : public ::testing::Test {
 
   // A run outlives its service: what a test left running is ended here, once it has been started.
   void TearDown() override {
-    for (const sessions::ListedSession& session : service_->list())
-      for (const sessions::TestView& test : service_->get(session.id)->tests)
+    for (const sessions::ListedSession& session : service_->list()) {
+      const auto view = service_->get(session.id);
+      for (const sessions::TestView& test : view->tests)
         for (int i = 0;
              i < 200 && test.status == "running" && !service_->cancel(session.id, test.test); ++i)
           std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
   }
 
   std::vector<Route> routes() { return make_routes(*service_, {}); }

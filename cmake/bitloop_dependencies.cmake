@@ -11,6 +11,8 @@ pkg_check_modules(libgit2 REQUIRED IMPORTED_TARGET libgit2)
 pkg_check_modules(libseccomp REQUIRED IMPORTED_TARGET libseccomp)
 pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)
 pkg_check_modules(libedit REQUIRED IMPORTED_TARGET libedit)
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)  # its header alone
+pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 find_package(Arrow REQUIRED)
 
 add_library(bitloop::dep_json ALIAS nlohmann_json::nlohmann_json)
@@ -24,11 +26,11 @@ add_library(bitloop::dep_seccomp ALIAS PkgConfig::libseccomp)
 add_library(bitloop::dep_http ALIAS PkgConfig::httplib)
 add_library(bitloop::dep_edit ALIAS PkgConfig::libedit)
 add_library(bitloop::dep_parquet ALIAS Arrow::parquet)
+add_library(bitloop::dep_zstd ALIAS PkgConfig::zstd)
 
 if(BITLOOP_TRAINER)
   find_package(LibTorch REQUIRED)
   # The C++ build of Lua: its errors are exceptions, so destructors run. The C build's longjmp skips them.
   pkg_check_modules(lua REQUIRED IMPORTED_TARGET lua5.4-c++)
   add_library(bitloop::dep_lua ALIAS PkgConfig::lua)
-  pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)  # its header alone
 endif()

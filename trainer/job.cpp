@@ -124,6 +124,10 @@ Result<Job> parse_job(const std::string& text) {
     read(data, "format", job.data.format);
     read(data, "path", job.data.path);
     read(data, "val_path", job.data.val_path);
+    if (document.contains("data_files") && document.at("data_files").is_object()) {
+      read(document.at("data_files"), "path", job.data.files);
+      read(document.at("data_files"), "val_path", job.data.val_files);
+    }
     if (data.contains("validation")) {
       read(data.at("validation"), "first", job.data.validation_first);
       read(data.at("validation"), "every", job.data.validation_every);

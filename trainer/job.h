@@ -32,6 +32,8 @@ struct DataConfig {
       "bytes";           // bytes: text files in a folder; tokens16: uint16 file; llmc: llm.c shard
   std::string path;      // bytes: folder below data_dir; else the training file
   std::string val_path;  // not for bytes
+  // Where path or val_path is a pattern: the files that it names, in their order.
+  std::vector<std::string> files, val_files;
   int64_t validation_first =
       4;  // bytes: files are sorted by name; the 4th, 14th, 24th, … are validation
   int64_t validation_every = 10;

@@ -57,8 +57,18 @@ Result<Job> parse_job(const std::string& text) {
   const Json data = preset.value("data", Json());
   for (const char* name : {"path", "val_path"}) {
     const Json own = data.is_object() ? data.value(name, Json()) : Json();
-    if (own.is_string() && own.get<std::string>().starts_with('/'))
+    if (own.is_string() && own.get<std::string>().starts_with('/') &&
+        own.get<std::string>().find('*') == std::string::npos)
       job.data.emplace_back(own.get<std::string>());
+  }
+  // What a pattern names, file by file: nothing else of its folder.
+  if (const Json files = document.value("data_files", Json()); files.is_object()) {
+    for (const Json& list : files)
+      for (const Json& file : list) {
+        if (!file.is_string() || !file.get<std::string>().starts_with('/'))
+          return bad("data_files must name files by absolute paths");
+        job.data.emplace_back(file.get<std::string>());
+      }
   }
   if (const Json benchmarks = document.value("benchmarks", Json()); benchmarks.is_object()) {
     const Json documents = benchmarks.value("documents", Json::object());

@@ -135,6 +135,8 @@ Outcome judge(sandbox::Verdict jail, Reported reported, const LimitsText& limits
     else
       set(outcome, "infrastructure",
           fmt::format("the trainer was ended by {}; output.txt has its last words", name));
+  } else if (!reported.result && !reported.candidate_loaded && !reported.last_words.empty()) {
+    set(outcome, "infrastructure", reported.last_words);
   } else if (!reported.result) {
     set(outcome, "infrastructure",
         fmt::format(

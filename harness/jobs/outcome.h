@@ -24,6 +24,9 @@ struct Reported {
   std::optional<nlohmann::ordered_json> result;
   bool candidate_loaded = false;
   std::string violation;  // why the event stream was refused; empty: it was not
+  // What a trainer that had read no candidate wrote last on its standard error: what it could not
+  // do. Once a candidate is loaded these are its words as well, and stay in output.txt.
+  std::string last_words = {};
 };
 
 // Sets status and message from the jail's verdict and the records. `limits`: for the sentences.

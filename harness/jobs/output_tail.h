@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "harness/base/text.h"
+
 namespace bitloop::jobs {
 
 class OutputTail {
@@ -24,5 +26,15 @@ class OutputTail {
   size_t max_bytes_;
   std::string text_;
 };
+
+// The last line with something in it, made harmless and not too long; "" where there is none.
+inline std::string last_line(std::string_view text) {
+  constexpr size_t kMost = 400;
+  const size_t end = text.find_last_not_of(" \t\r\n");
+  if (end == std::string_view::npos) return "";
+  text = text.substr(0, end + 1);
+  text = text.substr(text.rfind('\n') + 1);
+  return single_line(text.substr(0, kMost));
+}
 
 }  // namespace bitloop::jobs

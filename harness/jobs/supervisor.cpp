@@ -113,6 +113,7 @@ Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool ou
                                      {output->read.get(), on_output}};
   sandbox::Verdict verdict = jail->wait(streams, run.cancel_fd);
   reported.violation = stream.violation();
+  if (!reported.candidate_loaded) reported.last_words = last_line(run.output.text());
   const bool never_used = run.job.waits && !reported.candidate_loaded;
   const Limits& limits = run.job.limits;
   Outcome outcome =

@@ -8,6 +8,7 @@
 #include "harness/base/text.h"
 #include "harness/journal/journal.h"
 #include "harness/tasks/benchmarks.h"
+#include "harness/tasks/data_files.h"
 
 namespace bitloop::sessions {
 
@@ -45,6 +46,7 @@ nlohmann::json make_job(const JobRequest& request) {
       {"rules", tasks::job_rules(request.task)},
       {"seed", request.seed},
       {"data_dir", (request.share_dir / "data").string()},
+      {"data_files", tasks::data_files(request.preset, request.share_dir / "data")},
       {"allow_degraded", request.allow_degraded},
       {"benchmarks",
        asked ? tasks::job_benchmarks(request.task.benchmark_files, request.share_dir,

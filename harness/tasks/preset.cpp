@@ -47,7 +47,9 @@ constexpr PresetKey kKeys[] = {
          "`bytes` (a folder of text), `tokens16` (headerless little-endian uint16) or `llmc` "
          "(shards with llm.c's header)"),
     TEXT("data.path", true, "",
-         "below the data folder, or absolute; `*` in a file's name for llmc"),
+         "below the data folder, or absolute; `*` in a file's name for llmc: all those shards in "
+         "the "
+         "order of their names"),
     TEXT("data.val_path", false, "", "validation file; required but for bytes"),
     INTEGER("data.validation.first", false, 1, kMany, "files",
             "bytes: the first file, counted from 1 in sorted order, that is validation"),

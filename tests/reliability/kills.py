@@ -1,6 +1,7 @@
 """kill -9 of the server at random moments under load, over and over. After each: a start, what was not answered is asked again under
 its Idempotency-Key, and the journal is looked at with plain git."""
 
+import contextlib
 import os
 import pathlib
 import random
@@ -59,7 +60,8 @@ class Siege:
         self.server.kill()
         if self.random.random() < 0.1:
             for pid in self.note_supervisors():
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                    os.kill(pid, signal.SIGKILL)
                 self.counts["kills_of_supervisors"] += 1
         crowd.end()
         self.counts["kills"] += 1

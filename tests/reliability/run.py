@@ -67,9 +67,9 @@ def main():
             if hasattr(error, "figures"):
                 figures[name] = {**error.figures, "took_s": round(time.monotonic() - begun)}
             broken.append(f"{name}: {error}")
+        if given.json:  # after each part: what an hour has measured is not lost with the next
+            given.json.write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
-    if given.json:
-        given.json.write_text(json.dumps(figures, indent=1) + "\n")
     if given.document:
         put_figures(given.document, figures)
     if broken:

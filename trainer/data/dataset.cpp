@@ -142,9 +142,8 @@ Batch gather(const TokenStream& stream, const std::vector<int64_t>& places, int6
 TokenStream TokenStream::from_bytes(std::string bytes) {
   auto held = std::make_shared<const std::string>(std::move(bytes));
   TokenStream stream;
-  stream.bytes_ = reinterpret_cast<const uint8_t*>(held->data());
   stream.size_ = static_cast<int64_t>(held->size());
-  stream.owner_ = std::move(held);
+  stream.text_ = std::move(held);
   return stream;
 }
 
@@ -152,10 +151,10 @@ Result<TokenStream> TokenStream::from_words(std::shared_ptr<const void> owner, c
                                             int64_t count, int64_t vocab_size,
                                             const std::string& name) {
   TokenStream stream;
-  stream.words_ = static_cast<const uint16_t*>(words);
+  const auto* ids = static_cast<const uint16_t*>(words);
+  BITLOOP_TRY(check_vocabulary(ids, count, vocab_size, name));
   stream.size_ = count;
-  BITLOOP_TRY(check_vocabulary(stream.words_, stream.size_, vocab_size, name));
-  stream.owner_ = std::move(owner);
+  stream.parts_.push_back({std::move(owner), ids, 0, count});
   return stream;
 }
 
@@ -171,6 +170,31 @@ Result<TokenStream> TokenStream::from_llmc_file(const std::string& path, int64_t
   return from_words(std::move(mapping), body.words, body.count, vocab_size, path);
 }
 
+Result<TokenStream> TokenStream::from_llmc_files(const std::vector<std::string>& paths,
+                                                 int64_t vocab_size) {
+  TokenStream stream;
+  for (const std::string& path : paths) {
+    BITLOOP_ASSIGN(shard, from_llmc_file(path, vocab_size));
+    Part part = std::move(shard.parts_.front());
+    part.begin = stream.size_;
+    stream.size_ += part.count;
+    stream.parts_.push_back(std::move(part));
+  }
+  return stream;
+}
+
+template <typename Take>
+void TokenStream::for_each_stretch(int64_t begin, int64_t count, const Take& take) const {
+  auto part = std::ranges::upper_bound(parts_, begin, {}, &Part::begin) - 1;
+  for (; count > 0; ++part) {
+    const int64_t first = begin - part->begin;
+    const int64_t now = std::min(count, part->count - first);
+    take(part->words + first, now);
+    begin += now;
+    count -= now;
+  }
+}
+
 Result<TokenStream> TokenStream::from_descriptor(int fd, const std::string& name,
                                                  int64_t vocab_size) {
   BITLOOP_ASSIGN(mapping, map_descriptor(fd, name));
@@ -182,10 +206,12 @@ Result<TokenStream> TokenStream::from_descriptor(int fd, const std::string& name
 }
 
 std::optional<int64_t> TokenStream::bytes(int64_t begin, int64_t count) const {
-  if (bytes_ != nullptr) return count;
+  if (text_) return count;
   if (!lengths_) return std::nullopt;
   int64_t sum = 0;
-  for (int64_t i = begin; i < begin + count; ++i) sum += (*lengths_)[words_[i]];
+  for_each_stretch(begin, count, [&](const uint16_t* words, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) sum += (*lengths_)[words[i]];
+  });
   return sum;
 }
 
@@ -201,10 +227,11 @@ std::shared_ptr<const std::vector<uint16_t>> token_lengths(const tokenizer::Gpt2
 }
 
 void TokenStream::copy(int64_t begin, int64_t count, int64_t* out) const {
-  if (bytes_ != nullptr)
-    std::copy_n(bytes_ + begin, count, out);
+  if (text_)
+    std::copy_n(reinterpret_cast<const uint8_t*>(text_->data()) + begin, count, out);
   else
-    std::copy_n(words_ + begin, count, out);
+    for_each_stretch(begin, count,
+                     [&](const uint16_t* words, int64_t n) { out = std::copy_n(words, n, out); });
 }
 
 Result<Dataset> open_dataset(const DataConfig& config, const ModelConfig& model,
@@ -214,15 +241,24 @@ Result<Dataset> open_dataset(const DataConfig& config, const ModelConfig& model,
     BITLOOP_ASSIGN(opened, open_bytes(config, data_dir));
     dataset = std::move(opened);
   } else if (config.format == "tokens16" || config.format == "llmc") {
-    const auto open =
-        config.format == "llmc" ? &TokenStream::from_llmc_file : &TokenStream::from_uint16_file;
     const fs::path root = data_dir;
+    const auto open = [&](const std::string& path,
+                          const std::vector<std::string>& files) -> Result<TokenStream> {
+      const std::string whole = (root / path).string();
+      const bool pattern = fs::path(path).filename().string().find('*') != std::string::npos;
+      if (pattern && config.format != "llmc")
+        return unavailable(whole + ": a pattern names llm.c shards; set data.format=llmc");
+      if (pattern && files.empty()) return unavailable(whole + ": no file has such a name");
+      if (pattern) return TokenStream::from_llmc_files(files, model.vocab_size);
+      return config.format == "llmc" ? TokenStream::from_llmc_file(whole, model.vocab_size)
+                                     : TokenStream::from_uint16_file(whole, model.vocab_size);
+    };
     if (config.path.empty() || config.val_path.empty())
       return unavailable(
           "this preset has no data of its own: name the files with --set data.path=FILE and --set "
           "data.val_path=FILE");
-    BITLOOP_ASSIGN(train, open((root / config.path).string(), model.vocab_size));
-    BITLOOP_ASSIGN(validation, open((root / config.val_path).string(), model.vocab_size));
+    BITLOOP_ASSIGN(train, open(config.path, config.files));
+    BITLOOP_ASSIGN(validation, open(config.val_path, config.val_files));
     dataset.train = std::move(train);
     dataset.validation = std::move(validation);
     // Without GPT-2's merges among the data the text's bytes are not known.

@@ -17,7 +17,7 @@
 
 namespace bitloop::trainer {
 
-// A run of token ids, memory-mapped or held; read-only.
+// A run of token ids, memory-mapped or held, from one file or from several in a row; read-only.
 class TokenStream {
  public:
   // Text bytes as ids (vocabulary 256).
@@ -26,6 +26,9 @@ class TokenStream {
   static Result<TokenStream> from_uint16_file(const std::string& path, int64_t vocab_size);
   // llm.c shard: 256 int32 header (magic 20240520, version 1, token count), then uint16 ids.
   static Result<TokenStream> from_llmc_file(const std::string& path, int64_t vocab_size);
+  // Shards in a row. Error: "data_unavailable" (which one, and why; none).
+  static Result<TokenStream> from_llmc_files(const std::vector<std::string>& paths,
+                                             int64_t vocab_size);
   // An open file of either form; `name` is what messages call it.
   static Result<TokenStream> from_descriptor(int fd, const std::string& name, int64_t vocab_size);
 
@@ -39,9 +42,18 @@ class TokenStream {
   void copy(int64_t begin, int64_t count, int64_t* out) const;
 
  private:
-  std::shared_ptr<const void> owner_;  // shared: copies of a stream read the same mapping
-  const uint8_t* bytes_ = nullptr;
-  const uint16_t* words_ = nullptr;
+  // Ids of one file.
+  struct Part {
+    std::shared_ptr<const void> owner;  // shared: copies of a stream read the same mapping
+    const uint16_t* words = nullptr;
+    int64_t begin = 0, count = 0;  // in the stream
+  };
+  // Calls `take(words, count)` for each stretch of [begin, begin + count), in order.
+  template <typename Take>
+  void for_each_stretch(int64_t begin, int64_t count, const Take& take) const;
+
+  std::shared_ptr<const std::string> text_;  // shared likewise; null: parts
+  std::vector<Part> parts_;
   static Result<TokenStream> from_words(std::shared_ptr<const void> owner, const void* words,
                                         int64_t count, int64_t vocab_size, const std::string& name);
 

@@ -54,6 +54,19 @@ TEST_F(JobTest, APresetMayNameDataOfItsOwn) {
   EXPECT_EQ(read(good_.dump())->data.size(), 1u);
 }
 
+TEST_F(JobTest, OfAPatternTheFilesAreReadAndNotTheirFolder) {
+  good_["preset"]["data"] = {{"path", "/elsewhere/train_*.bin"},
+                             {"val_path", "/elsewhere/val.bin"}};
+  good_["data_files"] = {{"path", {"/elsewhere/train_1.bin", "/elsewhere/train_2.bin"}}};
+  EXPECT_EQ(read(good_.dump())->data, (std::vector<std::filesystem::path>{
+                                          "/data", "/elsewhere/val.bin", "/elsewhere/train_1.bin",
+                                          "/elsewhere/train_2.bin"}));
+  good_["data_files"]["path"][1] = "train_2.bin";
+  EXPECT_THAT(read(good_.dump()).error().message, HasSubstr("by absolute paths"));
+  good_["data_files"] = nullptr;
+  EXPECT_EQ(read(good_.dump())->data.size(), 2u);
+}
+
 TEST_F(JobTest, DocumentsOfBenchmarksAreReadToo) {
   good_["benchmarks"] = {{"documents", {{"piqa.jsonl", {{"file", "/elsewhere/piqa.jsonl"}}}}}};
   EXPECT_EQ(read(good_.dump())->data,

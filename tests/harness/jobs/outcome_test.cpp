@@ -29,6 +29,17 @@ Outcome ended(Json record) {
   return judge(verdict, {std::move(record), true, ""}, {});
 }
 
+TEST(OutcomeTest, WordsFromBeforeTheCandidateAreBelievedAndLaterOnesAreNot) {
+  Verdict verdict;
+  verdict.exit_code = 3;
+  Reported reported;
+  reported.last_words = "bitloop-trainer: web_000002.bin: cut";
+  EXPECT_EQ(judge(verdict, reported, {}).message, reported.last_words);
+  EXPECT_EQ(judge(verdict, reported, {}).status, "infrastructure");
+  reported.candidate_loaded = true;
+  EXPECT_THAT(judge(verdict, reported, {}).message, HasSubstr("output.txt has its last words"));
+}
+
 TEST(OutcomeTest, EveryEndHasItsStatus) {
   const auto status = [](std::optional<int> exit_code, std::optional<int> signal,
                          std::optional<KilledBy> by, Reported reported) {

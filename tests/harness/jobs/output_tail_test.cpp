@@ -18,5 +18,13 @@ TEST(OutputTailTest, KeepsTheLastBytes) {
   EXPECT_EQ(tail.text(), "wxyz");
 }
 
+TEST(LastLine, IsTheLastWithSomethingInIt) {
+  EXPECT_EQ(last_line("one\ntwo\n\n  \n"), "two");
+  EXPECT_EQ(last_line("one"), "one");
+  EXPECT_EQ(last_line("\n \n"), "");
+  EXPECT_EQ(last_line("a\x1b[31mb\n").find('\x1b'), std::string::npos);
+  EXPECT_EQ(last_line(std::string(1000, 'x')).size(), 400U);
+}
+
 }  // namespace
 }  // namespace bitloop::jobs

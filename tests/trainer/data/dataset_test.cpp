@@ -91,6 +91,35 @@ TEST_F(DatasetTest, ReadsUint16FilesAndLlmcShards) {
   EXPECT_EQ(shard->train.size(), 150);
 }
 
+TEST_F(DatasetTest, ShardsInARowAreOneStream) {
+  for (int shard = 0; shard < 3; ++shard) {
+    std::string body;
+    for (int i = 0; i < 10; ++i) body += {static_cast<char>((shard * 10 + i) % 17), '\0'};
+    write("s" + std::to_string(shard) + ".bin", llmc(20240520, 10, body));
+  }
+  DataConfig config{.format = "llmc", .path = "s*.bin", .val_path = "s*.bin"};
+  config.files = {folder_ + "/s0.bin", folder_ + "/s1.bin", folder_ + "/s2.bin"};
+  config.val_files = {folder_ + "/s2.bin", folder_ + "/s0.bin"};
+  const auto data = open_dataset(config, model_, folder_);
+  ASSERT_TRUE(data) << data.error().message;
+  EXPECT_EQ(data->train.size(), 30);
+  EXPECT_EQ(data->validation.size(), 20);
+  for (int64_t begin = 0; begin < 30; ++begin)
+    for (int64_t count = 1; begin + count <= 30; ++count) {
+      std::vector<int64_t> ids(static_cast<size_t>(count));
+      data->train.copy(begin, count, ids.data());
+      for (int64_t i = 0; i < count; ++i)
+        ASSERT_EQ(ids[static_cast<size_t>(i)], (begin + i) % 17) << begin << " " << count;
+    }
+  config.files = {folder_ + "/s0.bin", folder_ + "/gone.bin"};
+  EXPECT_THAT(open_dataset(config, model_, folder_).error().message, HasSubstr("gone.bin"));
+  config.files = {};
+  EXPECT_THAT(open_dataset(config, model_, folder_).error().message,
+              HasSubstr("s*.bin: no file has such a name"));
+  config.format = "tokens16";
+  EXPECT_THAT(open_dataset(config, model_, folder_).error().message, HasSubstr("data.format=llmc"));
+}
+
 TEST_F(DatasetTest, TokensOfGpt2KnowTheirBytes) {
   // "Hello world", the end of a text, and again, long enough for a window.
   write("gpt2.bin", words({15496, 995, 50256}, 8));

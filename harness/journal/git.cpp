@@ -35,6 +35,7 @@ Status fill_repository(const fs::path& path) {
 
 void start_git() {
   constexpr auto kMostCached = static_cast<ssize_t>(4 << 20);
+  constexpr size_t kPackWindow = size_t{1} << 20, kMostMapped = size_t{16} << 20;
   static std::once_flag once;
   std::call_once(once, [] {
     git_libgit2_init();
@@ -43,6 +44,9 @@ void start_git() {
     git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
     // The library keeps commits and trees that were read, 256 MiB by default; ours are read once.
     git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, kMostCached);
+    // Of packs no more is mapped at a time than is looked at; the default is gigabytes.
+    git_libgit2_opts(GIT_OPT_SET_MWINDOW_SIZE, kPackWindow);
+    git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, kMostMapped);
     for (const int level : {GIT_CONFIG_LEVEL_PROGRAMDATA, GIT_CONFIG_LEVEL_SYSTEM,
                             GIT_CONFIG_LEVEL_XDG, GIT_CONFIG_LEVEL_GLOBAL})
       git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, level, "");

@@ -22,7 +22,7 @@ constexpr const char* kAuthor = "bitloop <bitloop@localhost>";
 constexpr const char* kCandidateFile = "candidate.lua";
 constexpr const char* kSessionFile = "session.json";
 constexpr size_t kSmallestPrefix = 4;
-constexpr size_t kSpareFiles = 32;  // six events' worth
+constexpr size_t kSpareFiles = 64;  // a dozen events' worth
 constexpr size_t kFlushers = 4;
 
 Result<std::string> branch_of(std::string_view session) {

@@ -9,13 +9,15 @@
 //
 // In the order in which they are taken: creation_mutex, a part of the event cache, a session's
 // mutex, Progress, Feeds, a Feed; whoever holds one takes only later ones. Those of Queue, Budgets
-// and TriedTests come last: no other is taken while one of them is held. A commit settles its
+// and TriedTests, sessions_mutex and keyed_mutex come last: no other is taken while one of them is
+// held. A commit settles its
 // ticket (Feeds, Feed) under its session's mutex, and a test starts and ends being followed
 // (Progress) there; a listener makes an event (event cache, session) while it holds nothing else.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -115,6 +117,8 @@ struct Service::Impl {
   // "key_reused". Requires: session locked.
   Result<std::optional<std::string>> done_before(Session& session, std::string_view kind,
                                                  const Terms& terms) const;
+  // Keys are held for the sessions that last had any; for others they are read again.
+  void forget_oldest_keys(const std::string& newest) const;
   // What was answered when these commits were made.
   // Requires: session locked.
   Result<EditAnswer> edit_again(const Session& session, const std::string& commit) const;
@@ -170,10 +174,12 @@ struct Service::Impl {
   SharedFiles files;
   mutable std::mutex sessions_mutex;
   std::map<std::string, std::shared_ptr<Session>, std::less<>>
-      sessions;                    // shared: readers outlive the map's lock
-  std::mutex creation_mutex;       // a session is made once under a key
-  Budgets budgets;                 // of tokens
-  jobs::FairSlots check_slots{2};  // checks beside a running test
+      sessions;               // shared: readers outlive the map's lock
+  std::mutex creation_mutex;  // a session is made once under a key
+  mutable std::mutex keyed_mutex;
+  mutable std::deque<std::string> keyed;  // sessions that hold their keys, oldest first
+  Budgets budgets;                        // of tokens
+  jobs::FairSlots check_slots{2};         // checks beside a running test
   std::atomic<bool> stopping{false};
   mutable Feeds feeds;
   mutable EventCache event_cache;  // of stream_event

@@ -16,8 +16,26 @@ Result<std::optional<std::string>> Service::Impl::done_before(Session& session,
   if (!session.keys) {
     BITLOOP_ASSIGN(history, journal->history(session.state.id));
     session.keys.emplace(history);
+    forget_oldest_keys(session.state.id);
   }
   return session.keys->find(kind, terms.key, terms.request);
+}
+
+void Service::Impl::forget_oldest_keys(const std::string& newest) const {
+  constexpr size_t kMostSessions = 256;  // with an agent at work in each
+  std::string oldest;
+  {
+    const std::lock_guard guard(keyed_mutex);
+    keyed.push_back(newest);
+    if (keyed.size() <= kMostSessions) return;
+    oldest = std::move(keyed.front());
+    keyed.pop_front();
+  }
+  const auto session = find(oldest);
+  if (!session || oldest == newest) return;
+  // One that is at work keeps them, until they are read again and forgotten.
+  const std::unique_lock idle((*session)->mutex, std::try_to_lock);
+  if (idle) (*session)->keys.reset();
 }
 
 Result<std::unique_ptr<Session>> Service::Impl::as_of(const std::string& commit) const {

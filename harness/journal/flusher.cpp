@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <system_error>
 
 #include "harness/base/fd.h"
 
@@ -42,13 +43,21 @@ void Flusher::help() {
   }
 }
 
+void Flusher::start_threads() {
+  try {
+    while (threads_.size() < helpers_) threads_.emplace_back([this] { help(); });
+  } catch (const std::system_error&) {
+    // No thread to be had at the moment: those there are must do.
+  }
+}
+
 Status Flusher::flush(std::span<const int> files) {
   const auto batch = std::make_shared<Batch>();
   batch->files.assign(files.begin(), files.end());
   if (helpers_ > 0 && files.size() > 1) {
     const std::lock_guard lock(mutex_);
-    while (threads_.size() < helpers_) threads_.emplace_back([this] { help(); });
-    batches_.push_back(batch);
+    start_threads();
+    if (!threads_.empty()) batches_.push_back(batch);
     changed_.notify_all();
   }
   while (batch->work()) {

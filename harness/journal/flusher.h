@@ -37,6 +37,7 @@ class Flusher {
     bool work();
   };
   void help();
+  void start_threads();  // Requires: locked
 
   const size_t helpers_;
   std::mutex mutex_;

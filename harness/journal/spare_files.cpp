@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <system_error>
 #include <utility>
 
 #include "harness/base/text.h"
@@ -53,7 +54,7 @@ SpareFiles::~SpareFiles() {
 Result<NewFile> SpareFiles::take() {
   {
     const std::lock_guard lock(mutex_);
-    if (!worker_.joinable()) worker_ = std::thread([this] { work(); });
+    if (!worker_.joinable()) start();
     wanted_ = true;
     changed_.notify_one();
     if (!ready_.empty()) {
@@ -63,6 +64,14 @@ Result<NewFile> SpareFiles::take() {
     }
   }
   return NewFile::make(folder_);
+}
+
+void SpareFiles::start() {
+  try {
+    worker_ = std::thread([this] { work(); });
+  } catch (const std::system_error&) {
+    // No thread to be had at the moment: each file is made when it is needed.
+  }
 }
 
 void SpareFiles::work() {

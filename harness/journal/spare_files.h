@@ -51,6 +51,7 @@ class SpareFiles {
   Result<NewFile> take();
 
  private:
+  void start();  // Requires: locked
   void work();
 
   const std::filesystem::path folder_;

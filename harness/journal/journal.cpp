@@ -1,6 +1,7 @@
 #include "harness/journal/journal.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
@@ -22,7 +23,8 @@ constexpr const char* kAuthor = "bitloop <bitloop@localhost>";
 constexpr const char* kCandidateFile = "candidate.lua";
 constexpr const char* kSessionFile = "session.json";
 constexpr size_t kSmallestPrefix = 4;
-constexpr size_t kSpareFiles = 64;  // a dozen events' worth
+constexpr size_t kSpareFiles = 64;      // a dozen events' worth
+constexpr size_t kPartOfAllFiles = 16;  // but no more than one in so many that may be open
 constexpr size_t kFlushers = 4;
 
 Result<std::string> branch_of(std::string_view session) {
@@ -139,6 +141,12 @@ Result<std::string> read_blob(git_repository* repository, const git_tree* tree, 
                      static_cast<size_t>(git_blob_rawsize(raw)));
 }
 
+size_t spare_files() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  return std::min(kSpareFiles, static_cast<size_t>(limit.rlim_cur) / kPartOfAllFiles);
+}
+
 }  // namespace
 
 struct Journal::Impl {
@@ -204,7 +212,7 @@ struct Journal::Impl {
   }
 
   explicit Impl(std::filesystem::path repository)
-      : path(std::move(repository)), spare(path / "objects", kSpareFiles) {}
+      : path(std::move(repository)), spare(path / "objects", spare_files()) {}
 
   const std::filesystem::path path;
   SpareFiles spare;

@@ -368,7 +368,7 @@ def test_bash_completes_commands_and_options(shell):
     assert completions(shell, ["re"]) == ["replay", "results"] or set(completions(shell, ["re"])) == {"results", "replay"}
     assert "supervise" not in completions(shell, [""]) and "complete" not in completions(shell, [""])
     assert completions(shell, ["results", "--best"]) == ["--best-per-bits"]
-    assert completions(shell, ["data", ""]) == ["benchmarks"]
+    assert completions(shell, ["data", ""]) == ["benchmarks", "prepare"]
 
 
 def test_every_option_of_every_command_is_completed(shell):

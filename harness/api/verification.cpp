@@ -11,7 +11,7 @@ namespace {
 using sessions::Service;
 
 constexpr int64_t kDefaultSeeds = 3;
-constexpr int64_t kMostSeeds = 1000;
+constexpr int64_t kMostSeeds = 32;  // in a call: each is a run, and they can't be taken back
 
 Field seeds_field() {
   return {"seeds", FieldType::kInteger, false, "how many hidden seeds; default 3", "",

@@ -56,10 +56,14 @@ LockedFile::~LockedFile() {
 Status LockedFile::write(std::string_view text) { return write_all(fd_.get(), text); }
 
 Status LockedFile::publish() {
+  // Opened before: once it is renamed nothing may be wanting but the disk.
+  BITLOOP_ASSIGN(folder, open_file(path_.parent_path(), O_RDONLY | O_DIRECTORY));
   if (::rename(lock_path_.c_str(), path_.c_str()) != 0)
     return std::unexpected(errno_error(path_.string(), errno));
   fd_.reset();
-  return sync_folder(path_.parent_path());
+  if (::fsync(folder.get()) != 0)
+    return std::unexpected(errno_error(path_.parent_path().string(), errno));
+  return {};
 }
 
 }  // namespace bitloop::journal

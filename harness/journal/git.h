@@ -29,8 +29,7 @@ using GitBlob = GitPtr<git_blob, git_blob_free>;
 using GitOdb = GitPtr<git_odb, git_odb_free>;
 using GitReferenceIterator = GitPtr<git_reference_iterator, git_reference_iterator_free>;
 
-// Starts libgit2 once in the process: everything is fsynced, no configuration but the repository's
-// own is read.
+// Starts libgit2 once in the process: no configuration but the repository's own is read.
 void start_git();
 
 // The error of a libgit2 call that just returned `code` on this thread. `what` says what was being

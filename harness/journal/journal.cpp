@@ -202,7 +202,9 @@ struct Journal::Impl {
   // this succeeds.
   void show_in_head(const std::string& branch) {
     const std::lock_guard lock(head_mutex);
-    auto head = LockedFile::take(path / "HEAD");
+    auto empty = spare.take();
+    if (!empty) return;
+    auto head = LockedFile::take(path / "HEAD", std::move(*empty));
     if (head && head->write(fmt::format("ref: {}\n", branch)) && sync_together({head->lock_path()}))
       (void)head->publish();
   }
@@ -253,8 +255,9 @@ Result<std::string> Journal::create_session(std::string_view id, const Event& ev
   BITLOOP_ASSIGN(repository, impl_->lease());
   const std::lock_guard lock(impl_->mutex_of(id));
   BITLOOP_ASSIGN(reference, impl_->lock_branch(branch));
-  if (read_head(repository.get(), id))
-    return fail("session_exists", fmt::format("there is a session {} already", id));
+  const auto there = read_head(repository.get(), id);
+  if (there) return fail("session_exists", fmt::format("there is a session {} already", id));
+  if (there.error().code != "unknown_session") return std::unexpected(there.error());
   BITLOOP_ASSIGN(odb, odb_of(repository.get()));
   const ObjectWriter writer(odb.get(), impl_->spare, impl_->path);
   BITLOOP_ASSIGN(written, write_commit(writer, event, nullptr));

@@ -3,8 +3,8 @@
 //
 // 1. When create_session() or append() has returned an id, objects and reference are on disk (fsync
 //    of files and folders).
-// 2. A process killed at any moment leaves a valid repository: objects are written under temporary
-//    names and renamed, the reference last. What it leaves lying about (*.lock, temporary objects)
+// 2. A process killed at any moment leaves a valid repository: objects get their names once
+//    they are written, the reference last. What it leaves lying about (*.lock, temporary objects)
 //    is removed by the next open_or_create().
 // 3. A branch moves only by compare-and-swap from the commit it was read at: no event is lost to a
 //    second writer.

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <new>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -14,6 +16,16 @@ namespace bitloop::journal {
 namespace {
 
 constexpr unsigned kMode = 0644;
+
+// In a thread of its own nobody would hear of a want of memory.
+std::optional<NewFile> make_quietly(const std::filesystem::path& folder) {
+  try {
+    auto made = NewFile::make(folder);
+    if (made) return std::move(*made);
+  } catch (const std::bad_alloc&) {
+  }
+  return std::nullopt;
+}
 
 }  // namespace
 
@@ -82,9 +94,9 @@ void SpareFiles::work() {
     wanted_ = false;
     while (ready_.size() < count_ && !stopping_) {
       lock.unlock();
-      auto made = NewFile::make(folder_);
+      auto made = make_quietly(folder_);
       lock.lock();
-      if (!made) break;  // no descriptors or no room: who needs one will say so
+      if (!made) break;  // no descriptors, no room: who needs one will say so
       ready_.push_back(std::move(*made));
     }
   }

@@ -44,7 +44,9 @@ class SpareFiles {
  public:
   // Keeps up to `count` of them, from the first time that one is taken on.
   SpareFiles(std::filesystem::path folder, size_t count)
-      : folder_(std::move(folder)), count_(count) {}
+      : folder_(std::move(folder)), count_(count) {
+    ready_.reserve(count_);
+  }
   ~SpareFiles();
 
   // One that was made before, or else a new one. Errors: those of NewFile::make.

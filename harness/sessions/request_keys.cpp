@@ -56,7 +56,7 @@ Result<std::optional<std::string>> RequestKeys::find(std::string_view kind, std:
 
 Error key_reused() {
   return {"key_reused",
-          "This Idempotency-Key was used with another body; take a new one for a new request."};
+          "This Idempotency-Key was used for another request; take a new one for a new request."};
 }
 
 }  // namespace bitloop::sessions

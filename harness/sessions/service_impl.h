@@ -117,7 +117,8 @@ struct Service::Impl {
   // "key_reused". Requires: session locked.
   Result<std::optional<std::string>> done_before(Session& session, std::string_view kind,
                                                  const Terms& terms) const;
-  // Keys are held for the sessions that last had any; for others they are read again.
+  // Keys are held for the sessions that last had any; for others they are read again. It tries the
+  // lock of another session and never waits for it.
   void forget_oldest_keys(const std::string& newest) const;
   // What was answered when these commits were made.
   // Requires: session locked.

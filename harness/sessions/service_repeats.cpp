@@ -33,9 +33,13 @@ void Service::Impl::forget_oldest_keys(const std::string& newest) const {
   }
   const auto session = find(oldest);
   if (!session || oldest == newest) return;
-  // One that is at work keeps them, until they are read again and forgotten.
   const std::unique_lock idle((*session)->mutex, std::try_to_lock);
-  if (idle) (*session)->keys.reset();
+  if (idle) {
+    (*session)->keys.reset();
+  } else {  // at work: its turn comes again
+    const std::lock_guard guard(keyed_mutex);
+    keyed.push_back(std::move(oldest));
+  }
 }
 
 Result<std::unique_ptr<Session>> Service::Impl::as_of(const std::string& commit) const {

@@ -7,10 +7,6 @@ namespace {
 
 using sessions::Service;
 
-sessions::Terms terms_of(const Request& request) {
-  return {request.if_match, request.idempotency_key, request.asked};
-}
-
 Result<Response> answer(const Result<sessions::TagsView>& tags) {
   if (!tags) return std::unexpected(tags.error());
   Response response = json_response(render(*tags));

@@ -1,6 +1,5 @@
 #include "harness/api/problem.h"
 
-#include <array>
 #include <nlohmann/json.hpp>
 #include <utility>
 

@@ -16,6 +16,10 @@ ordered_json tags_json(const std::vector<sessions::Tag>& tags) {
 
 }  // namespace
 
+sessions::Terms terms_of(const Request& request) {
+  return {request.if_match, request.idempotency_key, request.asked};
+}
+
 ordered_json render(const sessions::SessionView& session) {
   ordered_json files = ordered_json::array();
   for (const sessions::FileInfo& file : session.files)

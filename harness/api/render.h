@@ -1,11 +1,15 @@
-// The service's values as JSON documents.
+// Between requests and the service: its terms, and its values as JSON documents.
 #pragma once
 
 #include <nlohmann/json.hpp>
 
+#include "harness/api/route.h"
 #include "harness/sessions/service.h"
 
 namespace bitloop::api {
+
+// Under which terms a request asks for a change.
+sessions::Terms terms_of(const Request& request);
 
 nlohmann::ordered_json render(const sessions::SessionView& session);
 nlohmann::ordered_json render(const sessions::HistoryItem& item);

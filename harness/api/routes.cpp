@@ -54,10 +54,6 @@ Result<int64_t> test_of(const Request& request) {
   return std::stoll(text);
 }
 
-sessions::Terms terms_of(const Request& request) {
-  return {request.if_match, request.idempotency_key, request.asked};
-}
-
 std::optional<int64_t> query_number(const Request& request, const char* name) {
   const auto found = request.query.find(name);
   return found == request.query.end() ? std::nullopt : std::optional(found->get<int64_t>());

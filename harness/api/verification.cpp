@@ -3,6 +3,7 @@
 #include <memory>
 #include <mutex>
 
+#include "harness/baselines/runner.h"
 #include "harness/baselines/submission.h"
 
 namespace bitloop::api {
@@ -38,15 +39,8 @@ Result<Planned> plan_of(const Service& service, const std::string& id,
 
 // Starts the runs that have no score and are not under way.
 Status start_runs(Service& service, baselines::Plan& plan) {
-  for (baselines::PlannedRun& run : plan.runs) {
-    if (run.test > 0) continue;
-    const baselines::Candidate& candidate = plan.candidates[run.candidate];
-    BITLOOP_ASSIGN(
-        view, service.start_local({candidate.text, candidate.name, candidate.description, plan.task,
-                                   plan.preset, run.seed, sessions::kVerifyType}));
-    run.session = sessions::kVerifyType;
-    run.test = view.test;
-  }
+  for (baselines::PlannedRun& run : plan.runs)
+    if (run.test == 0) BITLOOP_TRY(baselines::start_run(plan, run, service, sessions::kVerifyType));
   return {};
 }
 

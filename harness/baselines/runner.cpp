@@ -38,12 +38,7 @@ class Runner {
 
   Status start() {
     PlannedRun& run = *waiting_.front();
-    const Candidate& candidate = plan_.candidates[run.candidate];
-    BITLOOP_ASSIGN(view,
-                   service_.start_local({candidate.text, candidate.name, candidate.description,
-                                         plan_.task, plan_.preset, run.seed, options_.type}));
-    run.session = options_.type;
-    run.test = view.test;
+    BITLOOP_TRY(start_run(plan_, run, service_, options_.type));
     ++attempts_[&run];
     waiting_.pop_front();
     under_way_.push_back(&run);
@@ -117,6 +112,16 @@ class Runner {
 };
 
 }  // namespace
+
+Status start_run(const Plan& plan, PlannedRun& run, sessions::Service& service,
+                 const std::string& type) {
+  const Candidate& candidate = plan.candidates[run.candidate];
+  BITLOOP_ASSIGN(view, service.start_local({candidate.text, candidate.name, candidate.description,
+                                            plan.task, plan.preset, run.seed, type}));
+  run.session = type;
+  run.test = view.test;
+  return {};
+}
 
 Status perform(Plan& plan, sessions::Service& service, const std::filesystem::path& workspace,
                const RunnerOptions& options, const RunnerEvents& events) {

@@ -23,6 +23,11 @@ struct RunnerEvents {
   std::function<void(const PlannedRun&)> on_end = {};  // run.done is set
 };
 
+// Starts a run of the plan on the command line's session of this type, and notes where it is.
+// Errors: those of Service::start_local.
+Status start_run(const Plan& plan, PlannedRun& run, sessions::Service& service,
+                 const std::string& type);
+
 // Runs what the plan lacks and fills in how each ended. Of the records of the service's workspace
 // those that are still running are waited for. A run that the machine failed ("infrastructure") is
 // tried once more. Errors: "infrastructure" (failed twice: the message says which and why),

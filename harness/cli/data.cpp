@@ -94,13 +94,6 @@ class PrepareProgress {
   std::chrono::steady_clock::time_point last_;
 };
 
-nlohmann::ordered_json to_json(const std::vector<data::Shard>& shards) {
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
-  for (const data::Shard& shard : shards)
-    list.push_back({{"file", shard.file}, {"tokens", shard.tokens}, {"sha256", shard.sha256}});
-  return list;
-}
-
 void print_for_people(const data::Prepared& prepared, const data::PrepareOptions& options) {
   fmt::print("{}{} documents, {} of them held out; {} tokens to train, {} to validate\n",
              prepared.was_done ? "Done before: " : "", prepared.documents, prepared.held_out,

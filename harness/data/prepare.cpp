@@ -123,13 +123,6 @@ class Batches {
   uint64_t before_ = 0;  // bytes of the sources before
 };
 
-Json to_json(const std::vector<Shard>& shards) {
-  Json list = Json::array();
-  for (const Shard& shard : shards)
-    list.push_back({{"file", shard.file}, {"tokens", shard.tokens}, {"sha256", shard.sha256}});
-  return list;
-}
-
 // What the shards are made of, by which they are told from others.
 Json inputs_of(const PrepareOptions& options, const std::vector<Source>& sources) {
   Json files = Json::array();
@@ -316,6 +309,13 @@ class Preparation {
 };
 
 }  // namespace
+
+Json to_json(const std::vector<Shard>& shards) {
+  Json list = Json::array();
+  for (const Shard& shard : shards)
+    list.push_back({{"file", shard.file}, {"tokens", shard.tokens}, {"sha256", shard.sha256}});
+  return list;
+}
 
 Result<Prepared> prepare(const PrepareOptions& options) {
   BITLOOP_ASSIGN(sources, list_sources(options.sources));

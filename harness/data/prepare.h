@@ -38,6 +38,9 @@ struct Prepared {
   bool was_done = false;  // by an earlier call
 };
 
+// [{file, tokens, sha256}], in the manifest and for programs.
+nlohmann::ordered_json to_json(const std::vector<Shard>& shards);
+
 // The folder's manifest.json says what was made of what. It is written every few seconds, once the
 // parts are on disk: a call that was ended, however it was, is taken up by the next with the same
 // sources and settings. Errors: those of list_sources and DocumentReader; "wrong_usage" (the folder

@@ -22,6 +22,16 @@ class Shards : public ::testing::Test {
   ShardWriter writer(int64_t tokens, ShardWriter::State state = {}) {
     return std::move(*ShardWriter::open(folder_.path(), "t", tokens, std::move(state)));
   }
+  // The state after 30 ids of a writer that went on to write `more` and is gone.
+  ShardWriter::State left_with(const std::vector<uint16_t>& more) {
+    ShardWriter shards = writer(100);
+    EXPECT_TRUE(shards.add(numbers(30)));
+    EXPECT_TRUE(shards.flush());
+    const ShardWriter::State state = shards.state();
+    EXPECT_TRUE(shards.add(more));
+    EXPECT_TRUE(shards.flush());
+    return state;
+  }
   // The ids of a shard; its header is checked.
   std::vector<uint16_t> read(const std::string& name) const {
     const std::string bytes = read_file(folder_ / name).value_or("");
@@ -58,15 +68,7 @@ TEST_F(Shards, AreFilledOneAfterTheOther) {
 }
 
 TEST_F(Shards, WhatWasNotWrittenDownIsCutOff) {
-  ShardWriter::State state;
-  {
-    ShardWriter shards = writer(100);
-    ASSERT_TRUE(shards.add(numbers(30)));
-    ASSERT_TRUE(shards.flush());
-    state = shards.state();
-    ASSERT_TRUE(shards.add(numbers(20, 1000)));
-    ASSERT_TRUE(shards.flush());
-  }
+  const ShardWriter::State state = left_with(numbers(20, 1000));
   ShardWriter shards = writer(100, state);
   ASSERT_TRUE(shards.add(numbers(20, 30)));
   ASSERT_TRUE(shards.finish());
@@ -74,15 +76,7 @@ TEST_F(Shards, WhatWasNotWrittenDownIsCutOff) {
 }
 
 TEST_F(Shards, OneThatWasFinishedSinceIsTakenUpAgain) {
-  ShardWriter::State state;
-  {
-    ShardWriter shards = writer(100);
-    ASSERT_TRUE(shards.add(numbers(30)));
-    ASSERT_TRUE(shards.flush());
-    state = shards.state();
-    ASSERT_TRUE(shards.add(numbers(90, 5000)));
-    ASSERT_TRUE(shards.flush());
-  }
+  const ShardWriter::State state = left_with(numbers(90, 5000));
   ASSERT_TRUE(exists("t_000001.bin") && exists("t_000002.bin.part"));
   ShardWriter shards = writer(100, state);
   ASSERT_TRUE(shards.add(numbers(90, 30)));

@@ -64,7 +64,8 @@ std::string url_of(const std::string& host, int port) {
 }
 
 // A connection has a thread, and by itself the allocator gives each its own heap (eight for each
-// processor), none of which it ever gives back as a whole: under 64 agents 20 MiB in use took 60.
+// processor), none of which it ever gives back as a whole: under 64 agents it took several times
+// what was in use.
 void keep_the_heap_small() {
   constexpr int kHeaps = 2;
   constexpr int kLarge = 128 << 10;  // from here on a block has pages of its own

@@ -230,8 +230,11 @@ std::vector<Check> check_journal(const DoctorOptions& options) {
              "bring back journal.git from a copy"}};
   std::vector<Check> checks;
   if (!health->problems.empty())
-    checks.push_back({"journal", Health::kProblem, some_of(health->problems),
-                      "bring back journal.git from a copy; the other sessions are whole"});
+    checks.push_back(
+        {"journal", Health::kProblem, some_of(health->problems),
+         "--repair brings back what was written last (so does the next start of a "
+         "server); for the rest bring back journal.git from a copy; the other sessions "
+         "are whole"});
   else
     checks.push_back(
         {"journal", Health::kOk,
@@ -276,10 +279,18 @@ Result<std::vector<std::string>> repair(const fs::path& workspace) {
   std::vector<std::string> done;
   std::error_code ignored;
   if (!fs::exists(workspace / "journal.git", ignored)) return done;
-  const auto health = journal::verify(workspace);
-  if (health && !health->leftovers.empty()) {
-    BITLOOP_TRY(journal::Journal::open_or_create(lock));  // removes them
-    done.push_back(fmt::format("removed {} leftover(s) in the journal", health->leftovers.size()));
+  auto health = journal::verify(workspace);
+  if (health && !(health->leftovers.empty() && health->problems.empty())) {
+    // Removes leftovers, and writes again what its log has and the disk has not.
+    BITLOOP_TRY(journal::Journal::open_or_create(lock));
+    if (!health->leftovers.empty())
+      done.push_back(
+          fmt::format("removed {} leftover(s) in the journal", health->leftovers.size()));
+    const size_t problems = health->problems.size();
+    health = journal::verify(workspace);
+    if (health && health->problems.size() < problems)
+      done.push_back(fmt::format("mended {} problem(s) of the journal from its write-ahead log",
+                                 problems - health->problems.size()));
   }
   BITLOOP_ASSIGN(told, read_journal(workspace));
   // A session that can't be read would be left out of the ledger, and its runs be taken for

@@ -1,6 +1,5 @@
-// Files on disk, at the price of few flushes: what belongs together is written first, its writeback
-// started, and only then waited for, so that the file system commits it in one go. (libgit2's own
-// fsync waits twice for each object.)
+// Files on disk: what belongs together is written first, its writeback started, and only then
+// waited for, so that the file system commits it in one go.
 #pragma once
 
 #include <filesystem>
@@ -8,15 +7,12 @@
 #include <vector>
 
 #include "harness/base/fd.h"
-#include "harness/journal/flusher.h"
 #include "harness/journal/spare_files.h"
 
 namespace bitloop::journal {
 
-// fsync of files and folders, by name or open; names that do not exist are passed over. Errors:
-// "io_error", "disk_full".
-Status sync_together(const std::vector<std::filesystem::path>& paths,
-                     const std::vector<int>& open_files, Flusher& flusher);
+// fsync of files and folders; names that do not exist are passed over. Errors: "io_error",
+// "disk_full".
 Status sync_together(const std::vector<std::filesystem::path>& paths);
 
 // git's way to replace a small file: `name`.lock is made (which only one process can), filled and
@@ -32,11 +28,10 @@ class LockedFile {
   LockedFile& operator=(LockedFile&&) = delete;
 
   const std::filesystem::path& lock_path() const { return lock_path_; }
-  int fd() const { return fd_.get(); }
-  // Appends to the lock file, without waiting for the disk: that is for sync_together(), before
-  // publish().
+  // Appends to the lock file.
   Status write(std::string_view text);
-  // Renames and fsyncs the folder. Requires: what was written is on disk.
+  // Renames. Waits for no disk: who needs it there calls sync_together() before and sync_folder()
+  // after.
   Status publish();
 
  private:

@@ -34,8 +34,8 @@ Status fill_repository(const fs::path& path) {
 }  // namespace
 
 void start_git() {
-  constexpr auto kMostCached = static_cast<ssize_t>(4 << 20);
-  constexpr size_t kPackWindow = size_t{1} << 20, kMostMapped = size_t{16} << 20;
+  constexpr auto kMostCached = static_cast<ssize_t>(1 << 20);
+  constexpr size_t kPackWindow = size_t{256} << 10, kMostMapped = size_t{4} << 20;
   static std::once_flag once;
   std::call_once(once, [] {
     git_libgit2_init();

@@ -8,12 +8,16 @@
 #include <ctime>
 #include <functional>
 #include <mutex>
+#include <optional>
 
 #include "harness/base/text.h"
 #include "harness/journal/durable.h"
 #include "harness/journal/git.h"
+#include "harness/journal/log_record.h"
 #include "harness/journal/objects.h"
+#include "harness/journal/recovery.h"
 #include "harness/journal/spare_files.h"
+#include "harness/journal/write_ahead_log.h"
 
 namespace bitloop::journal {
 namespace {
@@ -23,9 +27,9 @@ constexpr const char* kAuthor = "bitloop <bitloop@localhost>";
 constexpr const char* kCandidateFile = "candidate.lua";
 constexpr const char* kSessionFile = "session.json";
 constexpr size_t kSmallestPrefix = 4;
+constexpr size_t kMostOnShelf = 4;      // each has the indices of all packs in memory
 constexpr size_t kSpareFiles = 64;      // a dozen events' worth
 constexpr size_t kPartOfAllFiles = 16;  // but no more than one in so many that may be open
-constexpr size_t kFlushers = 4;
 
 Result<std::string> branch_of(std::string_view session) {
   const bool good = !session.empty() && session.size() <= 64 && session.front() != '-' &&
@@ -41,6 +45,12 @@ Result<std::string> branch_of(std::string_view session) {
 
 std::unexpected<Error> unknown_session(std::string_view session) {
   return fail("unknown_session", fmt::format("there is no session {} in the journal", session));
+}
+
+// A folder that is missing here is no file that a client asked for.
+Error ours(Error error) {
+  if (error.code == "file_not_found") error.code = "journal_failed";
+  return error;
 }
 
 std::unexpected<Error> unknown_commit(std::string_view commit) {
@@ -66,13 +76,6 @@ Result<GitCommit> lookup_commit(git_repository* repository, const git_oid& id) {
   return GitCommit(raw);
 }
 
-Result<GitOdb> odb_of(git_repository* repository) {
-  git_odb* raw = nullptr;
-  if (const int code = git_repository_odb(&raw, repository); code < 0)
-    return std::unexpected(git_error(code, "opening the objects"));
-  return GitOdb(raw);
-}
-
 Commit describe(const git_commit* commit) {
   Commit event = parse_message(git_commit_message(commit));
   event.id = to_hex(*git_commit_id(commit));
@@ -81,53 +84,53 @@ Commit describe(const git_commit* commit) {
   return event;
 }
 
-// Writes the commit's objects; no branch points to them yet. The last of them is the commit.
-Result<std::vector<WrittenObject>> write_commit(const ObjectWriter& writer, const Event& event,
-                                                const git_commit* parent) {
+// What the parent's tree has, and so need not be written again.
+struct Known {
+  std::optional<git_oid> candidate, session, tree;
+};
+Result<Known> known_by(const git_commit* parent) {
+  git_tree* raw = nullptr;
+  if (const int code = git_commit_tree(&raw, parent); code < 0)
+    return std::unexpected(git_error(code, "reading a tree"));
+  const GitTree tree(raw);
+  Known known;
+  known.tree = *git_tree_id(raw);
+  if (const auto* entry = git_tree_entry_byname(raw, kCandidateFile))
+    known.candidate = *git_tree_entry_id(entry);
+  if (const auto* entry = git_tree_entry_byname(raw, kSessionFile))
+    known.session = *git_tree_entry_id(entry);
+  return known;
+}
+
+// Writes the commit's objects, without names yet. The last of them is the commit.
+Result<std::vector<NewObject>> write_commit(const ObjectWriter& writer, const Event& event,
+                                            const git_commit* parent) {
   BITLOOP_ASSIGN(message, render_message(event));
-  std::vector<WrittenObject> written;
-  for (const std::string* content : {&event.candidate, &event.session_json}) {
-    BITLOOP_ASSIGN(blob, writer.write(GIT_OBJECT_BLOB, *content));
-    written.push_back(std::move(blob));
+  Known known;
+  if (parent) {
+    BITLOOP_ASSIGN(found, known_by(parent));
+    known = found;
   }
-  BITLOOP_ASSIGN(tree,
-                 writer.write(GIT_OBJECT_TREE, tree_content({{kCandidateFile, written[0].id},
-                                                             {kSessionFile, written[1].id}})));
+  const auto written_as = [&](git_object_t kind, std::string_view content,
+                              const std::optional<git_oid>& there) {
+    return writer.write(kind, content, there ? &*there : nullptr);
+  };
+  BITLOOP_ASSIGN(candidate, written_as(GIT_OBJECT_BLOB, event.candidate, known.candidate));
+  BITLOOP_ASSIGN(session, written_as(GIT_OBJECT_BLOB, event.session_json, known.session));
+  BITLOOP_ASSIGN(
+      tree, written_as(GIT_OBJECT_TREE,
+                       tree_content({{kCandidateFile, candidate.id}, {kSessionFile, session.id}}),
+                       known.tree));
   // A clock that was set back must not make a child older than its parent.
   int64_t now = std::time(nullptr);
   if (parent) now = std::max(now, git_commit_time(parent));
   const git_oid* before = parent ? git_commit_id(parent) : nullptr;
-  BITLOOP_ASSIGN(commit, writer.write(GIT_OBJECT_COMMIT,
-                                      commit_content({tree.id, before, kAuthor, now, message})));
-  written.push_back(std::move(tree));
-  written.push_back(std::move(commit));
+  BITLOOP_ASSIGN(commit, written_as(GIT_OBJECT_COMMIT,
+                                    commit_content({tree.id, before, kAuthor, now, message}), {}));
+  std::vector<NewObject> written;
+  for (NewObject* object : {&candidate, &session, &tree, &commit})
+    written.push_back(std::move(*object));
   return written;
-}
-
-// Points the branch to the commit, once everything is on disk. `branch` holds the lock on the
-// reference's file.
-Result<std::string> publish(const ObjectWriter& writer, const std::vector<WrittenObject>& written,
-                            LockedFile& branch, Flusher& flusher) {
-  const std::string commit = to_hex(written.back().id);
-  BITLOOP_TRY(branch.write(commit + "\n"));
-  std::vector<int> files = {branch.fd()};
-  std::vector<std::filesystem::path> others;  // by name
-  for (const WrittenObject& object : written) {
-    const std::filesystem::path path = writer.path_of(object.id);
-    // What was there may have been written a moment ago, for another session.
-    if (object.file.valid())
-      files.push_back(object.file.get());
-    else
-      others.push_back(path);
-    others.push_back(path.parent_path());
-    others.push_back(path.parent_path().parent_path());
-  }
-  std::ranges::sort(others);
-  const auto repeated = std::ranges::unique(others);
-  others.erase(repeated.begin(), repeated.end());
-  BITLOOP_TRY(sync_together(others, files, flusher));
-  BITLOOP_TRY(branch.publish());
-  return commit;
 }
 
 Result<std::string> read_blob(git_repository* repository, const git_tree* tree, const char* name) {
@@ -161,7 +164,7 @@ struct Journal::Impl {
     ~Lease() {
       if (!repository_) return;
       const std::lock_guard lock(owner_->shelf_mutex);
-      owner_->shelf.push_back(std::move(repository_));
+      if (owner_->shelf.size() < kMostOnShelf) owner_->shelf.push_back(std::move(repository_));
     }
     git_repository* get() const { return repository_.get(); }
 
@@ -189,12 +192,13 @@ struct Journal::Impl {
     if (std::error_code error; !std::filesystem::exists(folder, error)) {
       // git removes the folder when it has packed the references in it.
       std::filesystem::create_directories(folder, error);
-      BITLOOP_TRY(sync_folder(folder.parent_path()));
     }
-    BITLOOP_ASSIGN(empty, spare.take());
-    auto locked = LockedFile::take(file, std::move(empty));
+    auto empty = spare.take();
+    if (!empty) return std::unexpected(ours(empty.error()));
+    auto locked = LockedFile::take(file, std::move(*empty));
     if (!locked && locked.error().code == "locked")
       return fail("journal_conflict", locked.error().message);
+    if (!locked) return std::unexpected(ours(locked.error()));
     return locked;
   }
 
@@ -205,8 +209,31 @@ struct Journal::Impl {
     auto empty = spare.take();
     if (!empty) return;
     auto head = LockedFile::take(path / "HEAD", std::move(*empty));
+    // On disk before it is renamed: a repository whose HEAD is cut is none to git.
     if (head && head->write(fmt::format("ref: {}\n", branch)) && sync_together({head->lock_path()}))
       (void)head->publish();
+  }
+
+  // Makes the event happen: once its record is on disk, its objects get their names and the branch
+  // points to the last of them. `reference` is the branch's file, locked.
+  Result<std::string> publish(const std::string& branch, const ObjectWriter& writer,
+                              std::vector<NewObject>& written, LockedFile& reference) {
+    LoggedEvent event{branch, to_hex(written.back().id), {}};
+    for (const NewObject& object : written)
+      if (object.file) event.objects.push_back({to_hex(object.id), object.bytes});
+    BITLOOP_TRY(reference.write(event.commit + "\n"));
+    Status done;
+    {
+      const auto entry = log.append(encode(event));  // held until all is where it belongs
+      if (!entry) done = std::unexpected(entry.error());
+      for (NewObject& object : written)
+        if (done) done = writer.publish(object);
+      if (done) done = reference.publish();
+    }
+    if (done) return event.commit;
+    // Whoever asked for it is told that it failed, so the next start must not bring it back.
+    (void)log.append(encode({branch, event.commit, {}, /*withdrawn=*/true}));
+    return std::unexpected(ours(done.error()));
   }
 
   std::mutex& mutex_of(std::string_view session) {
@@ -214,11 +241,13 @@ struct Journal::Impl {
   }
 
   explicit Impl(std::filesystem::path repository)
-      : path(std::move(repository)), spare(path / "objects", spare_files()) {}
+      : path(std::move(repository)),
+        spare(path / "objects", spare_files()),
+        log(path / kLogFolder) {}
 
   const std::filesystem::path path;
   SpareFiles spare;
-  Flusher flusher{kFlushers};
+  WriteAheadLog log;
   bool read_only = false;
   std::mutex shelf_mutex;
   std::vector<Repository> shelf;
@@ -235,6 +264,7 @@ Result<std::unique_ptr<Journal>> Journal::open_or_create(const WorkspaceLock& lo
   if (!std::filesystem::exists(impl->path)) BITLOOP_TRY(create_repository(impl->path));
   BITLOOP_TRY(impl->lease());  // is it a repository? before anything in it is touched
   BITLOOP_TRY(remove_leftovers(impl->path));
+  BITLOOP_TRY(recover(impl->path));
   return std::unique_ptr<Journal>(new Journal(std::move(impl)));
 }
 
@@ -258,10 +288,9 @@ Result<std::string> Journal::create_session(std::string_view id, const Event& ev
   const auto there = read_head(repository.get(), id);
   if (there) return fail("session_exists", fmt::format("there is a session {} already", id));
   if (there.error().code != "unknown_session") return std::unexpected(there.error());
-  BITLOOP_ASSIGN(odb, odb_of(repository.get()));
-  const ObjectWriter writer(odb.get(), impl_->spare, impl_->path);
+  const ObjectWriter writer(impl_->spare, impl_->path);
   BITLOOP_ASSIGN(written, write_commit(writer, event, nullptr));
-  BITLOOP_ASSIGN(commit, publish(writer, written, reference, impl_->flusher));
+  BITLOOP_ASSIGN(commit, impl_->publish(branch, writer, written, reference));
   impl_->show_in_head(branch);
   return commit;
 }
@@ -280,10 +309,9 @@ Result<std::string> Journal::append(std::string_view session, const Event& event
                                                 "and repeat the request",
                                                 session));
   BITLOOP_ASSIGN(parent, lookup_commit(repository.get(), head));
-  BITLOOP_ASSIGN(odb, odb_of(repository.get()));
-  const ObjectWriter writer(odb.get(), impl_->spare, impl_->path);
+  const ObjectWriter writer(impl_->spare, impl_->path);
   BITLOOP_ASSIGN(written, write_commit(writer, event, parent.get()));
-  return publish(writer, written, reference, impl_->flusher);
+  return impl_->publish(branch, writer, written, reference);
 }
 
 Result<std::string> Journal::head(std::string_view session) const {

@@ -1,11 +1,12 @@
 // The journal: a bare git repository (journal.git) with a branch sessions/<id> for each session and
 // a commit for each event. It is the database: what is not committed here did not happen.
 //
-// 1. When create_session() or append() has returned an id, objects and reference are on disk (fsync
-//    of files and folders).
+// 1. When create_session() or append() has returned an id, the event is on disk: objects and
+//    reference are written, and a record of them is flushed (write_ahead_log.h), from which the
+//    next open_or_create() writes again what a power failure took.
 // 2. A process killed at any moment leaves a valid repository: objects get their names once
 //    they are written, the reference last. What it leaves lying about (*.lock, temporary objects)
-//    is removed by the next open_or_create().
+//    is removed by the next open_or_create(). What has an error did not happen.
 // 3. A branch moves only by compare-and-swap from the commit it was read at: no event is lost to a
 //    second writer.
 // 4. All functions may be called from any thread. Sessions do not wait for each other; appends to

@@ -10,7 +10,6 @@ namespace bitloop::journal {
 namespace {
 
 constexpr int kCompression = Z_BEST_SPEED;  // git's own choice for loose objects
-constexpr mode_t kObjectMode = 0444;
 
 Result<std::string> deflated(const std::string& plain) {
   uLongf size = ::compressBound(plain.size());
@@ -26,37 +25,42 @@ Result<std::string> deflated(const std::string& plain) {
 
 }  // namespace
 
-std::filesystem::path ObjectWriter::path_of(const git_oid& id) const {
+std::filesystem::path loose_path(const std::filesystem::path& repository, const git_oid& id) {
   const std::string name = to_hex(id);
-  return objects_ / name.substr(0, 2) / name.substr(2);
+  return repository / "objects" / name.substr(0, 2) / name.substr(2);
 }
 
-Result<WrittenObject> ObjectWriter::write(git_object_t kind, std::string_view content) const {
-  WrittenObject object;
+Result<NewObject> ObjectWriter::write(git_object_t kind, std::string_view content,
+                                      const git_oid* there) const {
+  NewObject object;
   if (const int code = git_odb_hash(&object.id, content.data(), content.size(), kind); code < 0)
     return std::unexpected(git_error(code, "naming an object"));
-  // Packs that came since are not looked for: what is written twice harms nobody.
-  if (git_odb_exists_ext(known_, &object.id, GIT_ODB_LOOKUP_NO_REFRESH) == 1) return object;
+  if (there && git_oid_equal(&object.id, there)) return object;
   std::string plain = fmt::format("{} {}", git_object_type2string(kind), content.size());
   plain += '\0';
   plain += content;
   BITLOOP_ASSIGN(packed, deflated(plain));
+  object.bytes = std::move(packed);
   BITLOOP_ASSIGN(file, spare_.take());
-  BITLOOP_TRY(write_all(file.fd(), packed));
+  BITLOOP_TRY(write_all(file.fd(), object.bytes));
   if (::fchmod(file.fd(), kObjectMode) != 0)
     return std::unexpected(errno_error("an object of the journal", errno));
-  const std::filesystem::path path = path_of(object.id);
-  auto named = file.name(path);
+  object.file.emplace(std::move(file));
+  return object;
+}
+
+Status ObjectWriter::publish(NewObject& object) const {
+  if (!object.file) return {};
+  const std::filesystem::path path = loose_path(repository_, object.id);
+  auto named = object.file->name(path);
   if (!named && named.error().code == "file_not_found") {
     if (::mkdir(path.parent_path().c_str(), 0777) != 0 && errno != EEXIST)
       return std::unexpected(errno_error(path.parent_path().string(), errno));
-    named = file.name(path);
+    named = object.file->name(path);
   }
-  if (named)
-    object.file = std::move(*named);
-  else if (named.error().code != "exists")  // another session wrote the same meanwhile
-    return std::unexpected(named.error());
-  return object;
+  // Another session may have written the same meanwhile.
+  if (!named && named.error().code != "exists") return std::unexpected(named.error());
+  return {};
 }
 
 std::string tree_content(std::initializer_list<TreeFile> files) {

@@ -4,34 +4,46 @@
 
 #include <git2.h>
 
+#include <sys/types.h>
+
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
-#include "harness/base/fd.h"
 #include "harness/journal/spare_files.h"
 
 namespace bitloop::journal {
 
-struct WrittenObject {
+constexpr mode_t kObjectMode = 0444;
+
+// Where an object lies that is in no pack.
+std::filesystem::path loose_path(const std::filesystem::path& repository, const git_oid& id);
+
+// An object that is written but has no name yet.
+struct NewObject {
   git_oid id;
-  UniqueFd file;  // to be fsynced; none where the object was there before
+  std::string bytes;            // of its file
+  std::optional<NewFile> file;  // none where the object was there before
 };
 
 class ObjectWriter {
  public:
-  // Both must outlive it.
-  ObjectWriter(git_odb* known, SpareFiles& spare, std::filesystem::path repository)
-      : known_(known), spare_(spare), objects_(std::move(repository) / "objects") {}
+  // `spare` must outlive it.
+  ObjectWriter(SpareFiles& spare, std::filesystem::path repository)
+      : spare_(spare), repository_(std::move(repository)) {}
 
-  // Errors: "journal_failed", "io_error", "disk_full".
-  Result<WrittenObject> write(git_object_t kind, std::string_view content) const;
-  std::filesystem::path path_of(const git_oid& id) const;
+  // `there`: an object that the repository is known to have, which this may be; else null. What is
+  // there without our knowing is written again, which harms nobody: to ask every pack for every
+  // object would take longer, and have all their indices in memory. Errors: "journal_failed",
+  // "io_error", "disk_full".
+  Result<NewObject> write(git_object_t kind, std::string_view content, const git_oid* there) const;
+  // From now on git sees it. Waits for no disk. Errors: "io_error", "disk_full".
+  Status publish(NewObject& object) const;
 
  private:
-  git_odb* known_;
   SpareFiles& spare_;
-  std::filesystem::path objects_;
+  std::filesystem::path repository_;
 };
 
 // The content of a tree of two files and of a commit, as git has them.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <new>
 #include <optional>
 #include <system_error>
@@ -34,6 +35,10 @@ Result<NewFile> NewFile::make(const std::filesystem::path& folder) {
   if (unnamed) return NewFile(std::move(*unnamed), {});
   // A file system without such files says EOPNOTSUPP, a kernel without them EISDIR.
   if (errno != EOPNOTSUPP && errno != EISDIR) return std::unexpected(unnamed.error());
+  return make_temporary(folder);
+}
+
+Result<NewFile> NewFile::make_temporary(const std::filesystem::path& folder) {
   // journal::remove_leftovers takes away what a killed process leaves of these.
   const std::filesystem::path path = folder / ("tmp_" + random_hex(8));
   BITLOOP_ASSIGN(named, open_file(path, O_WRONLY | O_CREAT | O_EXCL, kMode));
@@ -45,9 +50,19 @@ NewFile::~NewFile() {
 }
 
 Result<UniqueFd> NewFile::name(const std::filesystem::path& path) {
-  const std::string from =
-      temporary_.empty() ? fmt::format("/proc/self/fd/{}", fd_.get()) : temporary_.string();
-  if (::linkat(AT_FDCWD, from.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+  int named = -1;
+  if (temporary_.empty()) {
+    const std::string unnamed = fmt::format("/proc/self/fd/{}", fd_.get());
+    named = ::linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW);
+  } else {
+    // Not every file system has links, nor every one this flag.
+    named = ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE);
+    if (named == 0)
+      temporary_.clear();
+    else if (errno == EINVAL)
+      named = ::link(temporary_.c_str(), path.c_str());
+  }
+  if (named != 0) {
     if (errno == EEXIST) return fail("exists", fmt::format("{} exists", path.string()));
     return std::unexpected(errno_error(path.string(), errno));
   }

@@ -21,6 +21,8 @@ class NewFile {
  public:
   // In the file system of `folder`. Errors: "io_error", "disk_full".
   static Result<NewFile> make(const std::filesystem::path& folder);
+  // The same with a temporary name there.
+  static Result<NewFile> make_temporary(const std::filesystem::path& folder);
   ~NewFile();
   NewFile(NewFile&& other) noexcept
       : fd_(std::move(other.fd_)), temporary_(std::exchange(other.temporary_, {})) {}

@@ -11,10 +11,10 @@ constexpr size_t kRoomToGrow = 64;  // commits that may be added while a past is
 
 }  // namespace
 
-void Feed::add(FeedCommit commit) {
+void Feed::add(const FeedCommit& commit) {
   {
     const std::lock_guard guard(mutex_);
-    commits_.push_back(std::move(commit));
+    commits_.add(commit);
   }
   changed_.notify_all();
 }
@@ -32,21 +32,21 @@ void Feed::add_progress(EventPtr record) {
   changed_.notify_all();
 }
 
-void Feed::fill(std::vector<FeedCommit> past) {
+void Feed::fill(const std::vector<FeedCommit>& past) {
   std::unordered_set<std::string> added;
   {
     const std::lock_guard guard(mutex_);
-    for (const FeedCommit& commit : commits_) added.insert(commit.commit);
+    for (size_t i = 0; i < commits_.size(); ++i) added.insert(commits_.at(i).commit);
   }
   // Whoever adds a commit meanwhile must not wait for a pass over a long past.
-  if (!added.empty())
-    std::erase_if(past, [&](const FeedCommit& item) { return added.contains(item.commit); });
-  past.reserve(past.size() + added.size() + kRoomToGrow);
+  CommitList filled;
+  filled.reserve(past.size() + added.size() + kRoomToGrow);
+  for (const FeedCommit& commit : past)
+    if (!added.contains(commit.commit)) filled.add(commit);
   {
     const std::lock_guard guard(mutex_);
-    past.insert(past.end(), std::make_move_iterator(commits_.begin()),
-                std::make_move_iterator(commits_.end()));
-    commits_ = std::move(past);
+    filled.add(commits_);
+    commits_ = std::move(filled);
     filled_ = true;
   }
   changed_.notify_all();
@@ -68,11 +68,9 @@ bool Feed::wait_filled() {
 
 std::optional<Feed::Position> Feed::after(std::string_view commit) const {
   const std::lock_guard guard(mutex_);
-  // From the end: whoever comes back missed little.
-  const auto found =
-      std::ranges::find(commits_.rbegin(), commits_.rend(), commit, &FeedCommit::commit);
-  if (found == commits_.rend()) return std::nullopt;
-  return Position{static_cast<size_t>(commits_.rend() - found), progress_begin_ + progress_.size()};
+  const auto place = commits_.find(commit);
+  if (!place) return std::nullopt;
+  return Position{*place + 1, progress_begin_ + progress_.size()};
 }
 
 Feed::Position Feed::beginning() const {
@@ -88,7 +86,7 @@ Feed::Position Feed::now() const {
 std::optional<FeedCommit> Feed::before(const Position& position) const {
   const std::lock_guard guard(mutex_);
   if (position.commits == 0) return std::nullopt;
-  return commits_[position.commits - 1];
+  return commits_.at(position.commits - 1);
 }
 
 std::vector<Feed::Item> Feed::next(Position& position, size_t most,
@@ -106,7 +104,7 @@ std::vector<Feed::Item> Feed::next(Position& position, size_t most,
       items.push_back({{}, progress_[kept].record});
       ++position.progress;
     } else if (position.commits < commits_.size()) {
-      items.push_back({commits_[position.commits], nullptr});
+      items.push_back({commits_.at(position.commits), nullptr});
       ++position.commits;
     } else {
       break;

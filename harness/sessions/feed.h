@@ -17,6 +17,8 @@
 #include <string_view>
 #include <vector>
 
+#include "harness/sessions/commit_list.h"
+
 namespace bitloop::sessions {
 
 // One event as it is sent.
@@ -26,12 +28,6 @@ struct StreamEvent {
   std::string data;  // a JSON object, one line
 };
 using EventPtr = std::shared_ptr<const StreamEvent>;
-
-// A commit of the journal, and whose it is.
-struct FeedCommit {
-  std::string session;
-  std::string commit;
-};
 
 class Feed {
  public:
@@ -47,11 +43,11 @@ class Feed {
   };
 
   // Adds a commit, or a record of a running test; the newest kMostProgress of these are kept.
-  void add(FeedCommit commit);
+  void add(const FeedCommit& commit);
   void add_progress(EventPtr record);
   // The commits from before the feed was made, oldest first. Those that were added before this call
   // may be among them.
-  void fill(std::vector<FeedCommit> past);
+  void fill(const std::vector<FeedCommit>& past);
   // Ends all waiting, for good.
   void stop();
 
@@ -81,7 +77,7 @@ class Feed {
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<FeedCommit> commits_;
+  CommitList commits_;
   std::deque<Progress> progress_;
   uint64_t progress_begin_ = 0;  // the number of the oldest kept record
   bool filled_ = false;

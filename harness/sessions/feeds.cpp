@@ -30,7 +30,7 @@ void Feeds::settle(uint64_t sequence, FeedCommit commit) {
   }
   const auto all = find(kAll);
   while (!held_.empty() && (open_.empty() || held_.begin()->first < *open_.begin())) {
-    if (all) all->add(std::move(held_.begin()->second));
+    if (all) all->add(held_.begin()->second);
     held_.erase(held_.begin());
   }
 }
@@ -86,7 +86,7 @@ void Feeds::fill(Feed& feed, std::string_view name, std::vector<PastEvent> past)
         name == kAll ? event.sequence < settled_below : !open.contains(event.sequence);
     if (is_settled) commits.push_back(std::move(event.commit));
   }
-  feed.fill(std::move(commits));
+  feed.fill(commits);
 }
 
 void Feeds::give_up(Feed& feed, std::string_view name) {

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -295,18 +296,38 @@ def test_doctor_repairs_the_ledger_from_the_journal(healthy, damage):
     assert (healthy.workspace / "results.tsv.unreadable").exists() == (damage in ("header", "garbage"))
 
 
-def test_doctor_finds_a_damaged_journal(healthy):
-    head = subprocess.run(["git", "-C", healthy.workspace / "journal.git", "rev-parse", "sessions/local~1:candidate.lua"],
+def damage_a_candidate(workspace):
+    """Of the commit before the last; the object's name."""
+    head = subprocess.run(["git", "-C", workspace / "journal.git", "rev-parse", "sessions/local~1:candidate.lua"],
                           capture_output=True, text=True).stdout.strip()
-    blob = healthy.workspace / "journal.git" / "objects" / head[:2] / head[2:]
+    blob = workspace / "journal.git" / "objects" / head[:2] / head[2:]
     blob.chmod(0o644)
     blob.write_bytes(b"not an object")
+    return head
+
+
+def test_doctor_finds_a_damaged_journal(healthy):
+    shutil.rmtree(healthy.workspace / "journal.git" / "write-ahead")  # nothing to mend it from
+    head = damage_a_candidate(healthy.workspace)
     document = healthy.json("doctor", code=1)
     assert ("journal", "problem") in states(document)
     assert head in next(check["detail"] for check in document["checks"] if check["check"] == "journal")
     assert healthy.json("doctor", "--repair", code=1)["repaired"] == []
     (healthy.workspace / "journal.git" / "refs" / "heads" / "sessions" / "local").write_text("gone\n")
     assert "holds no commit" in healthy("doctor").stdout
+
+
+def test_doctor_mends_what_a_power_failure_took(healthy):
+    journal = healthy.workspace / "journal.git"
+    branch = journal / "refs" / "heads" / "sessions" / "local"
+    before = branch.read_text()
+    head = damage_a_candidate(healthy.workspace)
+    branch.write_text("")
+    assert ("journal", "problem") in states(healthy.json("doctor", code=1))
+    assert any("mended" in done for done in healthy.json("doctor", "--repair")["repaired"])
+    assert branch.read_text() == before
+    subprocess.run(["git", "-C", journal, "cat-file", "-e", head], check=True)
+    assert ("journal", "ok") in states(healthy.json("doctor"))
 
 
 def test_doctor_removes_what_killed_processes_left(healthy):

@@ -41,12 +41,14 @@ class Objects : public ::testing::Test {
 };
 
 TEST_F(Objects, AreThoseOfGit) {
-  const ObjectWriter writer(ours_odb_, spare_, ours_);
+  const ObjectWriter writer(spare_, ours_);
   std::string binary;
   for (int i = 0; i < 70'000; ++i) binary += static_cast<char>(i * i);
   for (const std::string& content : {std::string(), std::string("x = 1\n"), binary}) {
-    const auto written = writer.write(GIT_OBJECT_BLOB, content);
+    auto written = writer.write(GIT_OBJECT_BLOB, content, nullptr);
     ASSERT_TRUE(written) << written.error().message;
+    EXPECT_EQ(git_odb_exists(ours_odb_, &written->id), 0);
+    ASSERT_TRUE(writer.publish(*written));
     EXPECT_EQ(to_hex(written->id), to_hex(theirs(GIT_OBJECT_BLOB, content)));
     git_odb_object* raw = nullptr;
     ASSERT_EQ(git_odb_read(&raw, ours_odb_, &written->id), 0);
@@ -56,8 +58,9 @@ TEST_F(Objects, AreThoseOfGit) {
     EXPECT_EQ(git_odb_object_type(raw), GIT_OBJECT_BLOB);
     git_odb_object_free(raw);
     struct stat info {};
-    ASSERT_EQ(::stat(writer.path_of(written->id).c_str(), &info), 0);
+    ASSERT_EQ(::stat(loose_path(ours_, written->id).c_str(), &info), 0);
     EXPECT_EQ(info.st_mode & 0777U, 0444U);
+    EXPECT_EQ(*read_file(loose_path(ours_, written->id)), written->bytes);
   }
 }
 
@@ -100,13 +103,18 @@ TEST_F(Objects, TreeAndCommitAreThoseOfGit) {
             to_hex(second));
 }
 
-TEST_F(Objects, WhatIsThereIsNotWrittenAgain) {
-  const ObjectWriter writer(ours_odb_, spare_, ours_);
-  const auto first = writer.write(GIT_OBJECT_BLOB, "once");
-  EXPECT_TRUE(first->file.valid());
-  const auto again = writer.write(GIT_OBJECT_BLOB, "once");
-  EXPECT_FALSE(again->file.valid());
-  EXPECT_EQ(to_hex(again->id), to_hex(first->id));
+TEST_F(Objects, WhatIsKnownToBeThereIsNotWrittenAgain) {
+  const ObjectWriter writer(spare_, ours_);
+  auto first = writer.write(GIT_OBJECT_BLOB, "once", nullptr);
+  ASSERT_TRUE(first->file.has_value());
+  EXPECT_TRUE(writer.publish(*first));
+  auto known = writer.write(GIT_OBJECT_BLOB, "once", &first->id);
+  EXPECT_FALSE(known->file.has_value());
+  EXPECT_TRUE(writer.publish(*known));
+  EXPECT_TRUE(writer.write(GIT_OBJECT_BLOB, "other", &first->id)->file.has_value());
+  // Also what is there without being known to be may be written again.
+  auto again = writer.write(GIT_OBJECT_BLOB, "once", nullptr);
+  EXPECT_TRUE(writer.publish(*again));
 }
 
 }  // namespace

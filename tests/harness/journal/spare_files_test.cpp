@@ -47,7 +47,23 @@ TEST(NewFile, TakesNobodysName) {
 TEST(NewFile, WithoutANameItIsGone) {
   test_support::ScratchFolder folder;
   { const auto file = NewFile::make(folder.path()); }
+  { const auto file = NewFile::make_temporary(folder.path()); }
   EXPECT_EQ(names_in(folder.path()), 0U);
+}
+
+TEST(NewFile, IsTheSameWhereAllFilesHaveNames) {
+  test_support::ScratchFolder folder;
+  std::ofstream(folder / "b") << "another's";
+  auto file = NewFile::make_temporary(folder.path());
+  ASSERT_TRUE(file) << file.error().message;
+  ASSERT_TRUE(write_all(file->fd(), "content"));
+  EXPECT_EQ(names_in(folder.path()), 2U);
+  EXPECT_EQ(file->name(folder / "b").error().code, "exists");
+  EXPECT_EQ(file->name(folder / "none" / "a").error().code, "file_not_found");
+  ASSERT_TRUE(file->name(folder / "a"));
+  EXPECT_EQ(names_in(folder.path()), 2U);
+  EXPECT_EQ(read_file(folder / "a").value(), "content");
+  EXPECT_EQ(read_file(folder / "b").value(), "another's");
 }
 
 TEST(SpareFiles, AreAllDifferent) {

@@ -4,6 +4,8 @@
 
 #include <thread>
 
+#include "tests/harness/sessions/commit_words.h"
+
 namespace bitloop::sessions {
 namespace {
 
@@ -12,14 +14,15 @@ using namespace std::chrono_literals;
 // A feed whose commits are named by one word each.
 class FeedTest : public ::testing::Test {
  protected:
-  void add(const std::string& name) { feed_.add({"s", name}); }
+  static FeedCommit commit(const std::string& word) { return {"s", name_of(word)}; }
+  void add(const std::string& name) { feed_.add(commit(name)); }
   void record(const std::string& text) {
     feed_.add_progress(std::make_shared<const StreamEvent>(StreamEvent{"", "step", text}));
   }
   std::string heard(Feed::Position& position, size_t most = 100) {
     std::string words;
     for (const Feed::Item& item : feed_.next(position, most, 0ms))
-      words += (item.progress ? item.progress->data : item.commit.commit) + " ";
+      words += (item.progress ? item.progress->data : word_of(item.commit.commit)) + " ";
     return words;
   }
   Feed feed_;
@@ -28,7 +31,7 @@ class FeedTest : public ::testing::Test {
 TEST_F(FeedTest, ThePastComesBeforeWhatWasAddedMeanwhile) {
   add("c");
   add("d");
-  feed_.fill({{"s", "a"}, {"s", "b"}, {"s", "c"}});
+  feed_.fill({commit("a"), commit("b"), commit("c")});
   Feed::Position position = feed_.beginning();
   EXPECT_EQ(heard(position), "a b c d ");
   EXPECT_EQ(heard(position), "");
@@ -37,11 +40,12 @@ TEST_F(FeedTest, ThePastComesBeforeWhatWasAddedMeanwhile) {
 }
 
 TEST_F(FeedTest, AListenerBeginsAfterACommitItKnows) {
-  feed_.fill({{"s", "a"}, {"s", "b"}, {"s", "c"}});
-  auto position = *feed_.after("b");
-  EXPECT_EQ(feed_.before(position)->commit, "b");
+  feed_.fill({commit("a"), commit("b"), commit("c")});
+  auto position = *feed_.after(name_of("b"));
+  EXPECT_EQ(word_of(feed_.before(position)->commit), "b");
   EXPECT_EQ(heard(position), "c ");
   EXPECT_FALSE(feed_.after("nothing"));
+  EXPECT_FALSE(feed_.after(name_of("nothing")));
   EXPECT_FALSE(feed_.after(""));
   EXPECT_FALSE(feed_.before(feed_.beginning()));
   position = feed_.now();
@@ -49,14 +53,14 @@ TEST_F(FeedTest, AListenerBeginsAfterACommitItKnows) {
 }
 
 TEST_F(FeedTest, NoMoreThanAskedFor) {
-  feed_.fill({{"s", "a"}, {"s", "b"}, {"s", "c"}});
+  feed_.fill({commit("a"), commit("b"), commit("c")});
   Feed::Position position = feed_.beginning();
   EXPECT_EQ(heard(position, 2), "a b ");
   EXPECT_EQ(heard(position, 2), "c ");
 }
 
 TEST_F(FeedTest, RecordsComeBetweenTheirCommits) {
-  feed_.fill({{"s", "started"}});
+  feed_.fill({commit("started")});
   Feed::Position here = feed_.beginning();
   record("1");
   record("2");

@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "tests/harness/sessions/commit_words.h"
+
 namespace bitloop::sessions {
 namespace {
 
@@ -17,7 +19,7 @@ Result<std::vector<PastEvent>> no_past() { return std::vector<PastEvent>(); }
 std::string heard(Feed& feed, Feed::Position& position) {
   std::string words;
   for (const Feed::Item& item : feed.next(position, 1000, 0ms))
-    words += item.commit.session + ":" + item.commit.commit + " ";
+    words += item.commit.session + ":" + word_of(item.commit.commit) + " ";
   return words;
 }
 
@@ -29,13 +31,13 @@ TEST(Feeds, HeardIsWhatWasPublished) {
   {
     auto ticket = feeds.take();
     EXPECT_EQ(ticket.sequence(), 8U);
-    ticket.published("s", "a");
+    ticket.published("s", name_of("a"));
     EXPECT_EQ(heard(*feed, position), "");  // not yet
   }
   { auto given_up = feeds.take(); }
   {
     auto other = feeds.take();
-    other.published("t", "b");
+    other.published("t", name_of("b"));
   }
   EXPECT_EQ(heard(*feed, position), "s:a ");
 }
@@ -56,13 +58,13 @@ TEST(Feeds, AllSessionsAreHeardInTheOrderOfTheirNumbers) {
   take(first);
   take(second);
   take(third);
-  second->published("t", "b");
+  second->published("t", name_of("b"));
   second.reset();
   EXPECT_EQ(heard(*own, own_position), "t:b ");  // its session needs not wait
   EXPECT_EQ(heard(*all, position), "");
   first.reset();  // its commit failed
   EXPECT_EQ(heard(*all, position), "t:b ");
-  third->published("s", "c");
+  third->published("s", name_of("c"));
   third.reset();
   EXPECT_EQ(heard(*all, position), "s:c ");
 }
@@ -72,11 +74,11 @@ TEST(Feeds, WhatIsHeldBackIsNotHeardFromThePastEither) {
   auto first = feeds.take();  // 1, still being written
   {
     auto second = feeds.take();
-    second.published("s", "b");
+    second.published("s", name_of("b"));
   }
   const auto all = *feeds.open(Feeds::kAll, [&]() -> Result<std::vector<PastEvent>> {
     // On disk are one from before there were numbers, and the one with number 2.
-    return std::vector<PastEvent>{{0, {"s", "old"}}, {2, {"s", "b"}}};
+    return std::vector<PastEvent>{{0, {"s", name_of("old")}}, {2, {"s", name_of("b")}}};
   });
   Feed::Position position = all->beginning();
   EXPECT_EQ(heard(*all, position), "s:old ");
@@ -86,8 +88,8 @@ TEST(Feeds, AnEventIsHeardOnceThoughItIsPublishedWhileThePastIsRead) {
   Feeds feeds;
   const auto all = *feeds.open(Feeds::kAll, [&]() -> Result<std::vector<PastEvent>> {
     auto ticket = feeds.take();
-    ticket.published("s", "b");
-    return std::vector<PastEvent>{{0, {"s", "a"}}, {1, {"s", "b"}}};
+    ticket.published("s", name_of("b"));
+    return std::vector<PastEvent>{{0, {"s", name_of("a")}}, {1, {"s", name_of("b")}}};
   });
   Feed::Position position = all->beginning();
   EXPECT_EQ(heard(*all, position), "s:a s:b ");
@@ -96,14 +98,15 @@ TEST(Feeds, AnEventIsHeardOnceThoughItIsPublishedWhileThePastIsRead) {
 // A session's listener that came between a commit and the end of its ticket heard it twice.
 TEST(Feeds, AnEventThatIsWrittenButNotSettledIsHeardOnceOnItsSessionsStream) {
   Feeds feeds;
-  { feeds.take().published("s", "a"); }
+  { feeds.take().published("s", name_of("a")); }
   std::shared_ptr<Feed> feed;
   Feed::Position position;
   {
     auto ticket = feeds.take();
-    ticket.published("s", "b");
+    ticket.published("s", name_of("b"));
     feed = *feeds.open("s", [&]() -> Result<std::vector<PastEvent>> {
-      return std::vector<PastEvent>{{1, {"s", "a"}}, {ticket.sequence(), {"s", "b"}}};
+      return std::vector<PastEvent>{{1, {"s", name_of("a")}},
+                                    {ticket.sequence(), {"s", name_of("b")}}};
     });
     position = feed->beginning();
     EXPECT_EQ(heard(*feed, position), "s:a ");
@@ -145,7 +148,7 @@ TEST(Feeds, ThePastOfAllSessionsIsReadOnce) {
   EXPECT_TRUE(feeds.is_heard("s"));
   all.reset();
   EXPECT_FALSE(feeds.is_heard("s"));  // though the feed is kept
-  { feeds.take().published("s", "a"); }
+  { feeds.take().published("s", name_of("a")); }
   all = *feeds.open(Feeds::kAll, read);
   EXPECT_EQ(reads, 1);
   Feed::Position position = all->beginning();
@@ -189,7 +192,8 @@ TEST(Feeds, UnderManyWriters) {
       writers.emplace_back([&feeds, w] {
         for (int i = 0; i < 200; ++i) {
           auto ticket = feeds.take();
-          if (i % 7 != 0) ticket.published(std::to_string(w), std::to_string(ticket.sequence()));
+          if (i % 7 != 0)
+            ticket.published(std::to_string(w), name_of(std::to_string(ticket.sequence())));
         }
       });
   }
@@ -197,7 +201,7 @@ TEST(Feeds, UnderManyWriters) {
   uint64_t last = 0;
   size_t count = 0;
   for (const Feed::Item& item : all->next(position, 10'000, 0ms)) {
-    const uint64_t sequence = std::stoull(item.commit.commit);
+    const uint64_t sequence = std::stoull(word_of(item.commit.commit));
     EXPECT_GT(sequence, last);
     last = sequence;
     ++count;

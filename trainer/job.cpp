@@ -87,6 +87,9 @@ Status validate(const Job& job) {
               fmt::format("train.execution must be fused or eager, got '{}'", t.execution)));
   BITLOOP_TRY(require(job.eval.batches > 0 && job.eval.log_every > 0 && job.eval.every >= 0,
                       "eval.batches and eval.log_every must be positive"));
+  BITLOOP_TRY(
+      require(job.checkpoint.every >= 0 && job.checkpoint.keep >= 1 && job.checkpoint.keep <= 1000,
+              "checkpoint.every must not be negative, checkpoint.keep be 1 to 1000"));
   return require(job.threads > 0 && job.threads <= 1024,
                  "limits.threads must be between 1 and 1024");
 }
@@ -150,6 +153,11 @@ Result<Job> parse_job(const std::string& text) {
     read(eval, "every", job.eval.every);
     read(eval, "batches", job.eval.batches);
     read(eval, "log_every", job.eval.log_every);
+    if (preset.contains("checkpoint")) {
+      read(preset.at("checkpoint"), "every", job.checkpoint.every);
+      read(preset.at("checkpoint"), "keep", job.checkpoint.keep);
+    }
+    read(document, "resume", job.resume);
     if (preset.contains("limits")) read(preset.at("limits"), "threads", job.threads);
 
     read(document, "benchmarks", job.benchmarks);

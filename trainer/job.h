@@ -63,6 +63,11 @@ struct EvalConfig {
   int64_t log_every = 10;
 };
 
+struct CheckpointConfig {
+  int64_t every = 0;  // steps; 0: none
+  int64_t keep = 2;   // whole files beside the one that is being written
+};
+
 struct Rules {
   bool quantize_head = false;
   bool paper_compat =
@@ -94,6 +99,8 @@ struct Job {
   DataConfig data;
   TrainConfig train;
   EvalConfig eval;
+  CheckpointConfig checkpoint;
+  bool resume = false;  // an earlier trainer of this run was killed: its checkpoints may be there
   Rules rules;
   nlohmann::json benchmarks;  // to be scored after training (trainer/eval/benchmarks.h), or null
   EarlyStop early_stop;

@@ -14,6 +14,7 @@
 #include "trainer/job.h"
 #include "trainer/loop/evaluation.h"
 #include "trainer/loop/export.h"
+#include "trainer/loop/generation.h"
 #include "trainer/loop/modes.h"
 #include "trainer/loop/packed_run.h"
 #include "trainer/records.h"
@@ -108,6 +109,7 @@ int run(int job_fd, int event_fd) {
     const auto kind = other.value("kind", nlohmann::json());
     if (kind == "shell") return run_shell(other, event_fd);
     if (kind == "eval") return run_with_model(evaluate_benchmarks, other, event_fd);
+    if (kind == "generate") return run_with_model(generate, other, event_fd);
     if (kind == "export") return run_with_model(export_model, other, event_fd);
     if (kind == "pack") return run_with_model(pack_run, other, event_fd);
   }

@@ -15,6 +15,7 @@ void add_baseline(CLI::App& app, int& exit_code);
 void add_compare(CLI::App& app, int& exit_code);
 void add_eval(CLI::App& app, int& exit_code);
 void add_export(CLI::App& app, int& exit_code);
+void add_generate(CLI::App& app, int& exit_code);
 void add_pack(CLI::App& app, int& exit_code);
 void add_data(CLI::App& app, int& exit_code);
 void add_lua(CLI::App& app, int& exit_code);

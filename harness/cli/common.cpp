@@ -34,13 +34,14 @@ const char* const kDegradedHelp =
 
 int exit_code_of(const Error& error) {
   constexpr std::string_view kUsage[] = {
-      "file_not_found",   "unknown_preset",    "unknown_key",      "bad_override",
-      "bad_value",        "bad_preset",        "invalid_text",     "too_large",
-      "wrong_usage",      "bad_model",         "bad_weights",      "bad_document",
-      "bad_task",         "bad_benchmark",     "unknown_column",   "bad_condition",
-      "several_tasks",    "nothing_to_plot",   "unknown_session",  "unknown_commit",
-      "ambiguous_commit", "test_not_found",    "unknown_shell",    "not_submitted",
-      "test_failed",      "session_read_only", "session_not_found"};
+      "file_not_found",   "unknown_preset",    "unknown_key",       "bad_override",
+      "bad_value",        "bad_preset",        "invalid_text",      "too_large",
+      "wrong_usage",      "bad_model",         "bad_weights",       "bad_document",
+      "bad_task",         "bad_benchmark",     "unknown_column",    "bad_condition",
+      "several_tasks",    "nothing_to_plot",   "unknown_session",   "unknown_commit",
+      "ambiguous_commit", "test_not_found",    "unknown_shell",     "not_submitted",
+      "test_failed",      "session_read_only", "session_not_found", "not_resumable",
+      "bad_prompt"};
   return std::ranges::find(kUsage, error.code) != std::end(kUsage) ? kWrongUsage : kMachineCannot;
 }
 

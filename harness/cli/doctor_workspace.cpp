@@ -155,6 +155,7 @@ struct Runs {
   size_t alive = 0;
   std::vector<std::string> lost;                       // "a/1": its files are gone
   std::vector<std::string> unfinished;                 // "a/2": nobody runs it
+  std::vector<std::string> resumable;                  // neither these, but they can go on
   std::vector<std::pair<fs::path, uint64_t>> orphans;  // with their sizes
 };
 
@@ -182,7 +183,7 @@ Runs look_at_runs(const fs::path& workspace, const Told& told) {
       runs.alive += alive ? 1 : 0;
       if (alive || jobs::run_has_verdict(folder)) continue;
       if (test.running())
-        runs.unfinished.push_back(name);
+        (jobs::run_can_resume(folder) ? runs.resumable : runs.unfinished).push_back(name);
       else if (test.status != sessions::kInfrastructure)
         runs.lost.push_back(name);
     }
@@ -202,6 +203,10 @@ std::vector<Check> check_runs(const DoctorOptions& options, const Told& told) {
   if (!runs.unfinished.empty() && !options.server)
     checks.push_back({"runs", Health::kWarning, "nobody runs " + some_of(runs.unfinished),
                       "the next start of a server ends them as infrastructure, not charged"});
+  if (!runs.resumable.empty() && !options.server)
+    checks.push_back({"runs", Health::kWarning, "nobody runs " + some_of(runs.resumable),
+                      "the next start of a server lets them go on from their newest checkpoints "
+                      "(bitloop train --resume does it for one of session local)"});
   if (!runs.lost.empty())
     checks.push_back({"runs", Health::kWarning, "without their verdict.json: " + some_of(runs.lost),
                       "scores are in the journal; bitloop replay makes them again"});

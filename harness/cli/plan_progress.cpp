@@ -11,14 +11,6 @@
 
 namespace bitloop::cli {
 
-std::string duration_text(double seconds) {
-  const auto whole = static_cast<int64_t>(std::llround(std::max(0.0, seconds)));
-  if (whole < 100) return fmt::format("{} s", whole);
-  const int64_t minutes = (whole + 30) / 60;
-  if (minutes < 60) return fmt::format("{} min", minutes);
-  return fmt::format("{} h {} min", minutes / 60, minutes % 60);
-}
-
 std::string ended_text(const baselines::Plan& plan, const baselines::PlannedRun& run) {
   const ledger::Row& row = run.done->row;
   std::vector<std::string> parts = {plan.candidates[run.candidate].name,

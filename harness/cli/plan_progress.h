@@ -14,8 +14,6 @@
 
 namespace bitloop::cli {
 
-// "1 h 44 min", "3 min", "12 s".
-std::string duration_text(double seconds);
 // "ternary  seed 43  ok  val_loss 1.7833  1.585 bits  96 s"; requires run.done.
 std::string ended_text(const baselines::Plan& plan, const baselines::PlannedRun& run);
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "harness/base/text.h"
@@ -39,6 +40,14 @@ int64_t steps_of_header(const json& record) {
 
 }  // namespace
 
+std::string duration_text(double seconds) {
+  const auto whole = static_cast<int64_t>(std::llround(std::max(0.0, seconds)));
+  if (whole < 100) return fmt::format("{} s", whole);
+  const int64_t minutes = (whole + 30) / 60;
+  if (minutes < 60) return fmt::format("{} min", minutes);
+  return fmt::format("{} h {} min", minutes / 60, minutes % 60);
+}
+
 std::string progress_text(const RunNumbers& numbers) {
   std::vector<std::string> parts;
   parts.push_back(numbers.total_steps > 0
@@ -47,6 +56,11 @@ std::string progress_text(const RunNumbers& numbers) {
   if (numbers.train_loss) parts.push_back(fmt::format("loss {:.4f}", *numbers.train_loss));
   if (numbers.val_loss) parts.push_back(fmt::format("val {:.4f}", *numbers.val_loss));
   if (numbers.tokens_per_s) parts.push_back(with_thousands(*numbers.tokens_per_s) + " tokens/s");
+  if (numbers.time_s && numbers.step > 0 && numbers.step < numbers.total_steps)
+    parts.push_back(
+        duration_text(*numbers.time_s * static_cast<double>(numbers.total_steps - numbers.step) /
+                      static_cast<double>(numbers.step)) +
+        " left");
   if (numbers.q_neg1 && numbers.q_zero && numbers.q_pos1)
     parts.push_back(fmt::format("quant=[-1:{:.2f} 0:{:.2f} +1:{:.2f}]", *numbers.q_neg1,
                                 *numbers.q_zero, *numbers.q_pos1));
@@ -68,6 +82,7 @@ void Progress::update(std::string_view events) {
 
 bool RunReader::update(std::string_view events) {
   bool changed = false;
+  if (events.size() < read_) read_ = 0;  // a run that went on from a checkpoint began it anew
   while (read_ < events.size()) {
     const size_t end = events.find('\n', read_);
     if (end == std::string_view::npos) break;
@@ -91,6 +106,7 @@ void RunReader::take_record(std::string_view line) {
     numbers_.step = step->get<int64_t>();
   take_number(record, "train_loss", numbers_.train_loss);
   take_number(record, "tokens_per_s", numbers_.tokens_per_s);
+  take_number(record, "time_s", numbers_.time_s);
   take_number(record, "q_neg1", numbers_.q_neg1);
   take_number(record, "q_zero", numbers_.q_zero);
   take_number(record, "q_pos1", numbers_.q_pos1);

@@ -10,17 +10,21 @@
 
 namespace bitloop::cli {
 
+// "1 h 44 min", "3 min", "12 s".
+std::string duration_text(double seconds);
+
 // The last known numbers of a run.
 struct RunNumbers {
   int64_t step = 0;
   int64_t total_steps = 0;  // 0: not known
   std::optional<double> train_loss = {}, val_loss = {}, tokens_per_s = {};
+  std::optional<double> time_s = {};                            // since training began
   std::optional<double> q_neg1 = {}, q_zero = {}, q_pos1 = {};  // shares of codes
   std::string stage = {};
 };
 
-// "step 230/400  loss 2.4123  val 2.5120  26,912 tokens/s  quant=[-1:0.31 0:0.38 +1:0.31]"; unknown
-// parts are left out.
+// "step 230/400  loss 2.4123  val 2.5120  26,912 tokens/s  14 s left  quant=[-1:0.31 0:0.38
+// +1:0.31]"; unknown parts are left out.
 std::string progress_text(const RunNumbers& numbers);
 // "[##########----------]", `width` cells between the brackets.
 std::string progress_bar(int64_t step, int64_t total_steps, int width);

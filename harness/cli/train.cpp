@@ -3,7 +3,8 @@
 
 #include <atomic>
 #include <memory>
-#include <vector>
+#include <optional>
+#include <utility>
 
 #include "harness/base/fd.h"
 #include "harness/base/paths.h"
@@ -23,6 +24,7 @@ struct TrainOptions {
   std::string workspace, benchmarks;
   std::string description;
   int64_t seed = -1;
+  int64_t resume = 0;  // a test, 0: none
   Overrides overrides;
   bool json = false;
   bool allow_degraded = false;
@@ -31,35 +33,45 @@ struct TrainOptions {
 std::atomic<bool> interrupted{false};
 
 // Only of the preset as it is: another one has another noise.
-std::string closing_line(const TrainOptions& options, const tasks::Task& task,
+std::string closing_line(const TrainOptions& options, const Target& target,
                          const sessions::TestView& test) {
   const auto loss = test.metrics.find("val_loss");
   if (options.overrides.any() || loss == test.metrics.end() || !loss->is_number()) return "";
-  return noise_line(task.measured, loss->get<double>());
+  return noise_line(target.task.measured, loss->get<double>());
 }
 
-int print_result(const TrainOptions& options, const tasks::Task& task,
-                 const sessions::TestView& test, const std::string& reason) {
+// `target`: what was trained; null of a run that was resumed.
+int print_result(const TrainOptions& options, const Target* target,
+                 const sessions::TestView& test) {
   if (options.json) {
     const nlohmann::ordered_json document = {
         {"status", test.status}, {"message", test.message}, {"metrics", test.metrics}};
     fmt::print("{}\n", document.dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     fmt::print("{}\n", test.message);
-    if (const std::string line = closing_line(options, task, test); !line.empty())
+    if (const std::string line = target ? closing_line(options, *target, test) : ""; !line.empty())
       fmt::print("{}\n", line);
   }
   if (test.status == "ok") return kDone;
-  if (test.status == "infrastructure") return report({"infrastructure", reason});
+  if (test.status == "infrastructure") return report({"infrastructure", test.message});
   fmt::print(stderr, "bitloop: the candidate failed: {}\n", test.status);
   return kCandidateFailed;
 }
 
 int train(const TrainOptions& options) {
-  auto target = load_target(options.file, options.preset);
-  if (!target) return report(target.error());
-  if (const auto applied = apply_overrides(options.overrides, target->preset); !applied)
-    return report(applied.error());
+  std::optional<Target> target;
+  if (options.resume > 0 &&
+      (options.overrides.any() || options.seed >= 0 || !options.description.empty()))
+    return report({"wrong_usage",
+                   "a run goes on as it was begun: leave out --seed, --description, --steps, "
+                   "--eval-every and --set with --resume"});
+  if (options.resume == 0) {
+    auto loaded = load_target(options.file, options.preset);
+    if (!loaded) return report(loaded.error());
+    if (const auto applied = apply_overrides(options.overrides, loaded->preset); !applied)
+      return report(applied.error());
+    target = std::move(*loaded);
+  }
   if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
     return report(layers.error());
   auto service =
@@ -67,15 +79,18 @@ int train(const TrainOptions& options) {
                                options.allow_degraded, 0, choose_benchmarks(options.benchmarks)});
   if (!service) return report(service.error());
 
-  sessions::LocalRun run{target->candidate, target->name,   options.description,
-                         target->task,      target->preset, {}};
-  if (options.seed >= 0) run.seed = options.seed;
   ::signal(SIGINT, [](int) { interrupted = true; });
   ::signal(SIGTERM, [](int) { interrupted = true; });
-  auto test = (*service)->start_local(run);
+  auto test = [&] {
+    if (!target) return (*service)->resume_local("local", options.resume);
+    sessions::LocalRun run{target->candidate, target->name,   options.description,
+                           target->task,      target->preset, {}};
+    if (options.seed >= 0) run.seed = options.seed;
+    return (*service)->start_local(run);
+  }();
   if (!test) return report(test.error());
   const std::filesystem::path folder = (*service)->run_dir("local", test->test);
-  Progress progress(stdout, target->preset["train"]["steps"].get<int64_t>());
+  Progress progress(stdout, target ? target->preset["train"]["steps"].get<int64_t>() : 0);
   bool cancelled = false;
   while (test && test->status == "running") {
     test = (*service)->test("local", test->test, kPollMs);
@@ -84,7 +99,7 @@ int train(const TrainOptions& options) {
   }
   progress.finish();
   if (!test) return report(test.error());
-  return print_result(options, target->task, *test, test->message);
+  return print_result(options, target ? &*target : nullptr, *test);
 }
 
 }  // namespace
@@ -93,7 +108,13 @@ void add_train(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<TrainOptions>();
   CLI::App* command = app.add_subcommand(
       "train", "Train and score a Lua quantizer; a row in the ledger, session local");
-  command->add_option("FILE", options->file, "the Lua file")->required();
+  CLI::Option* file = command->add_option("FILE", options->file, "the Lua file");
+  command
+      ->add_option("--resume", options->resume,
+                   "instead of FILE: the number of a run of yours that was killed and had "
+                   "--set checkpoint.every=STEPS; it goes on from its newest checkpoint")
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}))
+      ->excludes(file);
   command->add_option("--preset", options->preset, "preset or task (default quick)");
   command
       ->add_option("--seed", options->seed, "random seed (default: the task's, else the preset's)")
@@ -104,7 +125,10 @@ void add_train(CLI::App& app, int& exit_code) {
   add_benchmarks(*command, options->benchmarks);
   command->add_flag("--json", options->json, "one JSON document: {status, message, metrics}");
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
-  command->callback([options, &exit_code] { exit_code = train(*options); });
+  command->callback([options, &exit_code] {
+    if (options->file.empty() && options->resume == 0) throw CLI::RequiredError("FILE");
+    exit_code = train(*options);
+  });
 }
 
 }  // namespace bitloop::cli

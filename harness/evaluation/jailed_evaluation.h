@@ -11,10 +11,9 @@
 #include <vector>
 
 #include "harness/base/result.h"
+#include "harness/evaluation/model_job.h"
 
 namespace bitloop::evaluation {
-
-using Json = nlohmann::ordered_json;
 
 struct Request {
   std::filesystem::path model;  // a Hugging Face folder, a run's, or a packed model

@@ -49,6 +49,10 @@ Result<Job> parse_job(const std::string& text) {
                 output_mb << 20};
   if (job.kind == "check") job.limits.deadline = std::min(job.limits.deadline, kCheckDeadline);
 
+  const Json checkpoint = preset.value("checkpoint", Json());
+  const Json every = checkpoint.is_object() ? checkpoint.value("every", Json()) : Json();
+  if (every.is_number_integer()) job.checkpoint_every = every.get<int64_t>();
+
   const Json data_dir = document.value("data_dir", Json());
   if (!data_dir.is_string() || !data_dir.get<std::string>().starts_with('/'))
     return bad("data_dir must be an absolute path");

@@ -26,6 +26,10 @@ struct Job {
   Limits limits;
   bool allow_degraded = false;
   bool waits = false;  // a check without a candidate: it comes later, on the supervisor's input
+
+  // Whether it leaves checkpoints to go on from.
+  bool checkpoints() const { return kind == "train" && checkpoint_every > 0; }
+  int64_t checkpoint_every = 0;  // steps
 };
 
 // Checks the text of a job.json. Error: "bad_job" naming the member that is wrong.

@@ -89,7 +89,7 @@ void Queue::work() {
 }
 
 Result<pid_t> Queue::launch(const Run& run) {
-  BITLOOP_TRY(write_job(run.run_dir, run.job));
+  if (!run.job.is_null()) BITLOOP_TRY(write_job(run.run_dir, run.job));
   // Under the lock, so that whoever sees the run at work can also cancel it.
   const std::lock_guard lock(mutex_);
   if (cancelled_.contains(run.run_dir)) return 0;
@@ -107,24 +107,30 @@ void Queue::perform(Run& run, bool adopted) {
     }
     run.on_end(verdict);
   };
-  pid_t child = 0;
-  if (!adopted) {
-    const auto launched = launch(run);
-    if (!launched) return end(launch_failure(launched.error()));
-    if (*launched == 0) return end(cancelled_verdict());
-    child = *launched;
-  }
-  if (!wait_for_end(run.run_dir, child)) return;
-  const bool has_verdict = run_has_verdict(run.run_dir);
-  if (!has_verdict) {
+  const auto was_cancelled = [&] {
+    const std::lock_guard lock(mutex_);
+    return cancelled_.contains(run.run_dir);
+  };
+  bool has_verdict = false, cancelled = false;
+  while (!has_verdict && !cancelled) {
+    pid_t child = 0;
+    if (!adopted) {
+      const auto launched = launch(run);
+      if (!launched) return end(launch_failure(launched.error()));
+      if (*launched == 0) return end(cancelled_verdict());
+      child = *launched;
+    }
+    if (!wait_for_end(run.run_dir, child)) return;
+    has_verdict = run_has_verdict(run.run_dir);
+    cancelled = was_cancelled();
+    if (has_verdict) break;
     // A supervisor that was killed left the run's files with the jail's user.
     sandbox::take_back_output(run.run_dir / "output");
     remove_half_written(run.run_dir);
+    if (!run_can_resume(run.run_dir)) break;
+    run.job = nullptr;  // again, from its newest checkpoint; the supervisor counts how often
+    adopted = false;
   }
-  const bool cancelled = [&] {
-    const std::lock_guard lock(mutex_);
-    return cancelled_.contains(run.run_dir);
-  }();
   // A supervisor that was asked before it could listen ended at once, and says nothing.
   end(cancelled && !has_verdict ? cancelled_verdict() : read_verdict(run.run_dir));
 }

@@ -25,7 +25,7 @@ namespace bitloop::jobs {
 
 struct Run {
   std::filesystem::path run_dir;
-  nlohmann::json job;  // job.json; unused when the run is adopted
+  nlohmann::json job;  // job.json; null: the folder has one, of a run that goes on
   // Called once, from one of the queue's threads, when the run has ended (or could not start), or
   // from cancel() when it never started. Not called for runs that were waiting or alive when the
   // queue was stopped.

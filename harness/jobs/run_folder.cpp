@@ -14,6 +14,7 @@
 
 #include "harness/base/fd.h"
 #include "harness/base/paths.h"
+#include "harness/jobs/job.h"
 
 namespace bitloop::jobs {
 namespace {
@@ -124,6 +125,13 @@ bool run_is_alive(const std::filesystem::path& run_dir) {
 bool run_has_verdict(const std::filesystem::path& run_dir) {
   std::error_code ignored;
   return std::filesystem::exists(run_dir / "verdict.json", ignored);
+}
+
+bool run_can_resume(const std::filesystem::path& run_dir) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(run_dir / "events.jsonl", ignored)) return false;
+  const auto job = read_job(run_dir / "job.json");
+  return job && job->checkpoints();
 }
 
 Verdict read_verdict(const std::filesystem::path& run_dir) {

@@ -55,6 +55,9 @@ bool reap_supervisor(pid_t pid);
 bool run_is_alive(const std::filesystem::path& run_dir);
 // Whether verdict.json is there.
 bool run_has_verdict(const std::filesystem::path& run_dir);
+// Whether a run without a verdict that no longer lives can be started again: its job wants
+// checkpoints (checkpoint.every), from which it goes on. launch_supervisor() does it.
+bool run_can_resume(const std::filesystem::path& run_dir);
 // Reads verdict.json; one that is missing or damaged gives status "infrastructure" with a sentence
 // saying so. To be called once the run no longer lives.
 Verdict read_verdict(const std::filesystem::path& run_dir);

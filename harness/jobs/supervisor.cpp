@@ -16,10 +16,9 @@
 #include "harness/base/text.h"
 #include "harness/jobs/event_stream.h"
 #include "harness/jobs/job.h"
-#include "harness/jobs/log_table.h"
 #include "harness/jobs/outcome.h"
 #include "harness/jobs/output_tail.h"
-#include "harness/jobs/run_folder.h"
+#include "harness/jobs/run_files.h"
 #include "harness/jobs/trainer_process.h"
 #include "sandbox/jail.h"
 
@@ -33,6 +32,7 @@ constexpr size_t kOutputTailBytes = 64 << 10;
 constexpr const char* kWeightsFile = "weights.safetensors";
 // A trainer that waits for its candidate is ended by the host long before.
 constexpr std::chrono::hours kLongestWait{1};
+constexpr int64_t kMostAttempts = 3;
 
 // What two jails of one run share.
 struct Run {
@@ -127,74 +127,69 @@ Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool ou
   return outcome;
 }
 
-// events.jsonl, log.tsv and, of runs with benchmarks, documents.jsonl. A write that fails (a full
-// disk) is remembered: the run goes on, its verdict says so.
-class RunFiles {
+// How often a run was started again without having written a checkpoint since; the file that keeps
+// the number, since nothing else is left of a supervisor that was killed.
+class Attempts {
  public:
-  static Result<RunFiles> open(const fs::path& folder) {
-    BITLOOP_ASSIGN(events, open_file(folder / "events.jsonl", O_WRONLY | O_CREAT | O_APPEND));
-    BITLOOP_ASSIGN(log, open_file(folder / "log.tsv", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND));
-    RunFiles files;
-    files.events_ = std::move(events);
-    files.log_ = std::move(log);
-    files.folder_ = folder;
-    files.write(files.log_, LogTable::kHeader);
-    return files;
+  explicit Attempts(const fs::path& folder) : file_(folder / "attempts") {}
+  int64_t made() const {
+    const auto text = read_file(file_);
+    return text ? std::strtoll(text->c_str(), nullptr, 10) : 0;
   }
-  void take(const Json& record) {
-    const std::string line = record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-    if (record["type"] == "documents") return take_documents(line);
-    write(events_, line);
-    write(log_, table_.take(record));
-  }
-  // `durable`: they survive a crash of the machine.
-  Status finish(bool durable) {
-    write(log_, table_.finish());
-    for (const UniqueFd* file : {&events_, &log_, &documents_})
-      if (durable && status_ && file->valid() && ::fsync(file->get()) != 0)
-        status_ = std::unexpected(errno_error("events.jsonl", errno));
-    return status_;
+  Status begin() const { return write_file_atomic(file_, fmt::format("{}\n", made() + 1)); }
+  void succeeded() const {
+    std::error_code ignored;
+    fs::remove(file_, ignored);
   }
 
  private:
-  // Answers of single documents: too many for readers of the curve, and a file of their own for
-  // `bitloop compare`.
-  void take_documents(const std::string& line) {
-    if (!documents_.valid() && status_) {
-      auto file = open_file(folder_ / kDocumentsFile, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND);
-      if (!file) status_ = std::unexpected(file.error());
-      if (file) documents_ = std::move(*file);
-    }
-    write(documents_, line);
-  }
-  void write(const UniqueFd& fd, const std::string& line) {
-    if (line.empty() || !status_) return;
-    status_ = write_all(fd.get(), line);
-  }
-  fs::path folder_;
-  UniqueFd events_, log_, documents_;
-  LogTable table_;
-  Status status_;
+  fs::path file_;
 };
+
+// A run that has its score needs no checkpoints any more, and they are several times the weights.
+void remove_checkpoints(const fs::path& output) {
+  std::error_code error;
+  std::vector<fs::path> found;
+  for (fs::directory_iterator entry(output, error), end; !error && entry != end;
+       entry.increment(error))
+    if (entry->path().filename().string().starts_with("checkpoint-"))
+      found.push_back(entry->path());
+  for (const fs::path& path : found) fs::remove(path, error);
+}
 
 // The run itself; everything that can go wrong is in the outcome.
 Outcome run_job(Run& run) {
   std::error_code error;
-  if (fs::exists(run.folder / "events.jsonl", error))
-    return not_run("the supervisor of this run was killed, and the run with it", {});
+  const bool goes_on = fs::exists(run.folder / "events.jsonl", error);
   auto job = read_job(run.folder / "job.json");
   if (!job) return not_run(job.error().message, {});
   run.job = std::move(*job);
+  if (goes_on && !run.job.checkpoints())
+    return not_run("the supervisor of this run was killed, and the run with it", {});
+  const Attempts attempts(run.folder);
+  if (goes_on) {
+    if (attempts.made() >= kMostAttempts)
+      return not_run(fmt::format("the run was killed and started again {} times without a new "
+                                 "checkpoint in between; see what kills it, then test again",
+                                 kMostAttempts),
+                     {});
+    if (const auto begun = attempts.begin(); !begun) return not_run(begun.error().message, {});
+    run.job.document["resume"] = true;
+  }
   fs::create_directories(run.folder / "output", error);
   if (error) return not_run(fmt::format("output/ can't be made: {}", error.message()), {});
-  auto files = RunFiles::open(run.folder);
+  auto files = RunFiles::open(run.folder, goes_on);
   if (!files) return not_run(files.error().message, {});
 
   const auto start = std::chrono::steady_clock::now();
   const milliseconds total = run.job.limits.deadline;
   const bool trains = run.job.kind == "train";
-  Outcome outcome = run_jail(run, run.job.document, total, run.job.kind != "verify",
-                             [&](const Json& record) { files->take(record); });
+  Outcome outcome =
+      run_jail(run, run.job.document, total, run.job.kind != "verify", [&](const Json& record) {
+        files->take(record);
+        if (record["type"] == "checkpoint" && record.value("ok", Json()) == true)
+          attempts.succeeded();
+      });
   if (auto kept = files->finish(run.durable()); !kept && outcome.status == "ok") {
     outcome.status = "infrastructure";
     outcome.message = "the run's records could not be kept: " + kept.error().message;
@@ -212,6 +207,7 @@ Outcome run_job(Run& run) {
       std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - start);
   const milliseconds left = std::max(total - spent, milliseconds(1));
   compare_with_repetition(outcome, run_jail(run, repetition, left, false, [](const Json&) {}));
+  if (outcome.status == "ok") remove_checkpoints(run.folder / "output");
   return outcome;
 }
 

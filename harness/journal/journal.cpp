@@ -84,37 +84,36 @@ Commit describe(const git_commit* commit) {
   return event;
 }
 
-// What the parent's tree has, and so need not be written again.
-struct Known {
-  std::optional<git_oid> candidate, session, tree;
+// What a new commit must know of the one before it.
+struct Parent {
+  git_oid id;
+  int64_t time_s = 0;
+  // Its tree and that one's files: what is the same need not be written again.
+  std::optional<git_oid> tree, candidate, session;
 };
-Result<Known> known_by(const git_commit* parent) {
+Result<Parent> read_parent(git_repository* repository, const git_oid& id) {
+  BITLOOP_ASSIGN(commit, lookup_commit(repository, id));
   git_tree* raw = nullptr;
-  if (const int code = git_commit_tree(&raw, parent); code < 0)
+  if (const int code = git_commit_tree(&raw, commit.get()); code < 0)
     return std::unexpected(git_error(code, "reading a tree"));
   const GitTree tree(raw);
-  Known known;
-  known.tree = *git_tree_id(raw);
+  Parent parent{id, git_commit_time(commit.get()), *git_tree_id(raw), {}, {}};
   if (const auto* entry = git_tree_entry_byname(raw, kCandidateFile))
-    known.candidate = *git_tree_entry_id(entry);
+    parent.candidate = *git_tree_entry_id(entry);
   if (const auto* entry = git_tree_entry_byname(raw, kSessionFile))
-    known.session = *git_tree_entry_id(entry);
-  return known;
+    parent.session = *git_tree_entry_id(entry);
+  return parent;
 }
 
 // Writes the commit's objects, without names yet. The last of them is the commit.
 Result<std::vector<NewObject>> write_commit(const ObjectWriter& writer, const Event& event,
-                                            const git_commit* parent) {
+                                            const std::optional<Parent>& parent) {
   BITLOOP_ASSIGN(message, render_message(event));
-  Known known;
-  if (parent) {
-    BITLOOP_ASSIGN(found, known_by(parent));
-    known = found;
-  }
   const auto written_as = [&](git_object_t kind, std::string_view content,
                               const std::optional<git_oid>& there) {
     return writer.write(kind, content, there ? &*there : nullptr);
   };
+  const Parent& known = parent ? *parent : Parent{};
   BITLOOP_ASSIGN(candidate, written_as(GIT_OBJECT_BLOB, event.candidate, known.candidate));
   BITLOOP_ASSIGN(session, written_as(GIT_OBJECT_BLOB, event.session_json, known.session));
   BITLOOP_ASSIGN(
@@ -122,11 +121,12 @@ Result<std::vector<NewObject>> write_commit(const ObjectWriter& writer, const Ev
                        tree_content({{kCandidateFile, candidate.id}, {kSessionFile, session.id}}),
                        known.tree));
   // A clock that was set back must not make a child older than its parent.
-  int64_t now = std::time(nullptr);
-  if (parent) now = std::max(now, git_commit_time(parent));
-  const git_oid* before = parent ? git_commit_id(parent) : nullptr;
-  BITLOOP_ASSIGN(commit, written_as(GIT_OBJECT_COMMIT,
-                                    commit_content({tree.id, before, kAuthor, now, message}), {}));
+  const int64_t now = std::max<int64_t>(std::time(nullptr), known.time_s);
+  BITLOOP_ASSIGN(
+      commit,
+      written_as(GIT_OBJECT_COMMIT,
+                 commit_content({tree.id, parent ? &parent->id : nullptr, kAuthor, now, message}),
+                 {}));
   std::vector<NewObject> written;
   for (NewObject* object : {&candidate, &session, &tree, &commit})
     written.push_back(std::move(*object));
@@ -282,14 +282,13 @@ Result<std::unique_ptr<Journal>> Journal::open_read_only(const std::filesystem::
 Result<std::string> Journal::create_session(std::string_view id, const Event& event) {
   if (impl_->read_only) return fail("journal_read_only", "this journal was opened to be read");
   BITLOOP_ASSIGN(branch, branch_of(id));
-  BITLOOP_ASSIGN(repository, impl_->lease());
   const std::lock_guard lock(impl_->mutex_of(id));
   BITLOOP_ASSIGN(reference, impl_->lock_branch(branch));
-  const auto there = read_head(repository.get(), id);
+  const auto there = head(id);
   if (there) return fail("session_exists", fmt::format("there is a session {} already", id));
   if (there.error().code != "unknown_session") return std::unexpected(there.error());
   const ObjectWriter writer(impl_->spare, impl_->path);
-  BITLOOP_ASSIGN(written, write_commit(writer, event, nullptr));
+  BITLOOP_ASSIGN(written, write_commit(writer, event, std::nullopt));
   BITLOOP_ASSIGN(commit, impl_->publish(branch, writer, written, reference));
   impl_->show_in_head(branch);
   return commit;
@@ -299,18 +298,22 @@ Result<std::string> Journal::append(std::string_view session, const Event& event
                                     std::string_view expected_head) {
   if (impl_->read_only) return fail("journal_read_only", "this journal was opened to be read");
   BITLOOP_ASSIGN(branch, branch_of(session));
-  BITLOOP_ASSIGN(repository, impl_->lease());
   const std::lock_guard lock(impl_->mutex_of(session));
   BITLOOP_ASSIGN(reference, impl_->lock_branch(branch));
   // From here to publish() nobody else can move the branch: git, too, takes the lock file first.
-  BITLOOP_ASSIGN(head, read_head(repository.get(), session));
-  if (!expected_head.empty() && to_hex(head) != expected_head)
-    return fail("journal_conflict", fmt::format("session {} was changed meanwhile: read it again "
-                                                "and repeat the request",
-                                                session));
-  BITLOOP_ASSIGN(parent, lookup_commit(repository.get(), head));
+  const auto read = [&]() -> Result<Parent> {
+    // Given back before the disk is waited for: few repositories serve many sessions.
+    BITLOOP_ASSIGN(repository, impl_->lease());
+    BITLOOP_ASSIGN(head, read_head(repository.get(), session));
+    if (!expected_head.empty() && to_hex(head) != expected_head)
+      return fail("journal_conflict", fmt::format("session {} was changed meanwhile: read it again "
+                                                  "and repeat the request",
+                                                  session));
+    return read_parent(repository.get(), head);
+  };
+  BITLOOP_ASSIGN(parent, read());
   const ObjectWriter writer(impl_->spare, impl_->path);
-  BITLOOP_ASSIGN(written, write_commit(writer, event, parent.get()));
+  BITLOOP_ASSIGN(written, write_commit(writer, event, parent));
   return impl_->publish(branch, writer, written, reference);
 }
 

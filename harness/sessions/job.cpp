@@ -20,6 +20,7 @@ std::string fingerprint(std::string_view candidate, const tasks::Task& task,
                         const nlohmann::json& preset, int64_t seed) {
   nlohmann::json trained = preset;
   trained.erase("description");
+  trained.erase("checkpoint");
   trained.erase("limits");  // they say where it may run; threads change the rounding of sums only
   const nlohmann::json all = {{"candidate", candidate},
                               {"preset", std::move(trained)},

@@ -25,6 +25,13 @@ bool ends_a_line(int file, off_t size) {
 
 }  // namespace
 
+bool GrowingFile::was_replaced() const {
+  struct stat open_file {
+  }, named{};
+  return ::fstat(file_.get(), &open_file) == 0 && ::stat(path_.c_str(), &named) == 0 &&
+         open_file.st_ino != named.st_ino;
+}
+
 std::string GrowingFile::read_lines() {
   if (!file_.valid()) {
     auto opened = open_regular(path_);
@@ -45,7 +52,15 @@ std::string GrowingFile::read_lines() {
   size_t taken = 0;
   while (taken < kMostBytes) {
     const ssize_t count = ::read(file_.get(), buffer, sizeof buffer);
-    if (count <= 0) break;
+    if (count <= 0) {
+      // A run that goes on from a checkpoint begins a file anew, with what was told before.
+      if (was_replaced()) {
+        file_.reset();
+        pending_.clear();
+        is_first_ = true;
+      }
+      break;
+    }
     pending_.append(buffer, static_cast<size_t>(count));
     taken += static_cast<size_t>(count);
   }

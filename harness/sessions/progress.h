@@ -30,6 +30,8 @@ class GrowingFile {
   std::string read_lines();
 
  private:
+  bool was_replaced() const;  // another file has its name now
+
   static constexpr size_t kMostBytes = size_t{1} << 20;  // a call
 
   std::filesystem::path path_;

@@ -38,6 +38,9 @@ struct ServiceOptions {
   int ready_checks = 0;         // trainers kept ready for checks, one a task, at most
   // Documents of the tasks' benchmarks, as `bitloop data benchmarks` writes them.
   std::filesystem::path benchmarks = {};
+  // Runs that were killed and have checkpoints (checkpoint.every) are started again. Otherwise they
+  // are left as they are, to be resumed.
+  bool resumes_runs = false;
 };
 
 struct FileInfo {
@@ -246,6 +249,10 @@ class Service {
   // Starts a run on the session named as the run's type, which is made when it is not there and has
   // no budget. Then test(run.type, n).
   Result<TestView> start_local(const LocalRun& run);
+  // Lets a run of such a session go on that was killed, from its newest checkpoint. Errors:
+  // "session_not_found", "test_not_found", "not_resumable" (it has ended, lives, or leaves no
+  // checkpoints).
+  Result<TestView> resume_local(std::string_view type, int64_t test);
   std::filesystem::path run_dir(std::string_view id, int64_t test) const;
   // Asks a test that runs or waits to end (status "cancelled"); false when it does not.
   bool cancel(std::string_view id, int64_t test);

@@ -18,6 +18,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -160,6 +161,11 @@ struct Service::Impl {
   // Writes the end of a test: commit, then row, then wake-up. Tries again while the disk refuses.
   void finish_test(const std::shared_ptr<Session>& session, int64_t number,
                    const jobs::Verdict& verdict);
+  // The same as the queue's run calls it.
+  std::function<void(const jobs::Verdict&)> ending_of(const std::shared_ptr<Session>& session,
+                                                      int64_t number);
+  // Queues a run that was killed, to go on from its newest checkpoint.
+  void resume_run(const std::shared_ptr<Session>& session, int64_t number);
   Status try_finish(Session& session, int64_t number, const jobs::Verdict& verdict);
   std::filesystem::path run_dir(std::string_view id, int64_t test) const;
   // Who takes turns in queues: a token with all its sessions, or a session that has none.

@@ -138,11 +138,8 @@ Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& share
                            /*may_stop_early=*/!is_of_command_line(session.state.type)};
   const std::filesystem::path folder = run_dir(session.state.id, test.number);
   progress->started(session.state.id, test.number, folder / "events.jsonl");
-  queue->submit({folder, make_job(request),
-                 [this, shared, number = test.number](const jobs::Verdict& verdict) {
-                   finish_test(shared, number, verdict);
-                 },
-                 owner_of(session.state)});
+  queue->submit(
+      {folder, make_job(request), ending_of(shared, test.number), owner_of(session.state)});
   return describe(session, session.state.tests.back());
 }
 
@@ -175,6 +172,22 @@ Result<TestView> Service::start_test(std::string_view id, std::string_view descr
   auto begun = impl_->begin_test(session, task, preset, std::move(record), terms);
   if (!begun) impl_->budgets.give_back(token, task.name);
   return begun;
+}
+
+std::function<void(const jobs::Verdict&)> Service::Impl::ending_of(
+    const std::shared_ptr<Session>& session, int64_t number) {
+  return [this, session, number](const jobs::Verdict& verdict) {
+    finish_test(session, number, verdict);
+  };
+}
+
+void Service::Impl::resume_run(const std::shared_ptr<Session>& session, int64_t number) {
+  const std::string id = session->state.id, owner = owner_of(session->state);  // never change
+  const std::filesystem::path folder = run_dir(id, number);
+  spdlog::info("the run of session {} test {} was killed; it goes on from its newest checkpoint",
+               id, number);
+  progress->started(id, number, folder / "events.jsonl");
+  queue->submit({folder, nullptr, ending_of(session, number), owner});
 }
 
 void Service::Impl::finish_test(const std::shared_ptr<Session>& session, int64_t number,
@@ -331,6 +344,23 @@ Result<TestView> Service::start_local(const LocalRun& run) {
   record.quantizer = run.quantizer;
   record.fingerprint = fingerprint(run.candidate, run.task, run.preset, record.seed);
   return impl_->begin_test(session, run.task, run.preset, std::move(record), {});
+}
+
+Result<TestView> Service::resume_local(std::string_view type, int64_t number) {
+  BITLOOP_ASSIGN(session, impl_->find(type));
+  const std::lock_guard guard(session->mutex);
+  BITLOOP_ASSIGN(test, session->state.find_test(number));
+  const auto refuse = [&](std::string_view why) {
+    return fail("not_resumable", fmt::format("Test #{} of {} {}.", number, type, why));
+  };
+  if (!is_of_command_line(session->state.type) || !test->running())
+    return refuse("can't be resumed: it has ended as " + test->status);
+  const std::filesystem::path folder = run_dir(type, number);
+  if (jobs::run_is_alive(folder)) return refuse("is running: it was not killed");
+  if (!jobs::run_can_resume(folder))
+    return refuse("leaves no checkpoints (checkpoint.every): train again");
+  impl_->resume_run(session, number);
+  return impl_->describe(*session, *test);
 }
 
 }  // namespace bitloop::sessions

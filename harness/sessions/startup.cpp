@@ -153,9 +153,9 @@ void Service::Impl::adopt_runs() {
       if (jobs::run_is_alive(folder) || jobs::run_has_verdict(folder)) {
         spdlog::info("adopting the run of session {} test {}", id, number);
         progress->started(id, number, folder / "events.jsonl");
-        queue->adopt({folder, nullptr, [this, session, number](const jobs::Verdict& verdict) {
-                        finish_test(session, number, verdict);
-                      }});
+        queue->adopt({folder, nullptr, ending_of(session, number)});
+      } else if (jobs::run_can_resume(folder)) {
+        if (options.resumes_runs) resume_run(session, number);
       } else {
         jobs::remove_half_written(folder);
         finish_test(session, number,

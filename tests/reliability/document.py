@@ -26,7 +26,7 @@ def load(its):
             + table(["call (ms)", "n", "median", "p99", "max"], rows) + "\n\n"
             + table(["server", "at start", "second sixth", "last sixth"],
                     [[name] + [memory[when][name] for when in ("before", "second_sixth", "last_sixth")]
-                     for name in ("rss_mb", "threads", "descriptors")]))
+                     for name in ("rss_mb", "own_mb", "threads", "descriptors")]))
 
 
 def kills(its):

@@ -9,9 +9,9 @@ import time
 
 
 def usage(pid):
-    """{rss_mb, threads, descriptors} of a process."""
+    """{rss_mb, own_mb, threads, descriptors} of a process. own_mb: without files that are mapped, whose pages the kernel takes back."""
     status = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
-    return {"rss_mb": round(int(status["VmRSS"].split()[0]) / 1024, 1), "threads": int(status["Threads"]),
+    return {"rss_mb": round(int(status["VmRSS"].split()[0]) / 1024, 1), "own_mb": round(int(status["RssAnon"].split()[0]) / 1024, 1), "threads": int(status["Threads"]),
             "descriptors": len(os.listdir(f"/proc/{pid}/fd"))}
 
 

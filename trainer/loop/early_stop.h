@@ -20,6 +20,9 @@ class EarlyStopWatch {
   bool is_hopeless(int64_t step, double lambda, double val_loss);
   // Why; of the last evaluation.
   std::string sentence(int64_t steps) const;
+  // What it remembers, for a run that goes on in another process.
+  int64_t in_a_row() const { return in_a_row_; }
+  void set_in_a_row(int64_t count) { in_a_row_ = count; }
 
  private:
   const EarlyStop& rule_;

@@ -3,53 +3,19 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <memory>
-
-#include "trainer/checkpoint/huggingface.h"
 #include "trainer/eval/benchmarks.h"
 #include "trainer/eval/token_file.h"
 #include "trainer/loop/finished_run.h"
-#include "trainer/loop/packed_run.h"
+#include "trainer/loop/subject.h"
 
 namespace bitloop::trainer {
 namespace {
 
 using nlohmann::json;
 
-// What is scored, and how.
-struct Subject {
-  std::unique_ptr<Run> run;    // of bitloop; or
-  std::unique_ptr<Gpt2> made;  // from elsewhere
-  Gpt2* model = nullptr;
-  ForwardContext context;
-};
-
-// A run's folder, or its packed model, which has its own job.
-Result<Subject> load_run(const json& model, const MappedTensors& tensors, const Records& records) {
-  Subject subject;
-  BITLOOP_ASSIGN(run, model.contains("packed")
-                          ? load_packed_run(tensors, records)
-                          : load_finished_run(model.at("job"), tensors, records));
-  subject.context = finished_context(*run);
-  subject.model = run->model.get();
-  subject.run = std::move(run);
-  return subject;
-}
-
-Result<Subject> load_huggingface_model(const ModelConfig& config, const MappedTensors& tensors) {
-  Subject subject;
-  subject.made = std::make_unique<Gpt2>(Gpt2::empty(config, false));
-  subject.model = subject.made.get();
-  subject.context.packed = true;
-  BITLOOP_TRY(load_huggingface(tensors, *subject.model));
-  return subject;
-}
-
 // Whether the model's tokens are GPT-2's; a run may have as many of another kind.
 bool has_gpt2_tokens(const json& model, const ModelConfig& shape) {
-  return shape.vocab_size == tokenizer::Gpt2::kSize &&
-         (!model.contains("job") ||
-          model.at("job").at("preset").at("data").at("format") != "bytes");
+  return shape.vocab_size == tokenizer::Gpt2::kSize && !has_byte_tokens(model);
 }
 
 // Benchmarks are texts.
@@ -63,15 +29,6 @@ Status check_tokens(const json& model, const ModelConfig& shape) {
   return fail("bad_model",
               fmt::format("config.json: the model has {} tokens, but GPT-2's tokenizer {}",
                           shape.vocab_size, tokenizer::Gpt2::kSize));
-}
-
-// What the host took from the run's job or the packed file's header; checked here.
-Result<ModelConfig> shape_of(const json& model) {
-  if (!model.contains("job")) return read_huggingface_config(model.at("config"));
-  json document = model.at("job");
-  document["nonce"] = "";
-  BITLOOP_ASSIGN(job, parse_job(document.dump()));
-  return job.model;
 }
 
 }  // namespace
@@ -98,8 +55,7 @@ Status evaluate_benchmarks(const json& job, const Records& records) {
         if (!tokens) return fail("bad_document", tokens.error().message);
         const bool has_tasks = !job.at("benchmarks").at("tasks").empty();
         if (has_tasks) BITLOOP_TRY(check_tokens(model, *shape));
-        BITLOOP_ASSIGN(subject, model.contains("job") ? load_run(model, weights, records)
-                                                      : load_huggingface_model(*shape, weights));
+        BITLOOP_ASSIGN(subject, load_subject(model, *shape, weights, records));
         records.send("model", {{"parameters", subject.model->parameter_count()}});
         BITLOOP_TRY(subject.model->quantize_weights(subject.context));
         if (has_tokens) {

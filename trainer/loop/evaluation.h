@@ -1,5 +1,5 @@
-// The job "eval": benchmarks of a model that is there (docs/evaluation.md). Its document is not that
-// of a test, and its records are `progress`, `task` and one `result`.
+// The job "eval": benchmarks of a model that is there (docs/evaluation.md). Its document is not
+// that of a test, and its records are `progress`, `task` and one `result`.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -55,7 +55,8 @@ Status init_layers(Run& run) {
     BITLOOP_ASSIGN(made, quantizer.init(layer->layer, layer->weight.detach()));
     for (auto& [name, param] : made.params) {
       layer->params[name] = param.value.requires_grad_(true);
-      run.quantizer_slots.push_back({layer->params[name], param.lr_scale, param.weight_decay});
+      run.quantizer_slots.push_back({layer->params[name], param.lr_scale, param.weight_decay,
+                                     layer->layer.name + ".params." + name});
     }
     layer->state = std::move(made.state);
     if (made.weight.defined()) {
@@ -115,6 +116,10 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
     run->weights_file = std::move(file);
     BITLOOP_ASSIGN(packed, open_file(kPackedFile, O_WRONLY | O_CREAT | O_TRUNC));
     run->packed_file = std::move(packed);
+    if (run->job.checkpoint.every > 0) {
+      BITLOOP_ASSIGN(checkpoints, CheckpointFiles::open("output", run->job.checkpoint.keep));
+      run->checkpoints = std::move(checkpoints);
+    }
   } else if (run->job.kind == "verify") {
     BITLOOP_ASSIGN(file, open_file(kPackedFile, O_RDONLY));
     BITLOOP_ASSIGN(mapped, MappedFile::map(file.get()));

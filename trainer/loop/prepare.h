@@ -12,6 +12,7 @@
 #include "harness/base/fd.h"
 #include "lua/quantizer/quantizer.h"
 #include "trainer/audit/audits.h"
+#include "trainer/checkpoint/checkpoint_files.h"
 #include "trainer/checkpoint/mapped_tensors.h"
 #include "trainer/checkpoint/safetensors.h"
 #include "trainer/data/dataset.h"
@@ -33,6 +34,7 @@ struct Run {
   std::optional<Benchmarks> benchmarks;  // that the job asks for
   UniqueFd weights_file;  // output/weights.safetensors and packed.safetensors: written by train
   UniqueFd packed_file;
+  std::unique_ptr<CheckpointFiles> checkpoints;  // where the job wants them
   std::shared_ptr<const MappedFile> packed;  // the latter, of verify: mapped before it is looked at
   std::unique_ptr<Gpt2> model;
   std::unique_ptr<FusedTraining> fused;  // null: training steps go through autograd

@@ -45,7 +45,7 @@ Status regularize(Run& run, const ForwardContext& context) {
 AdamW make_optimizer(Run& run) {
   std::vector<AdamW::Slot> slots;
   for (const auto& [name, tensor] : run.model->named_parameters())
-    slots.push_back({tensor, 1.0, tensor.dim() >= 2 ? run.job.train.weight_decay : 0.0});
+    slots.push_back({tensor, 1.0, tensor.dim() >= 2 ? run.job.train.weight_decay : 0.0, name});
   slots.insert(slots.end(), run.quantizer_slots.begin(), run.quantizer_slots.end());
   return AdamW(std::move(slots), run.job.train);
 }

@@ -9,9 +9,11 @@
 #include "trainer/audit/behaviour.h"
 #include "trainer/eval/evaluate.h"
 #include "trainer/loop/benchmark_score.h"
+#include "trainer/loop/checkpoints.h"
 #include "trainer/loop/early_stop.h"
 #include "trainer/loop/modes.h"
 #include "trainer/loop/packed_run.h"
+#include "trainer/loop/progress.h"
 #include "trainer/loop/step.h"
 
 namespace bitloop::trainer {
@@ -61,44 +63,32 @@ EvalOptions quick_look(const Job& job) {
   return {.batches = job.eval.batches, .batch = job.train.micro_batch};
 }
 
-// How far training came.
-struct Progress {
-  int64_t steps = 0;
-  double seconds = 0.0;  // of the steps alone
-  double train_loss = 0.0;
-  std::optional<double> val_loss;
-  json first_losses = json::array();
-
-  json stage_metrics() const {
-    return {{"step", steps}, {"train_loss", train_loss}, {"val_loss", or_null(val_loss)}};
-  }
-  json costs(const Job& job) const {
-    const double tokens =
-        static_cast<double>(job.train.batch * job.model.context) * static_cast<double>(steps);
-    return {{"tokens", tokens}, {"train_s", seconds}, {"tokens_per_s", tokens / seconds}};
-  }
-};
-
 // The training loop. Errors are the candidate's; "stopped_early" where it falls too far behind.
 Status run_steps(Run& run, const Records& records, Progress& progress) {
   const Job& job = run.job;
   AdamW optimizer = make_optimizer(run);
-  BITLOOP_ASSIGN(first,
-                 evaluate(*run.model, run.data.validation, quick_look(job), run.context(0, false)));
-  records.send(
-      "init_eval",
-      {{"step", 0}, {"val_loss", first.loss}, {"val_bpb", or_null(first.bits_per_byte())}});
-
   EarlyStopWatch watch(job.early_stop);
+  Checkpoints checkpoints(run, optimizer, watch, progress);
+  BITLOOP_TRY(checkpoints.resume());
+  if (progress.steps == 0) {
+    BITLOOP_ASSIGN(
+        first, evaluate(*run.model, run.data.validation, quick_look(job), run.context(0, false)));
+    records.send(
+        "init_eval",
+        {{"step", 0}, {"val_loss", first.loss}, {"val_bpb", or_null(first.bits_per_byte())}});
+  }
+
   const double tokens_per_step = static_cast<double>(job.train.batch * job.model.context);
+  const double elapsed_before = progress.elapsed;
   const Clock::time_point start = Clock::now();
-  for (int64_t step = 0; step < job.train.steps; ++step) {
+  for (int64_t step = progress.steps; step < job.train.steps; ++step) {
     const Clock::time_point step_start = Clock::now();
     BITLOOP_ASSIGN(result, train_step(run, optimizer, step));
     progress.seconds += seconds_since(step_start);
     progress.train_loss = result.loss;
     if (step < kRepeatedSteps) progress.first_losses.push_back(result.loss);
     const int64_t done = progress.steps = step + 1;
+    progress.elapsed = elapsed_before + seconds_since(start);
     const bool last = done == job.train.steps;
     if (done % job.eval.log_every == 0 || last) {
       json record = {
@@ -107,10 +97,11 @@ Status run_steps(Run& run, const Records& records, Progress& progress) {
           {"train_loss", result.loss},
           {"train_ppl", std::exp(result.loss)},
           {"lr", result.learning_rate},
-          {"time_s", seconds_since(start)},
+          {"time_s", progress.elapsed},
           {"tokens_per_s", tokens_per_step * static_cast<double>(done) / progress.seconds}};
       record.update(share_fields(code_shares(run)));
       records.send("step", record);
+      checkpoints.report();
     }
     if (job.eval.every > 0 && (done % job.eval.every == 0 || last)) {
       BITLOOP_ASSIGN(score, evaluate(*run.model, run.data.validation, quick_look(job),
@@ -123,7 +114,9 @@ Status run_steps(Run& run, const Records& records, Progress& progress) {
       if (!last && watch.is_hopeless(done, result.lambda, score.loss))
         return fail("stopped_early", watch.sentence(job.train.steps));
     }
+    checkpoints.after_step();
   }
+  checkpoints.finish();
   if (run.quantizer->state_digest() != run.loaded_digest)
     return fail("rejected",
                 "a function changed a variable during training that later calls can read; keep "

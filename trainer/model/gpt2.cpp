@@ -4,9 +4,12 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
+#include "trainer/kernels/decode_attention.h"
+#include "trainer/kernels/team.h"
 #include "trainer/model/functions.h"
 
 namespace bitloop::trainer {
@@ -95,25 +98,88 @@ Result<at::Tensor> Gpt2::logits(const at::Tensor& x_ND, const ForwardContext& co
 Result<at::Tensor> Gpt2::features(const at::Tensor& ids_BT, const ForwardContext& context,
                                   const Layout* layout) {
   const int64_t B = ids_BT.size(0), T = ids_BT.size(1), D = config_.width, R = B * T;
-  const at::Tensor positions = layout != nullptr ? at::embedding(wpe_, layout->positions_BT)
-                                                 : wpe_.narrow(0, 0, T);
-  at::Tensor x_RD = (at::embedding(wte_, ids_BT) + positions).view({R, D});
-  for (Block& block : blocks_) {
+  const at::Tensor positions =
+      layout != nullptr ? at::embedding(wpe_, layout->positions_BT) : wpe_.narrow(0, 0, T);
+  return run_blocks((at::embedding(wte_, ids_BT) + positions).view({R, D}), context,
+                    [&](size_t, const at::Tensor& qkv_RC) {
+                      const at::Tensor qkv_BTC = qkv_RC.view({B, T, 3 * D});
+                      return (layout != nullptr
+                                  ? masked_attention(qkv_BTC, config_.heads, layout->mask_B1TT)
+                                  : causal_attention(qkv_BTC, config_.heads))
+                          .view({R, D});
+                    });
+}
+
+Result<at::Tensor> Gpt2::run_blocks(at::Tensor x_RD, const ForwardContext& context,
+                                    const Attend& attend) {
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    Block& block = blocks_[i];
     BITLOOP_ASSIGN(qkv, bitlinear_forward(block.qkv, layer_norm(x_RD, block.ln_1), context));
     // What the fused step's attention reads: bfloat16.
     if (context.products == Products::kBfloat16) qkv = qkv.to(at::kBFloat16).to(at::kFloat);
-    const at::Tensor qkv_BTC = qkv.view({B, T, 3 * D});
-    const at::Tensor heads_RD =
-        (layout != nullptr ? masked_attention(qkv_BTC, config_.heads, layout->mask_B1TT)
-                           : causal_attention(qkv_BTC, config_.heads))
-            .view({R, D});
-    BITLOOP_ASSIGN(attended, bitlinear_forward(block.attn_proj, heads_RD, context));
+    BITLOOP_ASSIGN(attended, bitlinear_forward(block.attn_proj, attend(i, qkv), context));
     x_RD = x_RD + attended;
     BITLOOP_ASSIGN(hidden, bitlinear_forward(block.fc, layer_norm(x_RD, block.ln_2), context));
     BITLOOP_ASSIGN(fed, bitlinear_forward(block.mlp_proj, gelu_tanh(hidden), context));
     x_RD = x_RD + fed;
   }
   return layer_norm(x_RD, ln_f_);
+}
+
+KeyValueCache Gpt2::make_cache(int64_t room) const {
+  KeyValueCache cache;
+  for (int64_t i = 0; i < config_.layers; ++i) {
+    cache.keys.push_back(at::empty({room, config_.width}));
+    cache.values.push_back(at::empty({room, config_.width}));
+  }
+  return cache;
+}
+
+Result<at::Tensor> Gpt2::prefill(const at::Tensor& ids_T, KeyValueCache& cache,
+                                 const ForwardContext& context) {
+  const int64_t T = ids_T.size(0), D = config_.width;
+  BITLOOP_ASSIGN(
+      x_TD,
+      run_blocks(at::embedding(wte_, ids_T) + wpe_.narrow(0, 0, T), context,
+                 [&](size_t i, const at::Tensor& qkv_TC) {
+                   cache.keys[i].narrow(0, 0, T).copy_(qkv_TC.narrow(1, D, D));
+                   cache.values[i].narrow(0, 0, T).copy_(qkv_TC.narrow(1, 2 * D, D));
+                   return causal_attention(qkv_TC.view({1, T, 3 * D}), config_.heads).view({T, D});
+                 }));
+  cache.length = T;
+  return x_TD;
+}
+
+Result<at::Tensor> Gpt2::decode(const at::Tensor& ids_R, std::span<KeyValueCache* const> caches,
+                                const ForwardContext& context) {
+  const int64_t R = ids_R.size(0), D = config_.width, H = config_.heads;
+  const at::Tensor positions = at::empty({R}, at::kLong);
+  int64_t longest = 0;
+  for (int64_t r = 0; r < R; ++r) {
+    const int64_t length = caches[static_cast<size_t>(r)]->length;
+    positions.data_ptr<int64_t>()[r] = length;
+    longest = std::max(longest, length + 1);
+  }
+  const at::Tensor scores = at::empty({R, H * longest});
+  const auto attend = [&](size_t i, const at::Tensor& given) {
+    const at::Tensor qkv_RC = given.contiguous(), out = at::empty({R, D});
+    kernels::run_items(R, [&](int64_t r) {
+      KeyValueCache& cache = *caches[static_cast<size_t>(r)];
+      const float* qkv = qkv_RC.const_data_ptr<float>() + r * 3 * D;
+      float* keys = cache.keys[i].data_ptr<float>();
+      float* values = cache.values[i].data_ptr<float>();
+      std::copy_n(qkv + D, D, keys + cache.length * D);
+      std::copy_n(qkv + 2 * D, D, values + cache.length * D);
+      kernels::decode_attention(qkv, keys, values, cache.length + 1, H, D / H,
+                                scores.data_ptr<float>() + r * H * longest,
+                                out.data_ptr<float>() + r * D);
+    });
+    return out;
+  };
+  BITLOOP_ASSIGN(x_RD, run_blocks(at::embedding(wte_, ids_R) + at::embedding(wpe_, positions),
+                                  context, attend));
+  for (KeyValueCache* cache : caches) ++cache->length;
+  return x_RD;
 }
 
 void Gpt2::finish_weight_gradients(const ForwardContext& context) {

@@ -6,6 +6,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <array>
+#include <functional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,6 +39,13 @@ struct Layout {
   at::Tensor mask_B1TT;     // bool: which places (columns) a place (row) sees
 };
 
+// Keys and values of one sequence's tokens so far, (room, D) for each block: what the next token's
+// attention reads.
+struct KeyValueCache {
+  std::vector<at::Tensor> keys, values;
+  int64_t length = 0;  // tokens in it
+};
+
 class Gpt2 {
  public:
   // Weights N(0, 0.02), residual projections scaled by 1/sqrt(2 L), biases zero, norms one; the
@@ -56,6 +65,16 @@ class Gpt2 {
   Result<at::Tensor> features(const at::Tensor& ids_BT, const ForwardContext& context,
                               const Layout* layout = nullptr);
   Result<at::Tensor> logits(const at::Tensor& x_ND, const ForwardContext& context);
+  // Features of a sequence that grows, without computing again what came before. Quantised
+  // activations must not depend on other rows (they do only where a task has paper_compat).
+  // A cache for so many tokens, at most `context`.
+  KeyValueCache make_cache(int64_t room) const;
+  // ids (T) int64, the beginning of a sequence -> (T, D), and keys and values into the empty cache.
+  Result<at::Tensor> prefill(const at::Tensor& ids_T, KeyValueCache& cache,
+                             const ForwardContext& context);
+  // ids (R) int64, the next token of each of R sequences -> (R, D).
+  Result<at::Tensor> decode(const at::Tensor& ids_R, std::span<KeyValueCache* const> caches,
+                            const ForwardContext& context);
   // After the last backward pass of a step: finishes the gradients of all latent weights.
   void finish_weight_gradients(const ForwardContext& context);
 
@@ -70,6 +89,11 @@ class Gpt2 {
 
  private:
   Gpt2(const ModelConfig& config, bool quantize_head, const at::Generator* random);
+
+  // The blocks and the last norm on x (R, D). attend(block, qkv (R, 3D)) -> (R, D).
+  using Attend = std::function<at::Tensor(size_t block, const at::Tensor& qkv_RC)>;
+  Result<at::Tensor> run_blocks(at::Tensor x_RD, const ForwardContext& context,
+                                const Attend& attend);
 
   friend class FusedTraining;  // the same model with a forward and backward of its own
   ModelConfig config_;

@@ -55,4 +55,13 @@ double AdamW::step(double learning_rate) {
   return norm;
 }
 
+std::vector<std::pair<std::string, at::Tensor>> AdamW::moments() const {
+  std::vector<std::pair<std::string, at::Tensor>> named;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    named.emplace_back("adamw.first." + slots_[i].name, moments_[i].first);
+    named.emplace_back("adamw.second." + slots_[i].name, moments_[i].second);
+  }
+  return named;
+}
+
 }  // namespace bitloop::trainer

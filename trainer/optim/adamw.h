@@ -5,6 +5,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "trainer/job.h"
@@ -18,6 +20,7 @@ class AdamW {
     at::Tensor parameter;
     double lr_scale = 1.0;
     double weight_decay = 0.0;
+    std::string name = {};  // for checkpoints
   };
 
   // Parameters must be contiguous and float32.
@@ -27,6 +30,12 @@ class AdamW {
   // the gradients. Parameters without gradient stay. Returns the norm before clipping; when its
   // square is not finite in float32 nothing is updated, and what is returned is not finite.
   double step(double learning_rate);
+
+  // The moments by name (that of the slot's parameter behind "adamw.first." and "adamw.second."):
+  // with steps_done(), all that it holds beside the parameters. The tensors are its own.
+  std::vector<std::pair<std::string, at::Tensor>> moments() const;
+  int64_t steps_done() const { return steps_; }
+  void set_steps_done(int64_t steps) { steps_ = steps; }
 
  private:
   struct Moments {

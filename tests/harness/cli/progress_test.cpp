@@ -13,6 +13,9 @@ TEST(ProgressText, LeavesOutWhatIsNotKnown) {
       progress_text(
           {.step = 230, .total_steps = 400, .train_loss = 2.41234, .tokens_per_s = 1026912.4}),
       "step 230/400  loss 2.4123  1,026,912 tokens/s");
+  EXPECT_EQ(progress_text({.step = 100, .total_steps = 400, .time_s = 20}),
+            "step 100/400  60 s left");
+  EXPECT_EQ(progress_text({.step = 400, .total_steps = 400, .time_s = 20}), "step 400/400");
   EXPECT_EQ(progress_text({.step = 1, .q_neg1 = 0.25, .q_zero = 0.5, .q_pos1 = 0.25}),
             "step 1  quant=[-1:0.25 0:0.50 +1:0.25]");
 }

@@ -17,13 +17,14 @@ TEST(ResultsTable, AlignsColumnsAndMarksWhatIsMissing) {
   row.submitted = true;
   row.flags = {"leaks", "degraded"};
   row.description = "idea";
-  EXPECT_EQ(results_table({row}),
-            "session  test  task   quantizer  status  val_loss  bits  tokens  train_s  tokens/s  final  "
-            "flags           "
-            "description\n"
-            "a           1  quick  ternary    ok        2.3178     -    819k        -         -  yes    "
-            "leaks,degraded  "
-            "idea\n");
+  EXPECT_EQ(
+      results_table({row}),
+      "session  test  task   quantizer  status  val_loss  bits  tokens  train_s  tokens/s  final  "
+      "flags           "
+      "description\n"
+      "a           1  quick  ternary    ok        2.3178     -    819k        -         -  yes    "
+      "leaks,degraded  "
+      "idea\n");
 }
 
 TEST(ResultsTable, CutsALongDescriptionBetweenCharacters) {

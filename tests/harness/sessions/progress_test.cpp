@@ -46,6 +46,18 @@ TEST_F(ProgressTest, AFileThatComesLaterIsNewFromItsFirstLine) {
   EXPECT_EQ(file.read_lines(), "first\n");
 }
 
+TEST_F(ProgressTest, OneThatIsReplacedIsFollowedFromItsEndOn) {
+  append("one\n");
+  GrowingFile file(path(), GrowingFile::From::kBeginning);
+  EXPECT_EQ(file.read_lines(), "one\n");
+  std::ofstream(folder_ / "other") << "one\n";
+  std::filesystem::rename(folder_ / "other", path());
+  EXPECT_EQ(file.read_lines(), "");
+  EXPECT_EQ(file.read_lines(), "");
+  append("two\n");
+  EXPECT_EQ(file.read_lines(), "two\n");
+}
+
 TEST(ProgressEvent, OnlyNumbersOfStepsAndVals) {
   const auto event = progress_event(
       R"({"type": "step", "step": 10, "session": "forged", "train_loss": 2.5, "x": "text"})", "s",

@@ -44,6 +44,32 @@ at::Tensor reference_logits(const std::map<std::string, at::Tensor>& w, const at
   return norm(x, "ln_f").matmul(w.at("wte.weight").t()).view({B * T, -1});
 }
 
+TEST(Gpt2, ASequenceThatGrowsHasTheFeaturesOfTheWhole) {
+  const at::NoGradGuard no_grad;
+  const ModelConfig config = small_model();
+  Gpt2 model(config, false, 5);
+  const ForwardContext context;
+  ASSERT_TRUE(model.quantize_weights(context));
+  const int64_t T = config.context;
+  const at::Tensor ids = at::randint(0, config.vocab_size, {2, T}, at::kLong);
+  const at::Tensor whole = model.features(ids, context)->view({2, T, -1});
+  // Two sequences, one ahead of the other.
+  const int64_t first[] = {3, 1};
+  KeyValueCache caches[] = {model.make_cache(T), model.make_cache(T)};
+  for (int64_t s = 0; s < 2; ++s) {
+    const at::Tensor begun = *model.prefill(ids[s].narrow(0, 0, first[s]), caches[s], context);
+    EXPECT_TRUE(at::allclose(begun, whole[s].narrow(0, 0, first[s]), 1e-4, 1e-5));
+  }
+  KeyValueCache* const together[] = {&caches[0], &caches[1]};
+  for (int64_t step = 0; first[0] + step < T; ++step) {
+    const at::Tensor next = at::stack({ids[0][first[0] + step], ids[1][first[1] + step]});
+    const at::Tensor features = *model.decode(next, together, context);
+    for (int64_t s = 0; s < 2; ++s)
+      EXPECT_TRUE(at::allclose(features[s], whole[s][first[s] + step], 1e-4, 1e-5)) << step;
+  }
+  EXPECT_EQ(caches[0].length, T);
+}
+
 TEST(Gpt2, LossAndGradientsEqualAnIndependentModelInDouble) {
   const ModelConfig config = small_model();
   Gpt2 model(config, false, 5);

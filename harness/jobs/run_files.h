@@ -1,0 +1,45 @@
+// What a run's records become: events.jsonl, log.tsv and, of runs with benchmarks, documents.jsonl.
+// Those of a run that was killed and goes on from a checkpoint are one story, too: what the killed
+// process did after that checkpoint is done again, and told once.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "harness/base/fd.h"
+#include "harness/jobs/log_table.h"
+
+namespace bitloop::jobs {
+
+// A write that fails (a full disk) is remembered: the run goes on, its verdict says so.
+class RunFiles {
+ public:
+  // `goes_on`: the folder has files of a killed process. Errors: those of files.
+  static Result<RunFiles> open(const std::filesystem::path& folder, bool goes_on);
+
+  void take(const nlohmann::ordered_json& record);
+  // `durable`: they survive a crash of the machine.
+  Status finish(bool durable);
+
+ private:
+  // Answers of single documents: too many for readers of the curve, and a file of their own for
+  // `bitloop compare`.
+  void take_documents(const std::string& line);
+  void append(const nlohmann::ordered_json& record);
+  void write(const UniqueFd& fd, const std::string& line);
+  // The files as they were at this step, with the record that says so.
+  void go_on_from(int64_t step, const nlohmann::ordered_json& resumed);
+  Status replace(const std::string& events, const std::string& log);
+
+  std::filesystem::path folder_;
+  UniqueFd events_, log_, documents_;
+  LogTable table_;
+  Status status_;
+  // Until it is known where the run goes on: what the files had, and what came since.
+  bool waits_ = false;
+  std::vector<nlohmann::ordered_json> before_, since_;
+};
+
+}  // namespace bitloop::jobs

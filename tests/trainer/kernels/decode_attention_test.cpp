@@ -1,0 +1,30 @@
+#include "trainer/kernels/decode_attention.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <tuple>
+
+namespace bitloop::kernels {
+namespace {
+
+TEST(DecodeAttention, IsAttentionOfTheLastRow) {
+  for (const auto& [T, H, S] : {std::tuple{1, 2, 8}, {7, 3, 5}, {130, 4, 32}, {1024, 1, 64}}) {
+    const at::Tensor q = at::randn({H * S}), keys = at::randn({T, H * S}),
+                     values = at::randn({T, H * S}), scores = at::empty({H * T}),
+                     out = at::empty({H * S});
+    decode_attention(q.const_data_ptr<float>(), keys.const_data_ptr<float>(),
+                     values.const_data_ptr<float>(), T, H, S, scores.data_ptr<float>(),
+                     out.data_ptr<float>());
+    const auto heads = [&, H = H, S = S](const at::Tensor& x) {
+      return x.to(at::kDouble).view({-1, H, S}).transpose(0, 1);  // (H, T, S)
+    };
+    const at::Tensor weights =
+        (heads(q).matmul(heads(keys).transpose(1, 2)) / std::sqrt(S)).softmax(-1);
+    const at::Tensor wanted = weights.matmul(heads(values)).transpose(0, 1).reshape({H * S});
+    EXPECT_TRUE(at::allclose(out.to(at::kDouble), wanted, 1e-5, 1e-5)) << T << " " << H << " " << S;
+  }
+}
+
+}  // namespace
+}  // namespace bitloop::kernels

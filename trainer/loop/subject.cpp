@@ -1,0 +1,54 @@
+#include "trainer/loop/subject.h"
+
+#include "trainer/checkpoint/huggingface.h"
+#include "trainer/loop/finished_run.h"
+#include "trainer/loop/packed_run.h"
+
+namespace bitloop::trainer {
+
+using nlohmann::json;
+
+namespace {
+
+// A run's folder, or its packed model, which has its own job.
+Result<Subject> load_run(const json& model, const MappedTensors& tensors, const Records& records) {
+  Subject subject;
+  BITLOOP_ASSIGN(run, model.contains("packed")
+                          ? load_packed_run(tensors, records)
+                          : load_finished_run(model.at("job"), tensors, records));
+  subject.context = finished_context(*run);
+  subject.model = run->model.get();
+  subject.run = std::move(run);
+  return subject;
+}
+
+Result<Subject> load_huggingface_model(const ModelConfig& config, const MappedTensors& tensors) {
+  Subject subject;
+  subject.made = std::make_unique<Gpt2>(Gpt2::empty(config, false));
+  subject.model = subject.made.get();
+  subject.context.packed = true;
+  BITLOOP_TRY(load_huggingface(tensors, *subject.model));
+  return subject;
+}
+
+}  // namespace
+
+Result<ModelConfig> shape_of(const json& model) {
+  if (!model.contains("job")) return read_huggingface_config(model.at("config"));
+  json document = model.at("job");
+  document["nonce"] = "";
+  BITLOOP_ASSIGN(job, parse_job(document.dump()));
+  return job.model;
+}
+
+bool has_byte_tokens(const json& model) {
+  return model.contains("job") && model.at("job").at("preset").at("data").at("format") == "bytes";
+}
+
+Result<Subject> load_subject(const json& model, const ModelConfig& shape,
+                             const MappedTensors& weights, const Records& records) {
+  return model.contains("job") ? load_run(model, weights, records)
+                               : load_huggingface_model(shape, weights);
+}
+
+}  // namespace bitloop::trainer

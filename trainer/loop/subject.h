@@ -1,0 +1,30 @@
+// The model that `bitloop eval` and `bitloop generate` work on: a run's, a packed one, or one of
+// Hugging Face, as the host describes it in a job: {"weights": [FILE], "job": a run's} or {…,
+// "packed": true}, or {"weights": [FILE], "config": config.json}.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "trainer/checkpoint/mapped_tensors.h"
+#include "trainer/loop/prepare.h"
+
+namespace bitloop::trainer {
+
+struct Subject {
+  std::unique_ptr<Run> run;    // of bitloop; or
+  std::unique_ptr<Gpt2> made;  // from elsewhere
+  Gpt2* model = nullptr;
+  ForwardContext context;
+};
+
+// What the host took from the run's job, the packed file's header or config.json; checked here.
+// Errors: "bad_job", "bad_model".
+Result<ModelConfig> shape_of(const nlohmann::json& model);
+// Whether its tokens are bytes; else they are GPT-2's, if they are as many.
+bool has_byte_tokens(const nlohmann::json& model);
+// Errors: "bad_weights", those of the candidate. Requires: system calls are narrowed.
+Result<Subject> load_subject(const nlohmann::json& model, const ModelConfig& shape,
+                             const MappedTensors& weights, const Records& records);
+
+}  // namespace bitloop::trainer

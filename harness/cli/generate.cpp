@@ -12,6 +12,7 @@
 #include "harness/base/text.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
+#include "harness/cli/terminal.h"
 #include "harness/evaluation/generation.h"
 
 namespace bitloop::cli {
@@ -49,6 +50,21 @@ Status read_prompts(std::vector<std::string>& prompts) {
   return {};
 }
 
+// What a model says goes to a terminal without the characters that could steer it.
+std::string for_people(std::string_view text) {
+  static const bool terminal = is_terminal(stdout);
+  std::string shown(text);
+  if (terminal)
+    std::ranges::replace_if(
+        shown,
+        [](char c) {
+          const auto byte = static_cast<unsigned char>(c);
+          return (byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7F;
+        },
+        '?');
+  return shown;
+}
+
 std::string rate(const evaluation::Json& speed, const char* tokens, const char* seconds) {
   const double time = speed.at(seconds);
   if (time <= 0) return "0 tokens";
@@ -72,8 +88,9 @@ Result<int> run(GenerateOptions options) {
   bool begun = false;
   BITLOOP_ASSIGN(result, evaluation::generate(request, [&](size_t prompt, std::string_view text) {
                    if (!streams) return;
-                   if (!std::exchange(begun, true)) fmt::print("{}", request.prompts[prompt]);
-                   fmt::print("{}", text);
+                   if (!std::exchange(begun, true))
+                     fmt::print("{}", for_people(request.prompts[prompt]));
+                   fmt::print("{}", for_people(text));
                    std::fflush(stdout);
                  }));
   if (options.json) {
@@ -91,8 +108,8 @@ Result<int> run(GenerateOptions options) {
   }
   for (const auto& generation : result.at("generations"))
     fmt::print("=== {}\n{}{}\n", single_line(generation.at("prompt").get<std::string>()),
-               generation.at("prompt").get<std::string>(),
-               generation.at("text").get<std::string>());
+               for_people(generation.at("prompt").get<std::string>()),
+               for_people(generation.at("text").get<std::string>()));
   return kDone;
 }
 

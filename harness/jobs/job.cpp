@@ -49,6 +49,9 @@ Result<Job> parse_job(const std::string& text) {
                 output_mb << 20};
   if (job.kind == "check") job.limits.deadline = std::min(job.limits.deadline, kCheckDeadline);
 
+  const Json train = preset.value("train", Json());
+  const Json steps = train.is_object() ? train.value("steps", Json()) : Json();
+  if (steps.is_number_integer()) job.steps = steps.get<int64_t>();
   const Json checkpoint = preset.value("checkpoint", Json());
   const Json every = checkpoint.is_object() ? checkpoint.value("every", Json()) : Json();
   if (every.is_number_integer()) job.checkpoint_every = every.get<int64_t>();

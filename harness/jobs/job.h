@@ -30,6 +30,7 @@ struct Job {
   // Whether it leaves checkpoints to go on from.
   bool checkpoints() const { return kind == "train" && checkpoint_every > 0; }
   int64_t checkpoint_every = 0;  // steps
+  int64_t steps = 0;             // of the whole run
 };
 
 // Checks the text of a job.json. Error: "bad_job" naming the member that is wrong.

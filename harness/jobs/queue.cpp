@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "harness/jobs/ask_to_end.h"
+#include "harness/jobs/cancelled.h"
 #include "harness/jobs/half_written.h"
 #include "sandbox/jail.h"
 
@@ -17,6 +18,9 @@ using namespace std::chrono_literals;
 
 // How often a living run is looked at: two system calls a look.
 constexpr auto kPollInterval = 20ms;
+constexpr auto kHasty = 10s;
+constexpr int kMostHasty = 5;
+constexpr auto kPauseBeforeResuming = 500ms;
 
 Verdict launch_failure(const Error& error) {
   return infrastructure_verdict("The run could not be started: " + error.message);
@@ -112,7 +116,9 @@ void Queue::perform(Run& run, bool adopted) {
     return cancelled_.contains(run.run_dir);
   };
   bool has_verdict = false, cancelled = false;
+  int hasty = 0;  // ends soon after their start, one after the other
   while (!has_verdict && !cancelled) {
+    const auto start = std::chrono::steady_clock::now();
     pid_t child = 0;
     if (!adopted) {
       const auto launched = launch(run);
@@ -128,8 +134,15 @@ void Queue::perform(Run& run, bool adopted) {
     sandbox::take_back_output(run.run_dir / "output");
     remove_half_written(run.run_dir);
     if (!run_can_resume(run.run_dir)) break;
-    run.job = nullptr;  // again, from its newest checkpoint; the supervisor counts how often
+    // Again, from its newest checkpoint. The supervisor counts how often, if it comes so far.
+    hasty = std::chrono::steady_clock::now() - start < kHasty ? hasty + 1 : 0;
+    if (hasty >= kMostHasty)
+      return end(infrastructure_verdict(
+          "The run's supervisor ends as soon as it is started; see supervisor.log in its folder."));
+    run.job = nullptr;
     adopted = false;
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, kPauseBeforeResuming, [this] { return stopping_; })) return;
   }
   // A supervisor that was asked before it could listen ended at once, and says nothing.
   end(cancelled && !has_verdict ? cancelled_verdict() : read_verdict(run.run_dir));
@@ -162,6 +175,7 @@ bool Queue::cancel(const std::filesystem::path& run_dir) {
   if (std::ranges::any_of(adopted_, is_it)) return ask_supervisor_to_end(run_dir);
   const auto found = at_work_.find(run_dir);
   if (found == at_work_.end()) return false;
+  mark_cancelled(run_dir);
   // Another process's child was adopted; where nobody lives, launch() finds what is noted here.
   const bool asked = found->second > 0       ? ::kill(found->second, SIGTERM) == 0
                      : run_is_alive(run_dir) ? ask_supervisor_to_end(run_dir)

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <string_view>
+#include <utility>
 
 #include "harness/base/text.h"
 #include "harness/jobs/run_folder.h"
@@ -14,22 +16,23 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr size_t kMaxEventsBytes = size_t{1} << 30;
+constexpr size_t kMaxEventsBytes = size_t{256} << 20;
+// What a trainer may say before it says where it goes on: a header and the audits' findings.
+constexpr size_t kMaxSinceBytes = size_t{1} << 20;
 
 std::string line_of(const Json& record) {
   return record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 // Whole lines alone: a killed process may have left a part of one.
-std::vector<Json> records_of(const std::string& text) {
-  std::vector<Json> records;
+template <typename Take>
+void for_each_record(std::string_view text, const Take& take) {
   size_t begin = 0;
-  for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
-    Json record = Json::parse(text.substr(begin, end - begin), nullptr, false);
-    if (record.is_object()) records.push_back(std::move(record));
+  for (size_t end = text.find('\n'); end != text.npos; end = text.find('\n', begin)) {
+    const Json record = Json::parse(text.substr(begin, end - begin), nullptr, false);
+    if (record.is_object()) take(record);
     begin = end + 1;
   }
-  return records;
 }
 
 // Whether the record tells of something that will be done again.
@@ -45,7 +48,7 @@ Result<RunFiles> RunFiles::open(const fs::path& folder, bool goes_on) {
   files.folder_ = folder;
   if (goes_on) {
     BITLOOP_ASSIGN(text, read_file(folder / "events.jsonl", kMaxEventsBytes));
-    files.before_ = records_of(text);
+    files.before_ = std::move(text);
     files.waits_ = true;
   }
   const int truncate = goes_on ? 0 : O_TRUNC;
@@ -54,6 +57,7 @@ Result<RunFiles> RunFiles::open(const fs::path& folder, bool goes_on) {
   files.events_ = std::move(events);
   files.log_ = std::move(log);
   if (!goes_on) files.write(files.log_, LogTable::kHeader);
+  BITLOOP_TRY(sync_folder(folder));
   return files;
 }
 
@@ -67,23 +71,26 @@ void RunFiles::take(const Json& record) {
     waits_ = false;
     append(record);
   } else {
-    since_.push_back(record);
+    since_ += line_of(record);
+    if (since_.size() <= kMaxSinceBytes) return;
+    since_.clear();
+    if (status_) status_ = fail("too_large", "more records than a run has before it goes on");
   }
 }
 
 void RunFiles::go_on_from(int64_t step, const Json& resumed) {
   waits_ = false;
   // From the beginning: what was told before counts no more, but for how often it was tried.
-  const std::vector<Json> kept = std::move(step > 0 ? before_ : since_);
+  const std::string kept = std::exchange(step > 0 ? before_ : since_, {});
   std::string events, log = LogTable::kHeader;
   bool passed = false;  // what follows will be told again, but that a checkpoint was written
-  for (const Json& record : kept) {
+  for_each_record(kept, [&](const Json& record) {
     passed = passed || is_after(record, step);
     const Json type = record.value("type", Json());
-    if (is_after(record, step) || (passed && type != "checkpoint") || type == "result") continue;
+    if (is_after(record, step) || (passed && type != "checkpoint") || type == "result") return;
     events += line_of(record);
     log += table_.take(record);
-  }
+  });
   before_.clear();
   since_.clear();
   if (status_) status_ = replace(events, log);
@@ -105,6 +112,12 @@ void RunFiles::append(const Json& record) {
   if (record["type"] == "documents") return take_documents(line);
   write(events_, line);
   write(log_, table_.take(record));
+}
+
+void RunFiles::sync() {
+  for (const UniqueFd* file : {&events_, &log_})
+    if (status_ && ::fdatasync(file->get()) != 0)
+      status_ = std::unexpected(errno_error("events.jsonl", errno));
 }
 
 Status RunFiles::finish(bool durable) {

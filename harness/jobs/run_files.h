@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <vector>
 
 #include "harness/base/fd.h"
 #include "harness/jobs/log_table.h"
@@ -20,6 +19,8 @@ class RunFiles {
   static Result<RunFiles> open(const std::filesystem::path& folder, bool goes_on);
 
   void take(const nlohmann::ordered_json& record);
+  // What was taken is on disk afterwards; a failure is remembered.
+  void sync();
   // `durable`: they survive a crash of the machine.
   Status finish(bool durable);
 
@@ -37,9 +38,9 @@ class RunFiles {
   UniqueFd events_, log_, documents_;
   LogTable table_;
   Status status_;
-  // Until it is known where the run goes on: what the files had, and what came since.
+  // Until it is known where the run goes on: events.jsonl as it was, and the lines that came since.
   bool waits_ = false;
-  std::vector<nlohmann::ordered_json> before_, since_;
+  std::string before_, since_;
 };
 
 }  // namespace bitloop::jobs

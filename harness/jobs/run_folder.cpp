@@ -14,6 +14,7 @@
 
 #include "harness/base/fd.h"
 #include "harness/base/paths.h"
+#include "harness/jobs/cancelled.h"
 #include "harness/jobs/job.h"
 
 namespace bitloop::jobs {
@@ -129,7 +130,8 @@ bool run_has_verdict(const std::filesystem::path& run_dir) {
 
 bool run_can_resume(const std::filesystem::path& run_dir) {
   std::error_code ignored;
-  if (!std::filesystem::exists(run_dir / "events.jsonl", ignored)) return false;
+  if (!std::filesystem::exists(run_dir / "events.jsonl", ignored) || run_is_cancelled(run_dir))
+    return false;
   const auto job = read_job(run_dir / "job.json");
   return job && job->checkpoints();
 }

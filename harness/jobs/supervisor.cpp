@@ -10,10 +10,12 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <sstream>
 
 #include "harness/base/fd.h"
 #include "harness/base/paths.h"
 #include "harness/base/text.h"
+#include "harness/jobs/cancelled.h"
 #include "harness/jobs/event_stream.h"
 #include "harness/jobs/job.h"
 #include "harness/jobs/outcome.h"
@@ -127,23 +129,33 @@ Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool ou
   return outcome;
 }
 
-// How often a run was started again without having written a checkpoint since; the file that keeps
-// the number, since nothing else is left of a supervisor that was killed.
+// How often a run was started again without having come further: a file, "attempts step", since
+// nothing else is left of a supervisor that was killed.
 class Attempts {
  public:
-  explicit Attempts(const fs::path& folder) : file_(folder / "attempts") {}
-  int64_t made() const {
-    const auto text = read_file(file_);
-    return text ? std::strtoll(text->c_str(), nullptr, 10) : 0;
+  Attempts(const fs::path& folder, int64_t steps) : file_(folder / "attempts"), steps_(steps) {
+    if (const auto text = read_file(file_)) std::istringstream(*text) >> made_ >> step_;
   }
-  Status begin() const { return write_file_atomic(file_, fmt::format("{}\n", made() + 1)); }
-  void succeeded() const {
-    std::error_code ignored;
-    fs::remove(file_, ignored);
+  int64_t made() const { return made_; }
+  Status begin() {
+    ++made_;
+    return keep();
+  }
+  // A checkpoint of this step was written, says the trainer, who may not be believed: only a step
+  // beyond all before counts, of which there are no more than the run has.
+  void came_to(const Json& step) {
+    if (!step.is_number_integer() || step.get<int64_t>() <= step_ || step.get<int64_t>() > steps_)
+      return;
+    step_ = step.get<int64_t>();
+    made_ = 0;
+    (void)keep();
   }
 
  private:
+  Status keep() const { return write_file_atomic(file_, fmt::format("{} {}\n", made_, step_)); }
+
   fs::path file_;
+  int64_t steps_ = 0, made_ = 0, step_ = 0;
 };
 
 // A run that has its score needs no checkpoints any more, and they are several times the weights.
@@ -166,7 +178,7 @@ Outcome run_job(Run& run) {
   run.job = std::move(*job);
   if (goes_on && !run.job.checkpoints())
     return not_run("the supervisor of this run was killed, and the run with it", {});
-  const Attempts attempts(run.folder);
+  Attempts attempts(run.folder, run.job.steps);
   if (goes_on) {
     if (attempts.made() >= kMostAttempts)
       return not_run(fmt::format("the run was killed and started again {} times without a new "
@@ -187,8 +199,9 @@ Outcome run_job(Run& run) {
   Outcome outcome =
       run_jail(run, run.job.document, total, run.job.kind != "verify", [&](const Json& record) {
         files->take(record);
-        if (record["type"] == "checkpoint" && record.value("ok", Json()) == true)
-          attempts.succeeded();
+        if (record["type"] != "checkpoint" || record.value("ok", Json()) != true) return;
+        attempts.came_to(record.value("step", Json()));
+        files->sync();  // what came before the checkpoint is not told again
       });
   if (auto kept = files->finish(run.durable()); !kept && outcome.status == "ok") {
     outcome.status = "infrastructure";
@@ -207,7 +220,6 @@ Outcome run_job(Run& run) {
       std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - start);
   const milliseconds left = std::max(total - spent, milliseconds(1));
   compare_with_repetition(outcome, run_jail(run, repetition, left, false, [](const Json&) {}));
-  if (outcome.status == "ok") remove_checkpoints(run.folder / "output");
   return outcome;
 }
 
@@ -249,6 +261,9 @@ int supervise(const std::filesystem::path& run_dir) {
   if (fs::exists(run.folder / "verdict.json", error)) return 0;
 
   const Outcome outcome = run_job(run);
+  // The machine is being shut down: the run goes on later.
+  if (outcome.status == "cancelled" && run.job.checkpoints() && !run_is_cancelled(run.folder))
+    return complain("ended by a signal; the run goes on from its newest checkpoint", 3);
   const auto write = run.durable() ? write_file_atomic : replace_file;
   // Text for people; without it the verdict still stands.
   (void)write(run.folder / "output.txt", run.output.text());
@@ -256,6 +271,7 @@ int supervise(const std::filesystem::path& run_dir) {
       verdict_document(outcome).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   if (auto written = write(run.folder / "verdict.json", document); !written)
     return complain(written.error().message, 3);
+  if (outcome.status == "ok") remove_checkpoints(run.folder / "output");
   return 0;
 }
 

@@ -222,17 +222,23 @@ struct Journal::Impl {
     for (const NewObject& object : written)
       if (object.file) event.objects.push_back({to_hex(object.id), object.bytes});
     BITLOOP_TRY(reference.write(event.commit + "\n"));
+    // Whoever asked for it is told that it failed, so the next start must not bring it back.
+    const auto withdraw = [&] {
+      (void)log->append(encode({branch, event.commit, {}, /*withdrawn=*/true}));
+    };
     Status done;
-    {
-      const auto entry = log.append(encode(event));  // held until all is where it belongs
+    try {
+      const auto entry = log->append(encode(event));  // held until all is where it belongs
       if (!entry) done = std::unexpected(entry.error());
       for (NewObject& object : written)
         if (done) done = writer.publish(object);
       if (done) done = reference.publish();
+    } catch (...) {
+      withdraw();
+      throw;
     }
     if (done) return event.commit;
-    // Whoever asked for it is told that it failed, so the next start must not bring it back.
-    (void)log.append(encode({branch, event.commit, {}, /*withdrawn=*/true}));
+    withdraw();
     return std::unexpected(ours(done.error()));
   }
 
@@ -241,13 +247,11 @@ struct Journal::Impl {
   }
 
   explicit Impl(std::filesystem::path repository)
-      : path(std::move(repository)),
-        spare(path / "objects", spare_files()),
-        log(path / kLogFolder) {}
+      : path(std::move(repository)), spare(path / "objects", spare_files()) {}
 
   const std::filesystem::path path;
   SpareFiles spare;
-  WriteAheadLog log;
+  std::unique_ptr<WriteAheadLog> log;  // null where it is only read
   bool read_only = false;
   std::mutex shelf_mutex;
   std::vector<Repository> shelf;
@@ -265,6 +269,8 @@ Result<std::unique_ptr<Journal>> Journal::open_or_create(const WorkspaceLock& lo
   BITLOOP_TRY(impl->lease());  // is it a repository? before anything in it is touched
   BITLOOP_TRY(remove_leftovers(impl->path));
   BITLOOP_TRY(recover(impl->path));
+  BITLOOP_ASSIGN(log, WriteAheadLog::open(impl->path / kLogFolder));
+  impl->log = std::move(log);
   return std::unique_ptr<Journal>(new Journal(std::move(impl)));
 }
 

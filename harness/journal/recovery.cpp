@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,14 +23,14 @@ namespace {
 namespace fs = std::filesystem;
 
 // True when it had to be written.
-Result<bool> restore_object(const fs::path& repository, git_odb* known,
-                            const LoggedObject& object) {
+Result<bool> restore_object(const fs::path& repository, git_odb* known, const LoggedObject& object,
+                            bool always) {
   git_oid id;
   if (!from_hex(object.id, id))
     return fail("journal_unreadable", "the write-ahead log names an object by no name of git's");
   const fs::path path = loose_path(repository, id);
   const auto there = read_file(path);
-  if (there && *there == object.bytes) return false;
+  if (!always && there && *there == object.bytes) return false;
   if (!there && there.error().code != "file_not_found") return std::unexpected(there.error());
   // Packed meanwhile; packs are on disk before what they replace is removed.
   if (!there && git_odb_exists(known, &id) == 1) return false;
@@ -61,14 +62,16 @@ bool is_behind(git_repository* repository, const git_oid& commit, git_oid head) 
 
 // True when it had to be moved.
 Result<bool> restore_branch(const fs::path& repository_path, git_repository* repository,
-                            const std::string& branch, const std::string& commit) {
+                            const std::string& branch, std::string commit, bool always) {
   git_oid wanted, head;
   if (!from_hex(commit, wanted))
     return fail("journal_unreadable", "the write-ahead log names a commit by no name of git's");
   // A reference that is damaged can't be read and is written again, too.
   if (git_reference_name_to_id(&head, repository, branch.c_str()) == 0 &&
-      is_behind(repository, wanted, head))
-    return false;
+      is_behind(repository, wanted, head)) {
+    if (!always) return false;
+    commit = to_hex(head);
+  }
   const fs::path path = repository_path / branch;
   std::error_code error;
   fs::create_directories(path.parent_path(), error);
@@ -90,13 +93,17 @@ Result<size_t> recover(const fs::path& path) {
   if (const int code = git_repository_odb(&raw, repository.get()); code < 0)
     return std::unexpected(git_error(code, "opening the objects"));
   const GitOdb odb(raw);
+  // What the disk is not known to have is written again though it seems to be there.
+  const bool always = WriteAheadLog::is_unsynced(path / kLogFolder);
   size_t restored = 0;
+  std::set<std::string> seen;  // objects; the same bytes each time
   std::map<std::string, std::vector<std::string>> commits;  // of each branch, in their order
   for (const std::string& record : records) {
     BITLOOP_ASSIGN(event, decode(record));
     // Also of what was withdrawn: a later event may have found them there.
     for (const LoggedObject& object : event.objects) {
-      BITLOOP_ASSIGN(written, restore_object(path, odb.get(), object));
+      if (!seen.insert(object.id).second) continue;
+      BITLOOP_ASSIGN(written, restore_object(path, odb.get(), object, always));
       restored += written ? 1 : 0;
     }
     std::vector<std::string>& of_branch = commits[event.branch];
@@ -108,9 +115,10 @@ Result<size_t> recover(const fs::path& path) {
   // The last event of a branch is where it goes: one before it, which failed, may be no parent.
   for (const auto& [branch, of_branch] : commits) {
     if (of_branch.empty()) continue;
-    BITLOOP_ASSIGN(moved, restore_branch(path, repository.get(), branch, of_branch.back()));
+    BITLOOP_ASSIGN(moved, restore_branch(path, repository.get(), branch, of_branch.back(), always));
     restored += moved ? 1 : 0;
   }
+  if (always) BITLOOP_TRY(WriteAheadLog::set_synced(path / kLogFolder));
   return restored;
 }
 

@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
-#include <new>
+#include <exception>
 #include <system_error>
 
 namespace bitloop::journal {
@@ -22,6 +22,7 @@ constexpr std::string_view kExtension = ".log";
 constexpr std::string_view kHeader = "bitloop write-ahead log 1\n";
 constexpr size_t kFrameHead = 8;
 constexpr std::chrono::seconds kPauseAfterFailure(10);
+constexpr const char* kUnsynced = "not-synced";
 
 void put_u32(std::string& out, uint32_t number) {
   for (int shift = 0; shift < 32; shift += 8) out += static_cast<char>((number >> shift) & 0xFFU);
@@ -34,16 +35,20 @@ uint32_t get_u32(std::string_view bytes) {
   return number;
 }
 
-uint32_t checksum(std::string_view record) {
-  return static_cast<uint32_t>(
-      ::crc32_z(0, reinterpret_cast<const Bytef*>(record.data()), record.size()));
+// Of length and record, so that zeros, which a file system may show in place of bytes that never
+// came, are no frame.
+uint32_t checksum(std::string_view length, std::string_view record) {
+  uLong sum = 0;
+  for (const std::string_view part : {length, record})
+    sum = ::crc32_z(sum, reinterpret_cast<const Bytef*>(part.data()), part.size());
+  return static_cast<uint32_t>(sum);
 }
 
 std::string framed(std::string_view record) {
   std::string frame;
   frame.reserve(kFrameHead + record.size());
   put_u32(frame, static_cast<uint32_t>(record.size()));
-  put_u32(frame, checksum(record));
+  put_u32(frame, checksum(frame, record));
   frame += record;
   return frame;
 }
@@ -54,11 +59,12 @@ struct Found {
 };
 
 // The folder's segments, oldest first; none where there is no folder.
-std::vector<Found> segments_in(const fs::path& folder) {
+Result<std::vector<Found>> segments_in(const fs::path& folder) {
   std::vector<Found> found;
   std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
+  fs::directory_iterator entry(folder, error);
+  if (error == std::errc::no_such_file_or_directory) return found;
+  for (const fs::directory_iterator end; !error && entry != end; entry.increment(error)) {
     const std::string stem = entry->path().stem().string();
     uint64_t number = 0;
     const auto [rest, failed] = std::from_chars(stem.data(), stem.data() + stem.size(), number);
@@ -66,22 +72,25 @@ std::vector<Found> segments_in(const fs::path& folder) {
         rest == stem.data() + stem.size())
       found.push_back({number, entry->path()});
   }
+  if (error) return std::unexpected(errno_error(folder.string(), error.value()));
   std::ranges::sort(found, {}, &Found::number);
   return found;
 }
 
 }  // namespace
 
-WriteAheadLog::WriteAheadLog(fs::path folder, uint64_t most_bytes)
-    : folder_(std::move(folder)), most_bytes_(most_bytes) {
-  for (const Found& found : segments_in(folder_)) {
+Result<std::unique_ptr<WriteAheadLog>> WriteAheadLog::open(fs::path folder, uint64_t most_bytes) {
+  BITLOOP_ASSIGN(there, segments_in(folder));
+  std::unique_ptr<WriteAheadLog> log(new WriteAheadLog(std::move(folder), most_bytes));
+  for (const Found& found : there) {
     auto segment = std::make_shared<Segment>();
     segment->path = found.path;
     std::error_code ignored;
     segment->written = segment->flushed = fs::file_size(found.path, ignored);
-    closed_.push_back(std::move(segment));
-    next_number_ = found.number + 1;
+    log->closed_.push_back(std::move(segment));
+    log->next_number_ = found.number + 1;
   }
+  return log;
 }
 
 WriteAheadLog::~WriteAheadLog() {
@@ -99,14 +108,14 @@ WriteAheadLog::Entry::~Entry() {
   if (--segment_->entries == 0) log_->changed_.notify_all();
 }
 
-Result<std::shared_ptr<WriteAheadLog::Segment>> WriteAheadLog::begin_segment(
-    uint64_t number) const {
+Result<std::shared_ptr<WriteAheadLog::Segment>> WriteAheadLog::begin_segment(uint64_t number) {
   auto segment = std::make_shared<Segment>();
   segment->path = folder_ / fmt::format("{:08}{}", number, kExtension);
-  if (::mkdir(folder_.c_str(), 0777) == 0)
-    BITLOOP_TRY(sync_folder(folder_.parent_path()));
-  else if (errno != EEXIST)
+  if (::mkdir(folder_.c_str(), 0777) != 0 && errno != EEXIST)
     return std::unexpected(errno_error(folder_.string(), errno));
+  // Once in a process: one that was killed may have made it and no more.
+  if (!folder_synced_) BITLOOP_TRY(sync_folder(folder_.parent_path()));
+  folder_synced_ = true;
   BITLOOP_ASSIGN(file, open_file(segment->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND));
   segment->file = std::move(file);
   auto begun = write_all(segment->file.get(), kHeader);
@@ -168,7 +177,8 @@ Result<WriteAheadLog::Entry> WriteAheadLog::append(std::string_view record) {
 
 Result<std::vector<std::string>> WriteAheadLog::read(const fs::path& folder) {
   std::vector<std::string> records;
-  for (const Found& found : segments_in(folder)) {
+  BITLOOP_ASSIGN(there, segments_in(folder));
+  for (const Found& found : there) {
     BITLOOP_ASSIGN(text, read_file(found.path));
     std::string_view rest = text;
     if (!rest.starts_with(kHeader)) {
@@ -186,7 +196,7 @@ Result<std::vector<std::string>> WriteAheadLog::read(const fs::path& folder) {
       const uint32_t size = get_u32(rest), sum = get_u32(rest.substr(4));
       if (rest.size() - kFrameHead < size) break;
       const std::string_view record = rest.substr(kFrameHead, size);
-      if (checksum(record) != sum) break;
+      if (checksum(rest.substr(0, 4), record) != sum) break;
       records.emplace_back(record);
       rest.remove_prefix(kFrameHead + size);
     }
@@ -194,9 +204,21 @@ Result<std::vector<std::string>> WriteAheadLog::read(const fs::path& folder) {
   return records;
 }
 
+bool WriteAheadLog::is_unsynced(const fs::path& folder) {
+  std::error_code ignored;
+  return fs::exists(folder / kUnsynced, ignored);
+}
+
+Status WriteAheadLog::set_synced(const fs::path& folder) {
+  if (::unlink((folder / kUnsynced).c_str()) != 0 && errno != ENOENT)
+    return std::unexpected(errno_error((folder / kUnsynced).string(), errno));
+  return sync_folder(folder);
+}
+
 Status WriteAheadLog::checkpoint() {
   const std::lock_guard turn(checkpoint_mutex_);
   std::unique_lock lock(mutex_);
+  if (failed_) return fail("io_error", "the disk failed before: the log is kept as it is");
   if (current_) {
     // The next one is made before it is wanted: making one waits for the disk.
     const std::shared_ptr<Segment> before = current_;
@@ -221,7 +243,13 @@ Status WriteAheadLog::checkpoint() {
   if (stopping_) return {};
   lock.unlock();
   BITLOOP_ASSIGN(folder, open_file(folder_, O_RDONLY | O_DIRECTORY));
-  if (::syncfs(folder.get()) != 0) return std::unexpected(errno_error("syncfs", errno));
+  if (::syncfs(folder.get()) != 0) {
+    const int error = errno;
+    (void)write_file_atomic(folder_ / kUnsynced, "");
+    const std::lock_guard again(mutex_);
+    failed_ = true;
+    return std::unexpected(errno_error("syncfs", error));
+  }
   // In their order, and each for good before the next: a later record may undo an earlier one.
   for (const auto& segment : old) {
     if (::unlink(segment->path.c_str()) != 0 && errno != ENOENT)
@@ -244,21 +272,21 @@ void WriteAheadLog::wake_worker() {
   if (worker_.joinable() || stopping_) return;
   try {
     worker_ = std::thread([this] { work(); });
-  } catch (const std::system_error&) {
-    // No thread to be had at the moment: the log grows until there is one.
+  } catch (const std::exception&) {
+    // No thread to be had at the moment, or no memory: the log grows until there is.
   }
 }
 
 void WriteAheadLog::work() {
   std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] { return stopping_ || bytes() >= most_bytes_; });
-    if (stopping_) return;
+    changed_.wait(lock, [this] { return stopping_ || failed_ || bytes() >= most_bytes_; });
+    if (stopping_ || failed_) return;
     lock.unlock();
     bool dropped = false;
     try {
       dropped = checkpoint().has_value();
-    } catch (const std::bad_alloc&) {
+    } catch (const std::exception&) {
     }
     lock.lock();
     if (!dropped) changed_.wait_for(lock, kPauseAfterFailure, [this] { return stopping_; });

@@ -4,10 +4,14 @@
 // fails before they have, the next start writes them again from the records (recovery.h).
 //
 // A log is a folder of segments, 00000001.log and so on: a line that says what it is, then frames
-// of length, CRC-32 and record (little-endian, 32 bits each). A segment is dropped once everything
-// in its file system is on disk (syncfs) that was there when its last record had been used.
+// of length, CRC-32 of length and record (both little-endian, 32 bits), and record. A segment is
+// dropped once everything in its file system is on disk (syncfs) that was there when its last
+// record had been used. Where that fails, nothing is dropped any more: the kernel tells of it once,
+// and calls pages written afterwards that are not. The file `not-synced` then says that what the
+// log has must be written again whatever seems to be there.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <filesystem>
@@ -32,8 +36,9 @@ class WriteAheadLog {
   static constexpr uint64_t kMostBytes = uint64_t{4} << 20;
 
   // Segments that are there already are kept and never appended to. From `most_bytes` on a thread
-  // drops what is no longer needed.
-  explicit WriteAheadLog(std::filesystem::path folder, uint64_t most_bytes = kMostBytes);
+  // drops what is no longer needed. Errors: "io_error".
+  static Result<std::unique_ptr<WriteAheadLog>> open(std::filesystem::path folder,
+                                                     uint64_t most_bytes = kMostBytes);
   ~WriteAheadLog();  // leaves the segments to the next start
   WriteAheadLog(const WriteAheadLog&) = delete;
   WriteAheadLog& operator=(const WriteAheadLog&) = delete;
@@ -61,11 +66,17 @@ class WriteAheadLog {
   // The records in a log's folder, oldest first; of a segment that ends within a frame or with a
   // damaged one, those before it. Errors: "io_error"; "journal_unreadable" (of another version).
   static Result<std::vector<std::string>> read(const std::filesystem::path& folder);
+  // Whether what the records say must be written again, and that it was.
+  static bool is_unsynced(const std::filesystem::path& folder);
+  static Status set_synced(const std::filesystem::path& folder);
 
   // Drops what can be dropped now; for tests and for those who can wait. Errors: "io_error".
   Status checkpoint();
 
  private:
+  WriteAheadLog(std::filesystem::path folder, uint64_t most_bytes)
+      : folder_(std::move(folder)), most_bytes_(most_bytes) {}
+
   struct Segment {
     std::filesystem::path path;
     UniqueFd file;          // none: of an earlier process
@@ -76,8 +87,8 @@ class WriteAheadLog {
     size_t entries = 0;  // that live
   };
 
-  // A new, empty segment with the next number.
-  Result<std::shared_ptr<Segment>> begin_segment(uint64_t number) const;
+  // A new, empty segment with this number.
+  Result<std::shared_ptr<Segment>> begin_segment(uint64_t number);
   void work();
   void wake_worker();      // Requires: locked
   uint64_t bytes() const;  // Requires: locked
@@ -90,6 +101,8 @@ class WriteAheadLog {
   std::vector<std::shared_ptr<Segment>> closed_;  // oldest first
   std::shared_ptr<Segment> current_;              // none before the first record
   uint64_t next_number_ = 1;
+  std::atomic<bool> folder_synced_ = false;  // its own name is on disk
+  bool failed_ = false;                      // syncfs did: nothing is dropped any more
   bool stopping_ = false;
   std::thread worker_;  // from the first time on that there is much
 };

@@ -209,6 +209,7 @@ void Service::Impl::finish_test(const std::shared_ptr<Session>& session, int64_t
 }
 
 Status Service::Impl::try_finish(Session& session, int64_t number, const jobs::Verdict& verdict) {
+  if (!session.state.tests.at(static_cast<size_t>(number - 1)).running()) return {};  // it was told
   progress->ended(session.state.id, number);  // its last step is heard before its end
   SessionState state = session.state;
   TestRecord& test = state.tests.at(static_cast<size_t>(number - 1));
@@ -357,6 +358,7 @@ Result<TestView> Service::resume_local(std::string_view type, int64_t number) {
     return refuse("can't be resumed: it has ended as " + test->status);
   const std::filesystem::path folder = run_dir(type, number);
   if (jobs::run_is_alive(folder)) return refuse("is running: it was not killed");
+  if (jobs::run_has_verdict(folder)) return refuse("has ended; its verdict is being written down");
   if (!jobs::run_can_resume(folder))
     return refuse("leaves no checkpoints (checkpoint.every): train again");
   impl_->resume_run(session, number);

@@ -155,7 +155,8 @@ void Service::Impl::adopt_runs() {
         progress->started(id, number, folder / "events.jsonl");
         queue->adopt({folder, nullptr, ending_of(session, number)});
       } else if (jobs::run_can_resume(folder)) {
-        if (options.resumes_runs) resume_run(session, number);
+        if (options.resumes_runs_of == kAllSessions || options.resumes_runs_of == id)
+          resume_run(session, number);
       } else {
         jobs::remove_half_written(folder);
         finish_test(session, number,

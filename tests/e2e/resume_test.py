@@ -175,7 +175,7 @@ def test_a_run_without_checkpoints_is_not_resumed(runs):
     assert "leave out" in runs("--resume", "1", "--seed", "3", code=2).stderr
 
 
-@pytest.mark.parametrize("victims", ["supervisor", "supervisor and server"])
+@pytest.mark.parametrize("victims", ["supervisor", "supervisor and server", "supervisor by SIGTERM"])
 def test_a_server_lets_its_runs_go_on(tmp_path, share, victims):
     machine.adopt_orphans()
     preset = json.loads((share / "presets" / "quick.json").read_text())
@@ -198,11 +198,16 @@ def test_a_server_lets_its_runs_go_on(tmp_path, share, victims):
         if "server" in victims:
             end(supervisor)
             host.start()
-        else:
-            os.kill(supervisor, signal.SIGKILL)
+        else:  # SIGTERM: as when the machine is shut down
+            os.kill(supervisor, signal.SIGTERM if "SIGTERM" in victims else signal.SIGKILL)
         answer = wait_for(lambda: (found := session.get("/tests/1?wait=30").json)["status"] != "running" and found, "it does not end")
         assert answer["status"] == "ok", answer["message"]
         assert len(records("resumed")) == 1 and records("resumed")[0]["step"] >= EVERY
         assert session.get().json["tests_left"] == 2  # charged once
         assert host.git("log", "--format=%s", "--grep=test-finished", f"sessions/{session.id}").count("Finished test") == 1
+        # One that is cancelled does not go on.
+        assert session.post("/tests", {}).status == 202
+        wait_for(lambda: '"checkpoint"' in session.get("/tests/2/events.jsonl").text, "there is no checkpoint")
+        assert host.call("DELETE", session.path + "/tests/2").status < 300
+        assert session.get("/tests/2?wait=30").json["status"] == "cancelled"
         assert host.stop() == 0

@@ -50,13 +50,14 @@ Status Checkpoints::resume() {
   return {};
 }
 
-void Checkpoints::after_step() {
-  if (!run_.checkpoints) return;
+Status Checkpoints::after_step() {
+  if (!run_.checkpoints) return {};
   const int64_t done = progress_.steps;
   due_ = due_ || done % run_.job.checkpoint.every == 0;
   const int64_t requantize = std::max<int64_t>(1, run_.quantizer->format().requantize_every);
-  if (!due_ || done % requantize != 0 || done == run_.job.train.steps) return;
+  if (!due_ || done % requantize != 0 || done == run_.job.train.steps) return {};
   due_ = false;
+  BITLOOP_TRY(check_variables(run_));
   run_.checkpoints->save({done,
                           {{kProgress, progress_.to_json()},
                            {kInARow, watch_.in_a_row()},
@@ -64,6 +65,7 @@ void Checkpoints::after_step() {
                           tensors()},
                          run_digest(run_.job));
   report();
+  return {};
 }
 
 void Checkpoints::report() {

@@ -21,7 +21,9 @@ class Checkpoints {
   Status resume();
   // To be called after each step and its evaluation: saves when it is time to. Of a quantizer with
   // requantize_every only where codes are made anew next, so that none need be saved.
-  void after_step();
+  // Error "rejected": a function of the candidate changed a variable, which a checkpoint would not
+  // have.
+  Status after_step();
   // Sends the records `checkpoint` of what was saved meanwhile.
   void report();
   // Waits for what is being saved, and reports.

@@ -138,6 +138,13 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
   return run;
 }
 
+Status check_variables(const Run& run) {
+  if (run.quantizer->state_digest() == run.loaded_digest) return {};
+  return fail("rejected",
+              "a function changed a variable during training that later calls can read; keep "
+              "state in ctx.state");
+}
+
 Result<std::unique_ptr<lua::Quantizer>> load_fresh(const Job& job) {
   return lua::Quantizer::load(job.candidate, job.candidate_path, lua::Limits{});
 }

@@ -58,6 +58,8 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records);
 // Step 4: loads the candidate, applies its config, calls Q.init for every layer. Errors: a test's
 // status.
 Status load_candidate(Run& run);
+// Error "rejected": a function changed a variable since the candidate was loaded.
+Status check_variables(const Run& run);
 // The candidate in a Lua state of its own, for audits and for the final score.
 Result<std::unique_ptr<lua::Quantizer>> load_fresh(const Job& job);
 

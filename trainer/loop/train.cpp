@@ -114,14 +114,10 @@ Status run_steps(Run& run, const Records& records, Progress& progress) {
       if (!last && watch.is_hopeless(done, result.lambda, score.loss))
         return fail("stopped_early", watch.sentence(job.train.steps));
     }
-    checkpoints.after_step();
+    BITLOOP_TRY(checkpoints.after_step());
   }
   checkpoints.finish();
-  if (run.quantizer->state_digest() != run.loaded_digest)
-    return fail("rejected",
-                "a function changed a variable during training that later calls can read; keep "
-                "state in ctx.state");
-  return {};
+  return check_variables(run);
 }
 
 // Training as a stage of the result. Errors as those of run_steps; the result has been sent then.

@@ -73,8 +73,7 @@ TEST_F(RunFilesTest, WhatWasToldAfterTheCheckpointIsToldOnce) {
   const Json eval = {{"type", "eval"}};
   run(false, {kHeader, step(10, 3), step(20, 2), checkpoint(15), step(30, 1), eval, kResult});
   run(true, {kHeader, resumed(15), step(20, 2), step(30, 1), eval, kResult});
-  EXPECT_EQ(story(),
-            "header step 10 checkpoint 15 resumed 15 step 20 step 30 eval result ");
+  EXPECT_EQ(story(), "header step 10 checkpoint 15 resumed 15 step 20 step 30 eval result ");
 }
 
 TEST_F(RunFilesTest, WithoutACheckpointItBeginsAnew) {
@@ -82,6 +81,16 @@ TEST_F(RunFilesTest, WithoutACheckpointItBeginsAnew) {
   run(true, {kHeader, resumed(0), step(10, 4)});
   EXPECT_EQ(story(), "header resumed 0 step 10 ");
   EXPECT_EQ(table(), "step:train_loss 10:4 ");
+}
+
+TEST_F(RunFilesTest, WhoSaysNothingButWordsIsNotListenedTo) {
+  run(false, {kHeader, step(10, 3)});
+  auto files = RunFiles::open(folder_.path(), true);
+  const Json long_record = {{"type", "finding"}, {"detail", std::string(10'000, 'x')}};
+  for (int i = 0; i < 200; ++i) files->take(long_record);
+  files->take(kResult);
+  EXPECT_EQ(files->finish(true).error().code, "too_large");
+  EXPECT_EQ(story(), "header step 10 ");
 }
 
 TEST_F(RunFilesTest, UntilItGoesOnNothingIsLost) {

@@ -106,8 +106,8 @@ TEST_F(RecoveryTest, ABranchThatWentOnIsNotTakenBack) {
   journal_.reset();
   fs::remove_all(log);
   {
-    WriteAheadLog earlier(log);
-    for (size_t i = 0; i + 1 < records.size(); ++i) ASSERT_TRUE(earlier.append(records[i]));
+    const auto earlier = *WriteAheadLog::open(log);
+    for (size_t i = 0; i + 1 < records.size(); ++i) ASSERT_TRUE(earlier->append(records[i]));
   }
   ids_["one"].push_back(later);
   expect_whole(workspace_);
@@ -127,6 +127,15 @@ TEST_F(RecoveryTest, WhatFailedIsNotBroughtBack) {
   ASSERT_TRUE(journal_->create_session("three", make_event("session", "Began")));
   open(workspace_);
   EXPECT_TRUE(journal_->head("three"));
+}
+
+TEST_F(RecoveryTest, WhatADiskThatFailedMayNotHaveIsWrittenAgain) {
+  const fs::path repository = workspace_.path() / "journal.git";
+  std::ofstream(repository / kLogFolder / "not-synced");
+  journal_.reset();
+  EXPECT_EQ(recover(repository).value(), unflushed(workspace_).size());
+  EXPECT_EQ(recover(repository).value(), 0U);
+  expect_whole(workspace_);
 }
 
 TEST_F(RecoveryTest, PackedObjectsAreNotWrittenAgain) {

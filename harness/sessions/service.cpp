@@ -192,15 +192,29 @@ SessionView Service::Impl::describe(const Session& session) const {
   view.forked_from = state.forked_from;
   view.tags = state.tags;
   for (const TestRecord& test : state.tests) view.tests.push_back(describe(session, test));
-  view.files.push_back(file_info(session.document));
+  view.files.push_back(session.document ? file_info(*session.document) : session.resting);
   for (const editor::Document& document : files.documents())
     view.files.push_back(file_info(document));
   return view;
 }
 
 EditAnswer Service::Impl::whole_answer(const Session& session, std::string message) const {
-  return EditAnswer{std::move(message), session.head, session.document.editable(),
-                    editor::view(session.document).value_or("")};
+  return EditAnswer{std::move(message), session.head, session.document->editable(),
+                    editor::view(*session.document).value_or("")};
+}
+
+Result<editor::Document> Service::Impl::candidate_of(const Session& session) const {
+  if (session.document) return *session.document;
+  BITLOOP_ASSIGN(snapshot, journal->read(session.head));
+  return editor::Document::parse(snapshot.candidate);
+}
+
+void Service::Impl::rest(Session& session) {
+  if (!session.state.closed || !session.document) return;
+  session.resting = file_info(*session.document);
+  session.document.reset();
+  session.keys.reset();
+  session.state.undo = {};
 }
 
 const ServiceOptions& Service::options() const { return impl_->options; }
@@ -340,7 +354,7 @@ Result<FileView> Service::view(std::string_view id, std::string_view path,
   BITLOOP_ASSIGN(session, impl_->find(id));
   std::unique_lock guard(session->mutex);
   const std::string head = session->head;
-  const editor::Document candidate = session->document;
+  BITLOOP_ASSIGN(candidate, impl_->candidate_of(*session));
   guard.unlock();
   const editor::Document* document = path == kCandidate ? &candidate : impl_->files.find(path);
   if (document == nullptr)
@@ -388,7 +402,7 @@ Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request
   BITLOOP_ASSIGN(before, impl_->done_before(*session, "edit", terms));
   if (before) return impl_->edit_again(*session, *before);
   BITLOOP_TRY(impl_->check_changeable(*session, terms));
-  BITLOOP_ASSIGN(edited, apply(session->document, request));
+  BITLOOP_ASSIGN(edited, apply(*session->document, request));
   SessionState state = session->state;
   state.undo.push_back(session->head);
   journal::Event event;
@@ -397,14 +411,14 @@ Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request
   event.body = description;
   event.trailers = {{"Bitloop-Op", request.op}, {"Bitloop-Region", edited.region}};
   const std::vector<std::string> warnings =
-      warnings_of(session->document.text(), edited.document.text(), session->state, impl_->tried);
+      warnings_of(session->document->text(), edited.document.text(), session->state, impl_->tried);
   for (const std::string& warning : warnings)
     event.trailers.push_back({"Bitloop-Warning", warning});
   RequestKeys::mark(event, terms.key, terms.request);
   BITLOOP_TRY(
       impl_->commit(*session, std::move(event), std::move(state), std::move(edited.document)));
   impl_->checks->want(session->state.task);  // an edit is followed by a check
-  return EditAnswer{edited.message, session->head, session->document.editable(), edited.view,
+  return EditAnswer{edited.message, session->head, session->document->editable(), edited.view,
                     warnings};
 }
 

@@ -40,8 +40,9 @@ struct ServiceOptions {
   int ready_checks = 0;         // trainers kept ready for checks, one a task, at most
   // Documents of the tasks' benchmarks, as `bitloop data benchmarks` writes them.
   std::filesystem::path benchmarks = {};
-  // Runs that were killed and have checkpoints (checkpoint.every) are started again: of all sessions
-  // (kAllSessions), of this one, or of none (""); others are left as they are, to be resumed.
+  // Runs that were killed and have checkpoints (checkpoint.every) are started again: of all
+  // sessions (kAllSessions), of this one, or of none (""); others are left as they are, to be
+  // resumed.
   std::string resumes_runs_of = {};
 };
 

@@ -58,7 +58,10 @@ struct Session {
   std::condition_variable changed;
   // All below: guarded by mutex.
   SessionState state;
-  editor::Document document;        // the candidate
+  // The candidate. Of a session that is closed, which nothing but a look is wanted of, neither it
+  // nor what could be undone stays in memory (Impl::rest): candidate_of() reads it.
+  std::optional<editor::Document> document;
+  FileInfo resting;                 // the candidate's, where `document` is none
   std::string head;                 // the newest commit
   std::optional<RequestKeys> keys;  // read from the journal when a request with a key comes
   bool is_past = false;             // as it was at a commit (as_of)
@@ -81,6 +84,10 @@ struct Service::Impl {
   };
   // Errors: those of Service::create.
   Result<Start> start_of(const NewSession& request) const;
+  // The candidate, from the journal where it is not in memory. Requires: session locked.
+  Result<editor::Document> candidate_of(const Session& session) const;
+  // Lets go of what a closed session needs no more; of others nothing. Requires: session locked.
+  static void rest(Session& session);
   // The id's own, to be read without holding its lock any longer. Errors: "session_not_found".
   Result<SessionState> state_of(std::string_view id) const;
   // Commits a change of a session's tags. Requires: session locked.
@@ -164,7 +171,7 @@ struct Service::Impl {
   // The same as the queue's run calls it.
   std::function<void(const jobs::Verdict&)> ending_of(const std::shared_ptr<Session>& session,
                                                       int64_t number);
-  // Queues a run that was killed, to go on from its newest checkpoint.
+  // Queues a run that was killed, to go on from its newest checkpoint. Requires: session locked.
   void resume_run(const std::shared_ptr<Session>& session, int64_t number);
   Status try_finish(Session& session, int64_t number, const jobs::Verdict& verdict);
   std::filesystem::path run_dir(std::string_view id, int64_t test) const;

@@ -94,7 +94,8 @@ Result<nlohmann::ordered_json> Service::summary(std::string_view id) const {
   BITLOOP_ASSIGN(session, impl_->find(id));
   std::unique_lock guard(session->mutex);
   const SessionState state = session->state;
-  const std::string text = session->document.text();
+  BITLOOP_ASSIGN(document, impl_->candidate_of(*session));
+  const std::string text = document.text();
   CandidateNow candidate;
   candidate.commit = session->head;
   candidate.tests_left = impl_->tests_left(*session);
@@ -170,7 +171,7 @@ Result<TagsView> Service::Impl::change_tags(Session& session, const Tag& tag, bo
   event.trailers = {{"Bitloop-Tag", tag.tag},
                     {"Bitloop-Test", tag.test ? std::to_string(*tag.test) : ""}};
   RequestKeys::mark(event, terms.key, terms.request);
-  BITLOOP_TRY(commit(session, std::move(event), std::move(state), session.document));
+  BITLOOP_TRY(commit(session, std::move(event), std::move(state), *session.document));
   return TagsView{session.head, session.state.tags};
 }
 

@@ -57,7 +57,7 @@ Result<EditAnswer> Service::Impl::edit_again(const Session& session,
                                              const std::string& commit) const {
   BITLOOP_ASSIGN(event, journal->find(session.state.id, commit));
   BITLOOP_ASSIGN(then, as_of(commit));
-  const editor::Document& document = then->document;
+  const editor::Document& document = *then->document;
   EditAnswer answer = whole_answer(
       *then, fmt::format("OK: {}. Editable range: {}.", event.sentence, document.editable_text()));
   if (event.kind != "edit") return answer;

@@ -8,6 +8,7 @@
 #include "harness/base/fd.h"
 #include "harness/base/text.h"
 #include "harness/base/version.h"
+#include "harness/jobs/half_written.h"
 #include "harness/sessions/job.h"
 #include "harness/sessions/report.h"
 #include "harness/sessions/service_impl.h"
@@ -73,7 +74,7 @@ Result<nlohmann::ordered_json> Service::check(std::string_view id, const Terms& 
     session_id = session->state.id;
     owner = Impl::owner_of(session->state);
     task_name = session->state.task;
-    candidate = session->document.text();
+    candidate = session->document->text();
     checked_commit = session->head;
   }
   BITLOOP_ASSIGN(request, impl_->check_request(task_name));
@@ -106,7 +107,7 @@ Result<nlohmann::ordered_json> Service::check(std::string_view id, const Terms& 
   RequestKeys::mark(event, terms.key, terms.request);
   const std::lock_guard guard(session->mutex);
   if (!session->state.closed)  // submitted meanwhile: the answer stands, the story has ended
-    BITLOOP_TRY(impl_->commit(*session, std::move(event), session->state, session->document));
+    BITLOOP_TRY(impl_->commit(*session, std::move(event), session->state, *session->document));
   return document;
 }
 
@@ -116,7 +117,7 @@ Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& share
   Session& session = *shared;
   test.number = static_cast<int64_t>(session.state.tests.size()) + 1;
   test.status = kRunning;
-  test.digest = digest_of(session.document.text());
+  test.digest = digest_of(session.document->text());
 
   journal::Event event;
   event.kind = "test-started";
@@ -129,9 +130,9 @@ Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& share
   SessionState state = session.state;
   state.tests.push_back(test);
   // Charged here: from this commit on the test counts, whatever happens to this process.
-  BITLOOP_TRY(commit(session, std::move(event), std::move(state), session.document));
+  BITLOOP_TRY(commit(session, std::move(event), std::move(state), *session.document));
   session.state.tests.back().commit = session.head;
-  const JobRequest request{"train", session.state.id, test.number, session.document.text(), task,
+  const JobRequest request{"train", session.state.id, test.number, session.document->text(), task,
                            preset, session.state.tests.back().seed, options.share_dir,
                            options.allow_degraded, options.benchmarks,
                            // Runs of the command line are asked for by people, to their end.
@@ -182,12 +183,13 @@ std::function<void(const jobs::Verdict&)> Service::Impl::ending_of(
 }
 
 void Service::Impl::resume_run(const std::shared_ptr<Session>& session, int64_t number) {
-  const std::string id = session->state.id, owner = owner_of(session->state);  // never change
+  const std::string& id = session->state.id;
   const std::filesystem::path folder = run_dir(id, number);
+  jobs::remove_half_written(folder);
   spdlog::info("the run of session {} test {} was killed; it goes on from its newest checkpoint",
                id, number);
   progress->started(id, number, folder / "events.jsonl");
-  queue->submit({folder, nullptr, ending_of(session, number), owner});
+  queue->submit({folder, nullptr, ending_of(session, number), owner_of(session->state)});
 }
 
 void Service::Impl::finish_test(const std::shared_ptr<Session>& session, int64_t number,
@@ -248,7 +250,7 @@ Status Service::Impl::try_finish(Session& session, int64_t number, const jobs::V
                     {"Bitloop-Flags", join(row.flags, ",")},
                     {"Bitloop-Candidate", row.commit}};
   const ledger::Row finished = row;
-  BITLOOP_TRY(commit(session, std::move(event), std::move(state), session.document));
+  BITLOOP_TRY(commit(session, std::move(event), std::move(state), *session.document));
   tried.add(session.state, session.state.tests.at(static_cast<size_t>(number - 1)));
   if (finished.status == kInfrastructure) budgets.give_back(session.state.token, finished.task);
   // A row that cannot be written now is rebuilt from the journal by the next start.
@@ -314,6 +316,7 @@ Result<TestView> Service::submit(std::string_view id, int64_t number, const Term
     spdlog::error("results.tsv: {}", marked.error().message);
   TestView view = impl_->describe(*session, session->state.tests[static_cast<size_t>(number - 1)]);
   view.message = submit_sentence(number);
+  impl_->rest(*session);
   return view;
 }
 

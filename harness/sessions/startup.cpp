@@ -108,7 +108,9 @@ Status Service::Impl::load_sessions() {
     for (const TestRecord& test : state.tests) tried.add(state, test);
     BITLOOP_ASSIGN(document, parse_candidate(state, snapshot.candidate));
     budgets.charge(state.token, state.task, state.tests_charged());
-    sessions[id] = std::make_shared<Session>(std::move(state), std::move(document), head);
+    auto session = std::make_shared<Session>(std::move(state), std::move(document), head);
+    rest(*session);
+    sessions[id] = std::move(session);
   }
   feeds.continue_after(last);
   return {};
@@ -155,8 +157,9 @@ void Service::Impl::adopt_runs() {
         progress->started(id, number, folder / "events.jsonl");
         queue->adopt({folder, nullptr, ending_of(session, number)});
       } else if (jobs::run_can_resume(folder)) {
-        if (options.resumes_runs_of == kAllSessions || options.resumes_runs_of == id)
-          resume_run(session, number);
+        if (options.resumes_runs_of != kAllSessions && options.resumes_runs_of != id) continue;
+        const std::lock_guard guard(session->mutex);
+        resume_run(session, number);
       } else {
         jobs::remove_half_written(folder);
         finish_test(session, number,

@@ -23,6 +23,18 @@ class QueueTest : public FakeRun {
                   owner});
     return promise->get_future();
   }
+  std::future<std::string> submit_with_checkpoints(Queue& queue, const std::string& name) {
+    auto promise = std::make_shared<std::promise<std::string>>();  // outlives this function
+    const nlohmann::json limits = {
+        {"deadline_s", 60}, {"memory_mb", 128}, {"threads", 2}, {"output_mb", 4}};
+    queue.submit({run_dir(name),
+                  {{"schema_version", 1},
+                   {"kind", "train"},
+                   {"data_dir", "/nowhere"},
+                   {"preset", {{"checkpoint", {{"every", 10}}}, {"limits", limits}}}},
+                  [promise](const Verdict& verdict) { promise->set_value(verdict.status); }});
+    return promise->get_future();
+  }
   void let_go(const std::string& name) {
     std::filesystem::create_directories(run_dir(name));
     ASSERT_TRUE(write_file_atomic(run_dir(name) / "go", ""));
@@ -67,6 +79,33 @@ TEST_F(QueueTest, ASupervisorThatDiesIsInfrastructure) {
   EXPECT_EQ(submit(queue, "a").get(), "infrastructure");
 }
 
+TEST_F(QueueTest, ARunWithCheckpointsIsStartedAgain) {
+  supervisor_is(
+      "touch \"$1/events.jsonl\"; [ -e \"$1/once\" ] || { touch \"$1/once\"; kill -9 $$; }; " +
+      std::string(kWriteOk));
+  Queue queue(1);
+  EXPECT_EQ(submit_with_checkpoints(queue, "a").get(), "ok");
+  EXPECT_EQ(submit(queue, "b").get(), "infrastructure");  // this one has none
+}
+
+TEST_F(QueueTest, OneThatNeverGetsAnywhereIsNotStartedForEver) {
+  supervisor_is("touch \"$1/events.jsonl\"; echo x >>\"$1/starts\"; exit 3");
+  Queue queue(1);
+  EXPECT_EQ(submit_with_checkpoints(queue, "a").get(), "infrastructure");
+  EXPECT_EQ(*read_file(run_dir("a") / "starts"), "x\nx\nx\nx\nx\n");
+}
+
+TEST_F(QueueTest, OneThatIsCancelledIsNotStartedAgain) {
+  supervisor_is("touch \"$1/events.jsonl\"; trap 'exit 3' TERM; while :; do sleep 0.01; done");
+  Queue queue(1);
+  auto end = submit_with_checkpoints(queue, "a");
+  wait_alive("a");
+  while (!std::filesystem::exists(run_dir("a") / "events.jsonl")) std::this_thread::sleep_for(2ms);
+  EXPECT_TRUE(queue.cancel(run_dir("a")));
+  EXPECT_EQ(end.get(), "cancelled");
+  EXPECT_FALSE(run_can_resume(run_dir("a")));
+}
+
 TEST_F(QueueTest, ARunThatCannotStartIsInfrastructureAndTheNextGoesOn) {
   ASSERT_TRUE(write_file_atomic(folder_ / "runs", "a file where the folder should be"));
   supervisor_is(kWriteOk);
@@ -81,7 +120,7 @@ TEST_F(QueueTest, StopLeavesTheRunAliveAndTheNextQueueAdoptsIt) {
   bool called = false;
   {
     Queue queue(1);
-    queue.submit({run_dir("a"), {}, [&called](const Verdict&) { called = true; }});
+    queue.submit({run_dir("a"), {{"name", "a"}}, [&called](const Verdict&) { called = true; }});
     submit(queue, "b");
     wait_alive("a");
   }

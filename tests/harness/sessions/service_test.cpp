@@ -175,6 +175,33 @@ TEST_F(ServiceTest, ASubmissionBindsTheTestsCandidateAndCloses) {
   EXPECT_EQ(service_->results()[1]->submitted, false);
 }
 
+// A closed session's candidate is not kept in memory; nobody should see that.
+TEST_F(ServiceTest, AClosedSessionIsReadAsBefore) {
+  const std::string id = create();
+  ASSERT_TRUE(say(id, "scored"));
+  test(id);
+  const FileInfo before = service_->get(id)->files[0];
+  const std::string text = content(id);
+  const std::string commit = service_->get(id)->commit;
+  ASSERT_TRUE(service_->submit(id, 1, {.key = "once", .request = "{}"}));
+  for (int start = 0; start < 2; ++start) {
+    const auto session = service_->get(id);
+    EXPECT_EQ(session->files[0].path, before.path);
+    EXPECT_EQ(session->files[0].lines, before.lines);
+    EXPECT_EQ(session->files[0].editable, before.editable);
+    EXPECT_EQ(content(id), text);
+    EXPECT_EQ(service_->view(id, "candidate.lua", 1, 2)->editable, before.editable);
+    EXPECT_EQ(service_->summary(id)->at("state"), "closed");
+    EXPECT_EQ(service_->undo(id, 1).error().code, "session_closed");
+    EXPECT_EQ(service_->revert_to_commit(id, commit).error().code, "session_closed");
+    EXPECT_TRUE(service_->submit(id, 1, {.key = "once", .request = "{}"}));  // it was done
+    NewSession fork;
+    fork.from = id + "/1";
+    EXPECT_EQ(content(service_->create(fork)->id), text);
+    open();
+  }
+}
+
 TEST_F(ServiceTest, TheLedgerComesBackFromTheJournal) {
   const std::string id = create();
   test(id);

@@ -23,6 +23,8 @@ class Runner {
   Status perform() {
     for (PlannedRun& run : plan_.runs) {
       if (run.done) continue;
+      // One that was killed goes on if it can; what lives was adopted.
+      if (run.test > 0) (void)service_.resume_local(run.session, run.test);
       (run.test > 0 ? under_way_ : waiting_).push_back(&run);
     }
     while (!under_way_.empty() || !waiting_.empty()) {

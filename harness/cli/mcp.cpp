@@ -41,7 +41,7 @@ int serve(const McpOptions& options) {
   ignore_broken_pipes();
   auto service = sessions::Service::open(
       {choose_workspace(options.workspace), share_dir(), options.jobs, options.allow_degraded,
-       options.ready_checks, choose_benchmarks(options.benchmarks), sessions::kAllSessions});
+       options.ready_checks, choose_benchmarks(options.benchmarks), /*resumes_runs=*/true});
   if (!service && service.error().code == "workspace_in_use")
     return report(
         {service.error().code,

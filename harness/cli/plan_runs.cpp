@@ -57,9 +57,9 @@ Status take_earlier_runs(baselines::Plan& plan, const TrainPlan& options) {
 Status train_plan(baselines::Plan& plan, const TrainPlan& options) {
   if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
     return std::unexpected(layers.error());
-  BITLOOP_ASSIGN(service, sessions::Service::open(
-                              {options.workspace, share_dir(), static_cast<int>(options.jobs),
-                               options.allow_degraded, 0, options.benchmarks, options.type}));
+  BITLOOP_ASSIGN(service, sessions::Service::open({options.workspace, share_dir(),
+                                                   static_cast<int>(options.jobs),
+                                                   options.allow_degraded, 0, options.benchmarks}));
   // Again, now that what had died was written down and what lives was adopted.
   BITLOOP_TRY(take_earlier_runs(plan, options));
   for (const int signal : kStopSignals) std::signal(signal, on_signal);

@@ -95,7 +95,7 @@ int serve(const ServeOptions& options) {
   if (!layers) return report(layers.error());
   auto service = sessions::Service::open(
       {workspace, share_dir(), options.jobs, options.allow_degraded, options.ready_checks,
-       choose_benchmarks(options.benchmarks), sessions::kAllSessions});
+       choose_benchmarks(options.benchmarks), /*resumes_runs=*/true});
   if (!service) return report(service.error());
   const size_t files = widen_file_limit();
   const size_t spare = files > kFilesForCalls ? files - kFilesForCalls : 0;

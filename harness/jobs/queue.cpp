@@ -137,15 +137,17 @@ void Queue::perform(Run& run, bool adopted) {
     // Again, from its newest checkpoint. The supervisor counts how often, if it comes so far.
     hasty = std::chrono::steady_clock::now() - start < kHasty ? hasty + 1 : 0;
     if (hasty >= kMostHasty)
-      return end(infrastructure_verdict(
-          "The run's supervisor ends as soon as it is started; see supervisor.log in its folder."));
+      return end(was_cancelled()
+                     ? cancelled_verdict()
+                     : infrastructure_verdict("The run's supervisor ends as soon as it is started; "
+                                              "see supervisor.log in its folder."));
     run.job = nullptr;
     adopted = false;
     std::unique_lock lock(mutex_);
     if (changed_.wait_for(lock, kPauseBeforeResuming, [this] { return stopping_; })) return;
   }
   // A supervisor that was asked before it could listen ended at once, and says nothing.
-  end(cancelled && !has_verdict ? cancelled_verdict() : read_verdict(run.run_dir));
+  end(was_cancelled() && !has_verdict ? cancelled_verdict() : read_verdict(run.run_dir));
 }
 
 bool Queue::wait_for_end(const std::filesystem::path& run_dir, pid_t child) {
@@ -168,6 +170,7 @@ bool Queue::cancel(const std::filesystem::path& run_dir) {
   const auto is_it = [&](const Run& run) { return run.run_dir == run_dir; };
   std::unique_lock lock(mutex_);
   if (auto waiting = waiting_.remove(is_it)) {
+    mark_cancelled(run_dir);  // of one that was to go on
     lock.unlock();
     waiting->on_end(cancelled_verdict());
     return true;
@@ -175,7 +178,7 @@ bool Queue::cancel(const std::filesystem::path& run_dir) {
   if (std::ranges::any_of(adopted_, is_it)) return ask_supervisor_to_end(run_dir);
   const auto found = at_work_.find(run_dir);
   if (found == at_work_.end()) return false;
-  mark_cancelled(run_dir);
+  if (found->second > 0 || !run_is_alive(run_dir)) mark_cancelled(run_dir);
   // Another process's child was adopted; where nobody lives, launch() finds what is noted here.
   const bool asked = found->second > 0       ? ::kill(found->second, SIGTERM) == 0
                      : run_is_alive(run_dir) ? ask_supervisor_to_end(run_dir)

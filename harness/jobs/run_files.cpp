@@ -24,7 +24,6 @@ std::string line_of(const Json& record) {
   return record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-// Whole lines alone: a killed process may have left a part of one.
 template <typename Take>
 void for_each_record(std::string_view text, const Take& take) {
   size_t begin = 0;
@@ -48,6 +47,9 @@ Result<RunFiles> RunFiles::open(const fs::path& folder, bool goes_on) {
   files.folder_ = folder;
   if (goes_on) {
     BITLOOP_ASSIGN(text, read_file(folder / "events.jsonl", kMaxEventsBytes));
+    text.resize(text.rfind('\n') + 1);  // a killed process may have left a part of a line
+    if (::truncate((folder / "events.jsonl").c_str(), static_cast<off_t>(text.size())) != 0)
+      return std::unexpected(errno_error((folder / "events.jsonl").string(), errno));
     files.before_ = std::move(text);
     files.waits_ = true;
   }

@@ -75,6 +75,9 @@ Result<pid_t> launch_supervisor(const std::filesystem::path& run_dir, int input)
     return fail("already_running",
                 fmt::format("{} already has a supervisor; wait for it to end", run_dir.string()));
 
+  // Of a supervisor that is gone: its id may be another process's by now.
+  (void)!::truncate((run_dir / "supervisor.lock").c_str(), 0);
+
   const char* hook = std::getenv("BITLOOP_SUPERVISOR");
   // Not /proc/self/exe itself: the supervisor's own name should lead to its program, too.
   const bool hooked = hook != nullptr && *hook != '\0';

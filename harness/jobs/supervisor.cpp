@@ -143,12 +143,13 @@ class Attempts {
   }
   // A checkpoint of this step was written, says the trainer, who may not be believed: only a step
   // beyond all before counts, of which there are no more than the run has.
-  void came_to(const Json& step) {
+  bool came_to(const Json& step) {
     if (!step.is_number_integer() || step.get<int64_t>() <= step_ || step.get<int64_t>() > steps_)
-      return;
+      return false;
     step_ = step.get<int64_t>();
     made_ = 0;
     (void)keep();
+    return true;
   }
 
  private:
@@ -200,8 +201,8 @@ Outcome run_job(Run& run) {
       run_jail(run, run.job.document, total, run.job.kind != "verify", [&](const Json& record) {
         files->take(record);
         if (record["type"] != "checkpoint" || record.value("ok", Json()) != true) return;
-        attempts.came_to(record.value("step", Json()));
-        files->sync();  // what came before the checkpoint is not told again
+        if (attempts.came_to(record.value("step", Json())))
+          files->sync();  // what came before the checkpoint is not told again
       });
   if (auto kept = files->finish(run.durable()); !kept && outcome.status == "ok") {
     outcome.status = "infrastructure";

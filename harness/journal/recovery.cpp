@@ -38,13 +38,12 @@ Result<bool> restore_object(const fs::path& repository, git_odb* known, const Lo
   const fs::path temporary = repository / "objects" / "tmp_restored";
   BITLOOP_ASSIGN(file, open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC));
   BITLOOP_TRY(write_all(file.get(), object.bytes));
-  if (::fchmod(file.get(), kObjectMode) != 0 || ::fsync(file.get()) != 0)
+  if (::fchmod(file.get(), kObjectMode) != 0)
     return std::unexpected(errno_error(temporary.string(), errno));
   std::error_code error;
   fs::create_directories(path.parent_path(), error);
   fs::rename(temporary, path, error);
   if (error) return std::unexpected(errno_error(path.string(), error.value()));
-  BITLOOP_TRY(sync_folder(path.parent_path()));
   return true;
 }
 
@@ -77,9 +76,7 @@ Result<bool> restore_branch(const fs::path& repository_path, git_repository* rep
   fs::create_directories(path.parent_path(), error);
   BITLOOP_ASSIGN(file, LockedFile::take(path));
   BITLOOP_TRY(file.write(commit + "\n"));
-  BITLOOP_TRY(sync_together({file.lock_path()}));
   BITLOOP_TRY(file.publish());
-  BITLOOP_TRY(sync_folder(path.parent_path()));
   return true;
 }
 
@@ -88,6 +85,7 @@ Result<bool> restore_branch(const fs::path& repository_path, git_repository* rep
 Result<size_t> recover(const fs::path& path) {
   BITLOOP_ASSIGN(records, WriteAheadLog::read(path / kLogFolder));
   if (records.empty()) return size_t{0};
+  BITLOOP_ASSIGN(file_system, open_file(path, O_RDONLY | O_DIRECTORY));
   BITLOOP_ASSIGN(repository, open_repository(path));
   git_odb* raw = nullptr;
   if (const int code = git_repository_odb(&raw, repository.get()); code < 0)
@@ -96,7 +94,7 @@ Result<size_t> recover(const fs::path& path) {
   // What the disk is not known to have is written again though it seems to be there.
   const bool always = WriteAheadLog::is_unsynced(path / kLogFolder);
   size_t restored = 0;
-  std::set<std::string> seen;  // objects; the same bytes each time
+  std::set<std::string> seen;                               // objects; the same bytes each time
   std::map<std::string, std::vector<std::string>> commits;  // of each branch, in their order
   for (const std::string& record : records) {
     BITLOOP_ASSIGN(event, decode(record));
@@ -118,6 +116,9 @@ Result<size_t> recover(const fs::path& path) {
     BITLOOP_ASSIGN(moved, restore_branch(path, repository.get(), branch, of_branch.back(), always));
     restored += moved ? 1 : 0;
   }
+  // All at once; until then the log has it.
+  if (restored > 0 && ::syncfs(file_system.get()) != 0)
+    return std::unexpected(errno_error("syncfs of " + path.string(), errno));
   if (always) BITLOOP_TRY(WriteAheadLog::set_synced(path / kLogFolder));
   return restored;
 }

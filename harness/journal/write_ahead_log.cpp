@@ -82,6 +82,8 @@ Result<std::vector<Found>> segments_in(const fs::path& folder) {
 Result<std::unique_ptr<WriteAheadLog>> WriteAheadLog::open(fs::path folder, uint64_t most_bytes) {
   BITLOOP_ASSIGN(there, segments_in(folder));
   std::unique_ptr<WriteAheadLog> log(new WriteAheadLog(std::move(folder), most_bytes));
+  BITLOOP_ASSIGN(file_system, open_file(log->folder_.parent_path(), O_RDONLY | O_DIRECTORY));
+  log->file_system_ = std::move(file_system);
   for (const Found& found : there) {
     auto segment = std::make_shared<Segment>();
     segment->path = found.path;
@@ -243,9 +245,9 @@ Status WriteAheadLog::checkpoint() {
   if (stopping_) return {};
   lock.unlock();
   BITLOOP_ASSIGN(folder, open_file(folder_, O_RDONLY | O_DIRECTORY));
-  if (::syncfs(folder.get()) != 0) {
+  BITLOOP_TRY(write_file_atomic(folder_ / kUnsynced, ""));
+  if (::syncfs(file_system_.get()) != 0) {
     const int error = errno;
-    (void)write_file_atomic(folder_ / kUnsynced, "");
     const std::lock_guard again(mutex_);
     failed_ = true;
     return std::unexpected(errno_error("syncfs", error));
@@ -258,7 +260,7 @@ Status WriteAheadLog::checkpoint() {
     const std::lock_guard again(mutex_);
     closed_.erase(closed_.begin());
   }
-  return {};
+  return set_synced(folder_);
 }
 
 uint64_t WriteAheadLog::bytes() const {

@@ -6,9 +6,9 @@
 // A log is a folder of segments, 00000001.log and so on: a line that says what it is, then frames
 // of length, CRC-32 of length and record (both little-endian, 32 bits), and record. A segment is
 // dropped once everything in its file system is on disk (syncfs) that was there when its last
-// record had been used. Where that fails, nothing is dropped any more: the kernel tells of it once,
-// and calls pages written afterwards that are not. The file `not-synced` then says that what the
-// log has must be written again whatever seems to be there.
+// record had been used. While that is being done, and for good where it failed, the file
+// `not-synced` says that what the log has must be written again whatever seems to be there: the
+// kernel tells of a failure once, and calls pages written afterwards that are not.
 #pragma once
 
 #include <atomic>
@@ -66,7 +66,7 @@ class WriteAheadLog {
   // The records in a log's folder, oldest first; of a segment that ends within a frame or with a
   // damaged one, those before it. Errors: "io_error"; "journal_unreadable" (of another version).
   static Result<std::vector<std::string>> read(const std::filesystem::path& folder);
-  // Whether what the records say must be written again, and that it was.
+  // Whether all that the records say must be written again, and that it is on disk.
   static bool is_unsynced(const std::filesystem::path& folder);
   static Status set_synced(const std::filesystem::path& folder);
 
@@ -95,6 +95,9 @@ class WriteAheadLog {
 
   const std::filesystem::path folder_;
   const uint64_t most_bytes_;
+  // Of the folder's parent, from the beginning on: the kernel tells a descriptor of what failed
+  // since it was opened.
+  UniqueFd file_system_;
   std::mutex checkpoint_mutex_;  // one at a time; taken before mutex_
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -30,8 +30,6 @@ namespace bitloop::sessions {
 
 using Ranges = std::vector<std::pair<int64_t, int64_t>>;
 
-constexpr const char* kAllSessions = "*";
-
 struct ServiceOptions {
   std::filesystem::path workspace;
   std::filesystem::path share_dir;
@@ -40,10 +38,9 @@ struct ServiceOptions {
   int ready_checks = 0;         // trainers kept ready for checks, one a task, at most
   // Documents of the tasks' benchmarks, as `bitloop data benchmarks` writes them.
   std::filesystem::path benchmarks = {};
-  // Runs that were killed and have checkpoints (checkpoint.every) are started again: of all
-  // sessions (kAllSessions), of this one, or of none (""); others are left as they are, to be
-  // resumed.
-  std::string resumes_runs_of = {};
+  // Runs that were killed and have checkpoints (checkpoint.every) are started again; otherwise they
+  // are left as they are, for resume_local or another process.
+  bool resumes_runs = false;
 };
 
 struct FileInfo {

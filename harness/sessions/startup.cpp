@@ -157,7 +157,7 @@ void Service::Impl::adopt_runs() {
         progress->started(id, number, folder / "events.jsonl");
         queue->adopt({folder, nullptr, ending_of(session, number)});
       } else if (jobs::run_can_resume(folder)) {
-        if (options.resumes_runs_of != kAllSessions && options.resumes_runs_of != id) continue;
+        if (!options.resumes_runs) continue;
         const std::lock_guard guard(session->mutex);
         resume_run(session, number);
       } else {

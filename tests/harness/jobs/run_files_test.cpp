@@ -95,6 +95,7 @@ TEST_F(RunFilesTest, WhoSaysNothingButWordsIsNotListenedTo) {
 
 TEST_F(RunFilesTest, UntilItGoesOnNothingIsLost) {
   run(false, {kHeader, step(10, 3)});
+  std::ofstream(folder_ / "events.jsonl", std::ios::app) << R"({"type": "st)";
   run(true, {kHeader});  // killed again, before it came so far
   EXPECT_EQ(story(), "header step 10 ");
   run(true, {kHeader, kResult});  // it could not go on

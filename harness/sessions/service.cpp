@@ -74,10 +74,6 @@ Status check_op_fields(const EditRequest& request) {
   return {};
 }
 
-FileInfo file_info(const editor::Document& document) {
-  return FileInfo{document.path(), document.line_count(), document.editable()};
-}
-
 }  // namespace
 
 Error session_not_found(std::string_view id) {
@@ -201,20 +197,6 @@ SessionView Service::Impl::describe(const Session& session) const {
 EditAnswer Service::Impl::whole_answer(const Session& session, std::string message) const {
   return EditAnswer{std::move(message), session.head, session.document->editable(),
                     editor::view(*session.document).value_or("")};
-}
-
-Result<editor::Document> Service::Impl::candidate_of(const Session& session) const {
-  if (session.document) return *session.document;
-  BITLOOP_ASSIGN(snapshot, journal->read(session.head));
-  return editor::Document::parse(snapshot.candidate);
-}
-
-void Service::Impl::rest(Session& session) {
-  if (!session.state.closed || !session.document) return;
-  session.resting = file_info(*session.document);
-  session.document.reset();
-  session.keys.reset();
-  session.state.undo = {};
 }
 
 const ServiceOptions& Service::options() const { return impl_->options; }

@@ -1,7 +1,7 @@
 // The service's insides, shared by service.cpp (files and edits), service_runs.cpp (checks, tests,
 // submissions), service_repeats.cpp (answers given before), service_memory.cpp (what an
 // agent is told of what was tried before), service_events.cpp (what listeners hear) and
-// startup.cpp.
+// startup.cpp; service_resting.cpp (closed sessions).
 //
 // Locks: `sessions_mutex` guards the map alone and is never held while another lock is taken or a
 // file is written. Each session has a mutex of its own, held for a read or for one commit;
@@ -45,6 +45,8 @@ namespace bitloop::sessions {
 
 // Begins the name of a check's folder in runs/.
 constexpr std::string_view kCheckPrefix = "check-";
+
+FileInfo file_info(const editor::Document& document);
 
 struct Session {
   Session(SessionState start, editor::Document candidate, std::string commit)

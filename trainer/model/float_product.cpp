@@ -85,7 +85,8 @@ std::shared_ptr<const FloatWeight> FloatWeight::pack(const at::Tensor& w_NK) {
   return std::shared_ptr<const FloatWeight>(new FloatWeight(N, K, panels));
 }
 
-void FloatWeight::multiply_rows(const float* x, int64_t rows, const float* bias, float* y) const {
+void FloatWeight::multiply_rows(const float* x, int64_t rows, const float* bias, float* y,
+                                bool all_threads) const {
   const int64_t panels = panels_of(N_), stride = panels * kWidth;
   const float* const right = panels_.const_data_ptr<float>();
   std::vector<float> padded_x, padded_y;
@@ -97,9 +98,16 @@ void FloatWeight::multiply_rows(const float* x, int64_t rows, const float* bias,
     x = padded_x.data();
     to = padded_y.data();
   }
-  for (int64_t k = 0; k < K_; k += kDepth)
-    for (int64_t p = 0; p < panels; ++p)
-      multiply_panel(panels, K_, k, x, right + p * K_ * kWidth, to + p * kWidth);
+  const auto multiply_panels = [&](int64_t begin, int64_t end) {
+    for (int64_t k = 0; k < K_; k += kDepth)
+      for (int64_t p = begin; p < end; ++p)
+        multiply_panel(panels, K_, k, x, right + p * K_ * kWidth, to + p * kWidth);
+  };
+  // A panel's numbers are the same in whatever thread.
+  if (all_threads)
+    kernels::run_parts(panels, 1, multiply_panels);
+  else
+    multiply_panels(0, panels);
   if (to != y) std::copy_n(to, rows * stride, y);
   if (bias == nullptr) return;
   for (int64_t row = 0; row < rows; ++row)
@@ -115,9 +123,14 @@ at::Tensor FloatWeight::multiply(const at::Tensor& x_RK,
   const float *from = x.const_data_ptr<float>(),
               *add = bias.defined() ? bias.const_data_ptr<float>() : nullptr;
   float* const to = y.data_ptr<float>();
+  if (R <= kRows) {  // the next token of few sequences: threads share the weight, not the rows
+    multiply_rows(from, R, add, to, /*all_threads=*/true);
+    return y.narrow(1, 0, N_);
+  }
   kernels::run_items((R + kRows - 1) / kRows, [&](int64_t block) {
     const int64_t row = block * kRows;
-    multiply_rows(from + row * K_, std::min(kRows, R - row), add, to + row * stride);
+    multiply_rows(from + row * K_, std::min(kRows, R - row), add, to + row * stride,
+                  /*all_threads=*/false);
   });
   return y.narrow(1, 0, N_);
 }

@@ -26,7 +26,10 @@ class FloatWeight {
 
  private:
   FloatWeight(int64_t N, int64_t K, at::Tensor panels) : N_(N), K_(K), panels_(std::move(panels)) {}
-  void multiply_rows(const float* x, int64_t rows, const float* bias, float* y) const;
+  // At most as many rows as a block has; `all_threads`: of the team, which then must not be at
+  // work.
+  void multiply_rows(const float* x, int64_t rows, const float* bias, float* y,
+                     bool all_threads) const;
 
   const int64_t N_, K_;
   const at::Tensor panels_;  // (N / width rounded up, K, width), zeros at the end

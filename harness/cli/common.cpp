@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <string_view>
+#include <thread>
 
 #include "harness/base/fd.h"
 #include "harness/base/paths.h"
@@ -117,6 +118,21 @@ Status prepare_for_jail(bool allow_degraded) {
     return std::unexpected(layers.error());
   std::signal(SIGPIPE, SIG_IGN);
   return {};
+}
+
+unsigned JailSize::thread_count() const {
+  return threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency());
+}
+
+uint64_t JailSize::memory_bytes() const { return static_cast<uint64_t>(memory_gb * (1 << 30)); }
+
+void add_jail_threads(CLI::App& command, JailSize& size) {
+  command.add_option("--threads", size.threads, "default: one a core")->check(CLI::Range(1, 256));
+}
+
+void add_jail_memory(CLI::App& command, JailSize& size) {
+  command.add_option("--memory-gb", size.memory_gb, "limit of the jail (default 16)")
+      ->check(CLI::Range(0.1, 4096.0));
 }
 
 Result<Target> load_target(const std::filesystem::path& file, const std::string& preset) {

@@ -53,6 +53,17 @@ Status check_output(const std::filesystem::path& path, const char* option = "--o
 // that is gone is noticed otherwise.
 Status prepare_for_jail(bool allow_degraded);
 
+// How large the jail of a command is that works on a model that is there.
+struct JailSize {
+  unsigned threads = 0;  // 0: one a core
+  double memory_gb = 16;
+
+  unsigned thread_count() const;
+  uint64_t memory_bytes() const;
+};
+void add_jail_threads(CLI::App& command, JailSize& size);  // --threads
+void add_jail_memory(CLI::App& command, JailSize& size);   // --memory-gb
+
 // What FILE of check and train is trained on.
 struct Target {
   std::string candidate;

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
-#include <thread>
 
 #include "harness/base/fd.h"
 #include "harness/base/text.h"
@@ -23,8 +22,7 @@ struct EvalOptions {
   std::string model, benchmarks, tokens, output;
   std::string tasks;
   int64_t limit = 0;
-  unsigned threads = 0;
-  double memory_gb = 16;
+  JailSize jail;
   bool json = false;
   bool allow_degraded = false;
 };
@@ -98,9 +96,8 @@ Result<int> run(const EvalOptions& options) {
   request.tokens = options.tokens;
   request.benchmarks = choose_benchmarks(options.benchmarks);
   request.limit = options.limit;
-  request.threads =
-      options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
-  request.memory_bytes = static_cast<uint64_t>(options.memory_gb * (1 << 30));
+  request.threads = options.jail.thread_count();
+  request.memory_bytes = options.jail.memory_bytes();
   request.allow_degraded = options.allow_degraded;
   BITLOOP_TRY(prepare_for_jail(options.allow_degraded));
   Bar bar;
@@ -146,10 +143,8 @@ void add_eval(CLI::App& app, int& exit_code) {
   command->add_option(
       "--output", options->output,
       "also write the JSON document there, with every document's log-probabilities");
-  command->add_option("--threads", options->threads, "default: one a core")
-      ->check(CLI::Range(1, 256));
-  command->add_option("--memory-gb", options->memory_gb, "limit of the jail (default 16)")
-      ->check(CLI::Range(0.1, 4096.0));
+  add_jail_threads(*command, options->jail);
+  add_jail_memory(*command, options->jail);
   command->add_flag("--json", options->json, "print the JSON document, and nothing else");
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
   command->footer(kExamples);

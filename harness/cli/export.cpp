@@ -1,8 +1,6 @@
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <memory>
-#include <thread>
 
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
@@ -14,7 +12,7 @@ namespace {
 struct ExportOptions {
   std::string run, to;
   std::string weights = "quantised";
-  double memory_gb = 16;
+  JailSize jail;
   bool allow_degraded = false;
 };
 
@@ -24,8 +22,8 @@ Result<int> run(const ExportOptions& options) {
   request.run = options.run;
   request.to = options.to;
   request.latent = options.weights == "latent";
-  request.threads = std::max(1u, std::thread::hardware_concurrency());
-  request.memory_bytes = static_cast<uint64_t>(options.memory_gb * (1 << 30));
+  request.threads = options.jail.thread_count();
+  request.memory_bytes = options.jail.memory_bytes();
   request.allow_degraded = options.allow_degraded;
   BITLOOP_TRY(evaluation::export_model(request));
   fmt::print("{} has config.json and model.safetensors, with the {} weights\n", options.to,
@@ -47,8 +45,7 @@ void add_export(CLI::App& app, int& exit_code) {
                    "quantised (the default): those that layers compute with; latent: those before "
                    "quantisation. Activations are not quantised in either")
       ->check(CLI::IsMember({"quantised", "latent"}));
-  command->add_option("--memory-gb", options->memory_gb, "limit of the jail (default 16)")
-      ->check(CLI::Range(0.1, 4096.0));
+  add_jail_memory(*command, options->jail);
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
   command->callback([options, &exit_code] { exit_code = finish(run(*options)); });
 }

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
-#include <thread>
 #include <utility>
 
 #include "harness/base/fd.h"
@@ -23,8 +22,7 @@ constexpr size_t kMaxPromptBytes = size_t{1} << 20;
 struct GenerateOptions {
   std::string model;
   evaluation::GenerationRequest request;
-  unsigned threads = 0;
-  double memory_gb = 16;
+  JailSize jail;
   bool benchmark = false;
   bool json = false;
 };
@@ -77,9 +75,8 @@ Result<int> run(GenerateOptions options) {
   request.model = options.model;
   if (request.prompts.empty()) request.prompts.emplace_back();
   BITLOOP_TRY(read_prompts(request.prompts));
-  request.threads =
-      options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
-  request.memory_bytes = static_cast<uint64_t>(options.memory_gb * (1 << 30));
+  request.threads = options.jail.thread_count();
+  request.memory_bytes = options.jail.memory_bytes();
   BITLOOP_TRY(prepare_for_jail(request.allow_degraded));
   // One prompt is written as it comes; the texts of several would run into each other.
   const bool quiet = options.json || options.benchmark;
@@ -149,10 +146,8 @@ void add_generate(CLI::App& app, int& exit_code) {
   command->add_flag("--ignore-end", request.ignore_end, "go on behind <|endoftext|>");
   command->add_flag("--benchmark", options->benchmark,
                     "print how fast it was, and no text (goes on behind <|endoftext|>)");
-  command->add_option("--threads", options->threads, "default: one a core")
-      ->check(CLI::Range(1, 256));
-  command->add_option("--memory-gb", options->memory_gb, "limit of the jail (default 16)")
-      ->check(CLI::Range(0.1, 4096.0));
+  add_jail_threads(*command, options->jail);
+  add_jail_memory(*command, options->jail);
   command->add_flag("--json", options->json,
                     "one JSON document: {model, parameters, generations: [{prompt, text, "
                     "prompt_tokens, tokens, finish}], speed}");

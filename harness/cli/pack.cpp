@@ -1,9 +1,7 @@
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <memory>
-#include <thread>
 
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
@@ -17,7 +15,7 @@ namespace fs = std::filesystem;
 struct PackOptions {
   std::string run, output;
   std::string floats = "float32";
-  double memory_gb = 16;
+  JailSize jail;
   bool json = false;
   bool allow_degraded = false;
 };
@@ -33,8 +31,8 @@ Result<int> run(const PackOptions& options) {
   BITLOOP_TRY(check_output(request.file));
   BITLOOP_TRY(prepare_for_jail(options.allow_degraded));
   request.bfloat16 = options.floats == "bfloat16";
-  request.threads = std::max(1u, std::thread::hardware_concurrency());
-  request.memory_bytes = static_cast<uint64_t>(options.memory_gb * (1 << 30));
+  request.threads = options.jail.thread_count();
+  request.memory_bytes = options.jail.memory_bytes();
   request.allow_degraded = options.allow_degraded;
   BITLOOP_ASSIGN(bits, evaluation::pack_run(request));
   std::error_code failed;
@@ -69,8 +67,7 @@ void add_pack(CLI::App& app, int& exit_code) {
                    "type of embeddings, norms and biases: float32 (the default) or bfloat16, which "
                    "changes scores a little")
       ->check(CLI::IsMember({"float32", "bfloat16"}));
-  command->add_option("--memory-gb", options->memory_gb, "limit of the jail (default 16)")
-      ->check(CLI::Range(0.1, 4096.0));
+  add_jail_memory(*command, options->jail);
   command->add_flag("--json", options->json,
                     "one JSON document: {file, bytes, packed_bits_per_weight}");
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);

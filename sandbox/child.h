@@ -17,6 +17,7 @@ struct ChildFailure {
 
 inline constexpr int kExecFailed = -1;
 inline constexpr int kFolderClosed = -2;  // the working folder can't be entered
+inline constexpr int kNoProcfs = -3;      // a procfs of its own can't be had
 
 // Sends {layer, errno} to `report_fd` and ends this process.
 [[noreturn]] void child_fail(int report_fd, int layer, int error);

@@ -77,7 +77,7 @@ Result<ElfNeeds> read_elf_needs(const std::filesystem::path& program) {
   };
 
   uint64_t strings = UINT64_MAX;
-  std::vector<uint64_t> path_offsets;
+  std::vector<uint64_t> path_offsets, library_offsets;
   for (const Elf64_Phdr& segment : segments) {
     if (segment.p_type == PT_INTERP) needs.loader = image.text_at(segment.p_offset);
     if (segment.p_type != PT_DYNAMIC) continue;
@@ -87,9 +87,12 @@ Result<ElfNeeds> read_elf_needs(const std::filesystem::path& program) {
       if (entry->d_tag == DT_STRTAB) strings = file_offset(entry->d_un.d_ptr);
       if (entry->d_tag == DT_RPATH || entry->d_tag == DT_RUNPATH)
         path_offsets.push_back(entry->d_un.d_val);
+      if (entry->d_tag == DT_NEEDED) library_offsets.push_back(entry->d_un.d_val);
     }
   }
   if (strings == UINT64_MAX) return needs;
+  for (const uint64_t offset : library_offsets)
+    needs.libraries.push_back(image.text_at(strings + offset));
   for (const uint64_t offset : path_offsets) {
     for (std::string folder : split(image.text_at(strings + offset), ':')) {
       for (const std::string_view origin : {"${ORIGIN}", "$ORIGIN"})

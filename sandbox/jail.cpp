@@ -134,6 +134,12 @@ Result<Jail> Jail::start(const Policy& policy, std::vector<LayerState>* states) 
           fmt::format("{}: the jail's user can't enter it ({}), and without the layer "
                       "file_system it has to; chmod a+x it and the folders above it",
                       policy.output.parent_path().string(), std::strerror(failure.error)));
+    if (failure.no_procfs)
+      return refuse("sandbox_unavailable",
+                    fmt::format("the kernel refuses the jail a procfs of its own ({}), without "
+                                "which CUDA does not begin; use a machine or a container that "
+                                "masks nothing below /proc, or train on the CPU",
+                                std::strerror(failure.error)));
     if (!failure.layer)
       return refuse("not_executable",
                     fmt::format("{} can't be executed in the jail: {}", policy.program.string(),

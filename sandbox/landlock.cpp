@@ -27,6 +27,7 @@ constexpr uint64_t kReadFolder = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_
 constexpr uint64_t kWriteFolder = kReadFolder | LANDLOCK_ACCESS_FS_WRITE_FILE |
                                   LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE |
                                   kTruncate;
+constexpr uint64_t kProcessFiles = kReadFolder | LANDLOCK_ACCESS_FS_WRITE_FILE | kTruncate;
 
 uint64_t handled_by(int abi) {
   uint64_t rights = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
@@ -79,10 +80,13 @@ bool apply_landlock(const MountPlan& plan, int abi, bool inside) {
     uint64_t rights = bind.is_folder ? (bind.writable ? kWriteFolder : kReadFolder) : kReadFile;
     if (bind.writable && !bind.is_folder) rights |= LANDLOCK_ACCESS_FS_WRITE_FILE;
     if (bind.program) rights |= LANDLOCK_ACCESS_FS_EXECUTE;
+    if (bind.gpu) rights |= kIoctlDevice;
     done = done && allow(ruleset, (inside ? bind.target : bind.source).c_str(), rights, handled);
   }
   for (const TextFile& file : plan.topology)
     done = done && allow(ruleset, file.path.c_str(), kReadFile, handled);
+  // Names of threads are written there; files of the init are not the program's to open.
+  if (inside && plan.procfs) done = done && allow(ruleset, kProcesses, kProcessFiles, handled);
   if (inside && !plan.tmp_size.empty())
     done = done && allow(ruleset, "/tmp", kWriteFolder, handled);
   done = done && ::syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;

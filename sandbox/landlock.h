@@ -1,6 +1,7 @@
 // Landlock: a second opinion on every path, independent of the mounts. Only the program and its
-// loader can be executed, only planned files read, only output/ and /tmp written; no TCP, and
-// (newer kernels) no signals to what is outside.
+// loader can be executed, only planned files read, only output/ and /tmp written (with a GPU also
+// its device files, controlled too, and the files of the jail's own processes); no TCP, and (newer
+// kernels) no signals to what is outside.
 #pragma once
 
 #include "sandbox/mounts.h"

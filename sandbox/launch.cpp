@@ -88,8 +88,11 @@ pid_t raw_clone(int flags, int* pidfd) {
     require(clone_sources(p.plan), Layer::kFileSystem);
   if (p.layers.has(Layer::kUserNamespace))
     require(become_inner_user(p.caller_is_root), Layer::kUserNamespace);
+  bool procfs_refused = false;
+  const bool entered = p.layers.has(Layer::kFileSystem) && enter_root(p.plan, procfs_refused);
+  if (procfs_refused) child_fail(report, kNoProcfs, errno);
   if (p.layers.has(Layer::kFileSystem))
-    require(enter_root(p.plan), Layer::kFileSystem);
+    require(entered, Layer::kFileSystem);
   else if (!p.working_folder.empty() && ::chdir(p.working_folder.c_str()) != 0)
     child_fail(report, kFolderClosed, errno);
   if (p.layers.has(Layer::kUtsNamespace))
@@ -168,11 +171,12 @@ void probe_namespaces(LayerSet& layers) {
 std::expected<Launched, LaunchFailure> launch(const Policy& policy, const LayerSet& layers,
                                               MountPlan& plan, const ControlGroup* group) {
   const auto failed = [](std::optional<Layer> layer, int error) {
-    return std::unexpected(LaunchFailure{layer, error, false});
+    return std::unexpected(LaunchFailure{layer, error, false, false});
   };
   Prepared p{layers, plan, policy, {}, {}, {}, plan_limits(policy, layers), {}, {}, 0, false, false,
              {},     {},   {},     {}, {}, {}};
   const bool inside = layers.has(Layer::kFileSystem);
+  plan.procfs = policy.gpu && layers.has(Layer::kPidNamespace);
   const std::filesystem::path program = policy.program.lexically_normal();
   p.program = program.string();
   if (!inside && !policy.output.empty()) p.working_folder = policy.output.parent_path().string();
@@ -184,7 +188,7 @@ std::expected<Launched, LaunchFailure> launch(const Policy& policy, const LayerS
   p.caller_is_root = ::geteuid() == 0;
   p.landlock_version = landlock_abi();
   if (layers.has(Layer::kSeccomp)) {
-    auto filter = build_load_filter();
+    auto filter = build_load_filter(policy.gpu.has_value());
     if (!filter) return failed(Layer::kSeccomp, EINVAL);
     p.filter = std::move(*filter);
   }
@@ -232,6 +236,7 @@ std::expected<Launched, LaunchFailure> launch(const Policy& policy, const LayerS
     if (failure.layer >= 0) return abandon(static_cast<Layer>(failure.layer), failure.error);
     auto ended = abandon(std::nullopt, failure.error);
     ended.error().folder_closed = failure.layer == kFolderClosed;
+    ended.error().no_procfs = failure.layer == kNoProcfs;
     return std::unexpected(ended.error());
   }
   return launched;

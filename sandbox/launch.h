@@ -29,11 +29,13 @@ struct Launched {
 };
 
 // What went wrong in one attempt: a layer of the kernel's, or (no layer) the program can't be
-// executed or, without a file system of its own, its working folder not be entered.
+// executed or, without a file system of its own, its working folder not be entered or, with a GPU,
+// a procfs not be mounted.
 struct LaunchFailure {
   std::optional<Layer> layer;
   int error = 0;
   bool folder_closed = false;
+  bool no_procfs = false;  // which a GPU needs
 };
 
 class ControlGroup;

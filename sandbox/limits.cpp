@@ -13,10 +13,13 @@ constexpr rlim_t kThreadMargin = 8;    // the init of the jail, helpers of libra
 std::vector<Limit> plan_limits(const Policy& policy, const LayerSet& layers) {
   std::vector<Limit> limits;
   const auto both = [&](int resource, rlim_t value) { limits.push_back({resource, value, value}); };
-  if (layers.has(Layer::kMemory)) both(RLIMIT_DATA, policy.memory_bytes + kDataMargin);
+  // CUDA reserves address space for all memory of all GPUs and the machine: with a GPU the resident
+  // size alone is the cap.
+  if (layers.has(Layer::kMemory) && !policy.gpu)
+    both(RLIMIT_DATA, policy.memory_bytes + kDataMargin);
   if (!layers.has(Layer::kRlimits)) return limits;
   both(RLIMIT_CORE, 0);
-  both(RLIMIT_MEMLOCK, 0);
+  both(RLIMIT_MEMLOCK, policy.gpu ? policy.memory_bytes : 0);
   both(RLIMIT_MSGQUEUE, 0);
   both(RLIMIT_RTPRIO, 0);
   both(RLIMIT_SIGPENDING, 64);

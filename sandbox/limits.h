@@ -18,7 +18,7 @@ struct Limit {
 
 // Those of the layers kRlimits and kMemory. RLIMIT_DATA lies a margin above policy.memory_bytes: it
 // counts what is reserved, and is there so that one huge allocation fails in the program instead of
-// killing it.
+// killing it; with a GPU it is not set.
 std::vector<Limit> plan_limits(const Policy& policy, const LayerSet& layers);
 
 // In the child. async-signal-safe; false with errno. A hard limit of the caller that is lower

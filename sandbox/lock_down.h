@@ -15,8 +15,26 @@
 // - Anything else kills the whole process with SIGSYS; the verdict's killed_by is then "seccomp".
 //
 // So nothing can be opened and no thread can be started: open the weights file, start every thread,
-// run every shape first. CUDA and several ranks need device calls and sockets: they will get
-// profiles of their own.
+// run every shape first. Several ranks need sockets: they will get a profile of their own.
+//
+// One rank with CUDA (kCuda) has in addition:
+//
+// - Allowed: poll and ppoll, in which CUDA's own threads wait; ioctl with the requests of
+//   gpu_calls.h; file-backed memory, not executable, of the NVIDIA device files that are open by
+//   then.
+// - Refused: what drivers and their libraries try and do without. Opening (open, openat, openat2:
+//   EACCES), looking at files, memory policies, more eventfds and pipes, memfd_create, prctl, and
+//   more, all EPERM (kTried in lock_down.cpp).
+// - Killed as before: programs, processes, threads, sockets, signals to others, limits.
+//
+// CUDA opens a device file anew for each piece of memory that it shares with the processor: pinned
+// memory, streams and pools of events that are made later fail. The candidate's kernels can be
+// compiled once NVRTC has compiled another: it opens a library of its own for the first.
+//
+// Test hooks, in the environment. BITLOOP_NAME_REFUSALS (x86-64): calls that would kill, and opens
+// and ioctls that are refused, are named on standard error and fail with their errno, for finding
+// out what a new driver wants; nothing more is allowed. BITLOOP_LOCK_DOWN=off: there is no
+// lock-down; heeded only where the jail has no filter either, so that its verdict lacks seccomp.
 #pragma once
 
 #include "harness/base/result.h"
@@ -24,7 +42,8 @@
 namespace bitloop::sandbox {
 
 enum class LockDownProfile {
-  kCpu,  // one rank on the CPU
+  kCpu,   // one rank on the CPU
+  kCuda,  // one rank with CUDA, whose context, streams and pinned memory exist
 };
 
 // Applies the profile to every thread of this process, for good (it also sets no-new-privs).

@@ -13,6 +13,7 @@
 
 #include "harness/base/fd.h"
 #include "sandbox/elf.h"
+#include "sandbox/gpu.h"
 
 namespace bitloop::sandbox {
 namespace {
@@ -102,6 +103,59 @@ bool attach(int mount, int root, const char* path) {
   return ::move_mount(mount, "", root, path + 1, MOVE_MOUNT_F_EMPTY_PATH) == 0;
 }
 
+// A procfs without anything but processes, not attached yet, or -1. Those of this process's own
+// namespace, which must have one.
+int make_procfs() {
+  const int context = ::fsopen("proc", FSOPEN_CLOEXEC);
+  if (context < 0) return -1;
+  int mount = -1;
+  if (::fsconfig(context, FSCONFIG_SET_STRING, "subset", "pid", 0) == 0 &&
+      ::fsconfig(context, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0)
+    mount = ::fsmount(context, FSMOUNT_CLOEXEC,
+                      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  const int error = errno;
+  ::close(context);
+  errno = error;
+  return mount;
+}
+
+bool show_processes(int root) {
+  const int mount = make_procfs();
+  if (mount < 0) return false;
+  // The program is the second process of its namespace, after the init.
+  constexpr const char* kLinks[][2] = {{"processes/self", "proc/self"},
+                                       {"processes/thread-self", "proc/thread-self"},
+                                       {"processes/2", "proc/2"}};
+  bool done = make_parents(root, kProcesses) && ::mkdirat(root, kProcesses + 1, 0755) == 0 &&
+              attach(mount, root, kProcesses);
+  for (const auto& [content, path] : kLinks) done = done && ::symlinkat(content, root, path) == 0;
+  const int error = errno;
+  ::close(mount);
+  errno = error;
+  return done;
+}
+
+// The device files, the libraries, and what CUDA reads about them.
+Status plan_gpu(const Gpu& gpu, MountPlan& plan, std::vector<Bind>& wanted) {
+  for (const Device& device : gpu.devices) {
+    BITLOOP_ASSIGN(bind, make_bind(device.source));
+    if (device.name.empty() || device.name.find('/') != std::string::npos)
+      return fail("file_not_found", fmt::format("'{}' is no name of a device file", device.name));
+    bind.target = "/dev/" + device.name;
+    bind.device = bind.gpu = bind.writable = true;
+    wanted.push_back(bind);
+  }
+  for (const fs::path& library : gpu.libraries) {
+    BITLOOP_ASSIGN(bind, make_bind(library));
+    bind.executable = true;
+    wanted.push_back(bind);
+  }
+  for (auto& [path, content] : driver_texts())
+    plan.topology.push_back({std::move(path), std::move(content)});
+  plan.procfs = true;
+  return {};
+}
+
 }  // namespace
 
 Result<MountPlan> plan_mounts(const Policy& policy) {
@@ -142,6 +196,7 @@ Result<MountPlan> plan_mounts(const Policy& policy) {
     BITLOOP_ASSIGN(bind, make_bind(path));
     wanted.push_back(bind);
   }
+  if (policy.gpu) BITLOOP_TRY(plan_gpu(*policy.gpu, plan, wanted));
   if (!policy.output.empty()) {
     BITLOOP_ASSIGN(bind, make_bind(policy.output));
     bind.target = "/output";
@@ -168,13 +223,16 @@ Status check_readable_by_others(const MountPlan& plan) {
     struct stat info {};
     if (::stat(bind.source.c_str(), &info) != 0)
       return std::unexpected(errno_error(bind.source, errno));
-    const mode_t needed = bind.is_folder || bind.program ? S_IROTH | S_IXOTH : S_IROTH;
+    const mode_t needed = bind.gpu                         ? S_IROTH | S_IWOTH
+                          : bind.is_folder || bind.program ? S_IROTH | S_IXOTH
+                                                           : S_IROTH;
     if ((info.st_mode & needed) != needed)
       return fail(
           "not_readable",
-          fmt::format("{}: other users may not read it, and the jail runs as another user when "
-                      "bitloop runs as root; chmod -R a+rX it",
-                      bind.source));
+          fmt::format("{}: other users may not {} it, and the jail runs as another user when "
+                      "bitloop runs as root; chmod {} it",
+                      bind.source, bind.gpu ? "read and write" : "read",
+                      bind.gpu ? "a+rw" : "-R a+rX"));
   }
   return {};
 }
@@ -206,7 +264,8 @@ bool clone_sources(MountPlan& plan) {
   return true;
 }
 
-bool enter_root(const MountPlan& plan) {
+bool enter_root(const MountPlan& plan, bool& procfs_refused) {
+  procfs_refused = false;
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return false;
   const int root = make_tmpfs("8m");
   if (root < 0 ||
@@ -229,6 +288,10 @@ bool enter_root(const MountPlan& plan) {
     const int fd = ::openat(root, path + 1, O_WRONLY | O_CREAT | O_CLOEXEC, 0444);
     if (fd < 0 || ::write(fd, file.content.data(), file.content.size()) < 0) return false;
     ::close(fd);
+  }
+  if (plan.procfs && !show_processes(root)) {
+    procfs_refused = true;
+    return false;
   }
   for (const Bind& bind : plan.binds) {
     const char* path = bind.target.c_str();

@@ -18,6 +18,7 @@ struct Bind {
   bool writable = false;
   bool executable = false;  // code may be mapped from it
   bool device = false;
+  bool gpu = false;      // a device file that is controlled (ioctl), too
   bool program = false;  // may be executed: the program and its loader
   int fd = -1;           // in the child: the detached mount
 };
@@ -34,12 +35,19 @@ struct Link {
 
 // All that the child needs, made before it is cloned.
 struct MountPlan {
-  std::vector<Bind> binds;         // parents before children
-  std::vector<Link> links;         // /lib -> usr/lib, as on this machine
-  std::vector<TextFile> topology;  // copies of what LibTorch reads about processors
-  std::string tmp_size;            // for the option size= of /tmp; empty: none
-  std::string staging;             // a folder of the old view to hang the new one on
+  std::vector<Bind> binds;  // parents before children
+  std::vector<Link> links;  // /lib -> usr/lib, as on this machine
+  std::vector<TextFile>
+      topology;          // copies of what LibTorch reads about processors, CUDA about more
+  bool procfs = false;   // its own processes, as kProcesses
+  std::string tmp_size;  // for the option size= of /tmp; empty: none
+  std::string staging;   // a folder of the old view to hang the new one on
 };
+
+// Where the jail's own processes are shown when there is a GPU: CUDA does not begin without naming
+// its threads in /proc/self/task/N/comm. /proc/self, thread-self and the program's number are links
+// to it; of the rest of a procfs there is nothing.
+inline constexpr char kProcesses[] = "/proc/processes";
 
 // Resolves the policy's files. Errors: "file_not_found" naming the one that isn't there.
 Result<MountPlan> plan_mounts(const Policy& policy);
@@ -53,7 +61,7 @@ Status check_readable_by_others(const MountPlan& plan);
 bool clone_sources(MountPlan& plan);
 void close_sources(MountPlan& plan);
 // In the child, as the inner user with its capabilities: builds the new root and pivots to it. The
-// working folder is / then.
-bool enter_root(const MountPlan& plan);
+// working folder is / then. On false `procfs_refused` tells whether it was the procfs.
+bool enter_root(const MountPlan& plan, bool& procfs_refused);
 
 }  // namespace bitloop::sandbox

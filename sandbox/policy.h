@@ -9,11 +9,15 @@
 // - /tmp, a small memory file system
 // - /dev/null, /dev/zero, /dev/urandom
 // - copies of /proc/cpuinfo and of the processor lists of /sys (no procfs, no sysfs)
+//
+// With a `gpu` there are its device files, its libraries, copies of a few more small files, and a
+// procfs that shows the jail's own processes.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,6 +28,22 @@ namespace bitloop::sandbox {
 struct FdMapping {
   int source;  // stays open in the caller
   int target;  // 0..31, distinct
+};
+
+// A device file of the caller's, to be read, written and controlled as /dev/NAME.
+struct Device {
+  std::filesystem::path source;
+  std::string name;
+};
+
+// What a program needs to compute on NVIDIA GPUs; gpu.h finds it. With it the jail also leaves what
+// CUDA needs of the kernel, each exception listed in seccomp.h.
+struct Gpu {
+  std::vector<Device> devices;
+  // Files and folders, shown like the program's own libraries.
+  std::vector<std::filesystem::path> libraries;
+  // Folders for LD_LIBRARY_PATH: the jail has no cache of the loader. Setting it is the caller's.
+  std::vector<std::filesystem::path> library_path;
 };
 
 struct Policy {
@@ -37,6 +57,7 @@ struct Policy {
   std::filesystem::path output;      // absolute folder named "output"; empty: there is none
   bool output_writable = false;      // false: output is shown read-only
   uint64_t tmp_bytes = 0;            // size of /tmp; 0: no /tmp
+  std::optional<Gpu> gpu;            // nothing: no device, and nothing that CUDA would need
   uint64_t memory_bytes = 0;         // resident memory at which the program is killed
   uint64_t file_bytes = 0;           // RLIMIT_FSIZE: size of the largest file it may write
   unsigned threads = 1;              // how many may live at once; a process more is never allowed

@@ -8,14 +8,17 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
 
 #include "harness/base/fd.h"
+#include "sandbox/gpu_calls.h"
 
 namespace bitloop::sandbox {
 namespace {
@@ -177,18 +180,64 @@ constexpr int kKilled[] = {
     SCMP_SYS(personality),
 };
 
+// Of these: not killed when there is a GPU, as the driver may try them. All are refused then but
+// the last, which is allowed.
+constexpr int kTried[] = {
+    SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(kcmp),
+    SCMP_SYS(pidfd_getfd),      SCMP_SYS(perf_event_open),   SCMP_SYS(personality),
+    SCMP_SYS(memfd_create)};
+
+constexpr int kAllowedWithGpu[] = {SCMP_SYS(bind),
+                                   SCMP_SYS(listen),
+                                   SCMP_SYS(getsockname),
+                                   SCMP_SYS(memfd_create),
+                                   SCMP_SYS(mlock),
+                                   SCMP_SYS(munlock),
+                                   SCMP_SYS(sched_get_priority_max),
+                                   SCMP_SYS(sched_get_priority_min)};
+
+constexpr unsigned kSocketTypes = 0xf;  // the flags are above
+
 // prctl: what libc, libseccomp and thread names need.
 constexpr int kPrctl[] = {PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_SET_NAME, PR_GET_NAME,
                           PR_GET_DUMPABLE,     PR_CAPBSET_READ,     PR_SET_VMA};
 
-int add_rules(scmp_filter_ctx filter) {
+// Options of a socket up to here are numbers; those after SO_SNDTIMEO load programs and more.
+constexpr scmp_datum_t kLastPlainOption = SO_SNDTIMEO;
+
+int add_gpu_rules(scmp_filter_ctx filter) {
+  int code = 0;
+  const auto allow = [&](int call, auto... conditions) {
+    const int added =
+        seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, sizeof...(conditions), conditions...);
+    if (code == 0) code = added;
+  };
+  const auto masked = [](unsigned argument, scmp_datum_t mask, scmp_datum_t value) {
+    return scmp_arg_cmp{argument, SCMP_CMP_MASKED_EQ, mask, value};
+  };
+  for (const int call : kAllowedWithGpu) allow(call);
+  allow(SCMP_SYS(ioctl), masked(1, kDriverMask, kDriverRequest));
+  for (const uint32_t request : unified_memory_requests())
+    allow(SCMP_SYS(ioctl), masked(1, 0xffffffff, request));
+  for (const scmp_datum_t type : {SOCK_STREAM, SOCK_SEQPACKET})
+    allow(SCMP_SYS(socket), scmp_arg_cmp{0, SCMP_CMP_EQ, AF_UNIX, 0},
+          masked(1, kSocketTypes, type));
+  allow(SCMP_SYS(getsockopt), scmp_arg_cmp{1, SCMP_CMP_EQ, SOL_SOCKET, 0});
+  allow(SCMP_SYS(setsockopt), scmp_arg_cmp{1, SCMP_CMP_EQ, SOL_SOCKET, 0},
+        scmp_arg_cmp{2, SCMP_CMP_LE, kLastPlainOption, 0});
+  return code;
+}
+
+int add_rules(scmp_filter_ctx filter, bool gpu) {
   int code = 0;
   const auto add = [&](uint32_t action, int call, auto... conditions) {
     const int added = seccomp_rule_add(filter, action, call, sizeof...(conditions), conditions...);
     if (code == 0) code = added;
   };
   for (const int call : kAllowed) add(SCMP_ACT_ALLOW, call);
-  for (const int call : kKilled) add(SCMP_ACT_KILL_PROCESS, call);
+  for (const int call : kKilled)
+    if (!gpu || std::ranges::find(kTried, call) == std::end(kTried))
+      add(SCMP_ACT_KILL_PROCESS, call);
   for (const int option : kPrctl)
     add(SCMP_ACT_ALLOW, SCMP_SYS(prctl),
         scmp_arg_cmp{0, SCMP_CMP_EQ, static_cast<scmp_datum_t>(option), 0});
@@ -199,12 +248,13 @@ int add_rules(scmp_filter_ctx filter) {
   add(SCMP_ACT_ALLOW, SCMP_SYS(clone),
       scmp_arg_cmp{0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD});
   add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));
+  if (gpu && code == 0) code = add_gpu_rules(filter);
   return code;
 }
 
 }  // namespace
 
-Result<std::vector<sock_filter>> build_load_filter() {
+Result<std::vector<sock_filter>> build_load_filter(bool gpu) {
   const auto unavailable = [](int code) {
     return fail("sandbox_unavailable",
                 fmt::format("the system-call filter could not be built: {}", std::strerror(code)));
@@ -214,7 +264,7 @@ Result<std::vector<sock_filter>> build_load_filter() {
   int code = seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
   // A binary tree of rules: a few comparisons a call instead of a hundred.
   if (code == 0) code = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
-  if (code == 0) code = add_rules(filter.get());
+  if (code == 0) code = add_rules(filter.get(), gpu);
   if (code != 0) return unavailable(-code);
 
   UniqueFd memory(::memfd_create("filter", MFD_CLOEXEC));

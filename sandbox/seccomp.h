@@ -6,6 +6,12 @@
 // that is not on the list, sockets, processes (fork, vfork, clone without CLONE_THREAD) and TIOCSTI
 // among them, fails with EPERM; clone3 with ENOSYS, so that libc uses clone, whose flags a filter
 // can read.
+//
+// With a GPU, in addition: the ioctl requests of gpu_calls.h; an AF_UNIX socket that can be bound
+// and listened on, which libcuda does and does not begin without, but neither connected, accepted
+// from, sent to nor received from; memfd_create, which it needs too; mlock. And what kills is
+// refused instead where a driver may try it (kTried): reading another process's memory and watching
+// performance.
 #pragma once
 
 #include <linux/filter.h>
@@ -17,7 +23,7 @@
 namespace bitloop::sandbox {
 
 // The filter's program, made before the child is cloned. Errors: "sandbox_unavailable".
-Result<std::vector<sock_filter>> build_load_filter();
+Result<std::vector<sock_filter>> build_load_filter(bool gpu = false);
 
 // In the child, last before exec. async-signal-safe; false with errno. Requires: no-new-privs set.
 bool install_filter(const std::vector<sock_filter>& program);

@@ -52,6 +52,11 @@ Result<Job> parse_job(const std::string& text) {
   const Json train = preset.value("train", Json());
   const Json steps = train.is_object() ? train.value("steps", Json()) : Json();
   if (steps.is_number_integer()) job.steps = steps.get<int64_t>();
+  const Json device =
+      train.is_object() ? train.value("device", Json(job.device)) : Json(job.device);
+  if (device != "cpu" && device != "cuda" && device != "auto")
+    return bad("preset.train.device must be cpu, cuda or auto");
+  job.device = device.get<std::string>();
   const Json checkpoint = preset.value("checkpoint", Json());
   const Json every = checkpoint.is_object() ? checkpoint.value("every", Json()) : Json();
   if (every.is_number_integer()) job.checkpoint_every = every.get<int64_t>();

@@ -24,6 +24,7 @@ struct Job {
   std::string kind;                         // "train", "check" or "verify"
   std::vector<std::filesystem::path> data;  // what the trainer may read
   Limits limits;
+  std::string device = "cpu";  // what the trainer computes on: "cpu", "cuda" or "auto"
   bool allow_degraded = false;
   bool waits = false;  // a check without a candidate: it comes later, on the supervisor's input
 

@@ -80,6 +80,8 @@ Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool ou
 
   sandbox::Policy policy =
       make_policy(run, run.job.waits ? kLongestWait : time_left, output_writable);
+  if (const auto added = add_gpu(policy, run.job.device); !added)
+    return not_run(added.error().message, {});
   policy.descriptors = {{output->write.get(), STDOUT_FILENO},
                         {output->write.get(), STDERR_FILENO},
                         {job_fd->get(), kJobFd},

@@ -7,14 +7,22 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <iterator>
 
 #include "harness/base/paths.h"
 #include "harness/base/text.h"
+#include "sandbox/gpu.h"
 
 namespace bitloop::jobs {
 namespace {
 
 constexpr uint64_t kTmpBytes = uint64_t{16} << 20;
+// What CUDA adds: some threads a GPU, and a descriptor for most things it makes.
+constexpr unsigned kGpuThreads = 32;
+constexpr unsigned kGpuFiles = 1024;
+// Opened by the trainer while it runs (trainer/device), so its own header does not name them.
+constexpr const char* kGpuLibraries[] = {"libtorch_cuda.so", "libcaffe2_nvrtc.so",
+                                         "libbitloop_cuda.so"};
 
 }  // namespace
 
@@ -42,12 +50,36 @@ sandbox::Policy trainer_policy(unsigned threads, uint64_t memory_bytes, bool all
                         "LC_ALL=C",
                         "HOME=/",
                         "TMPDIR=/tmp"};
+  for (const char* hook : {"BITLOOP_NAME_REFUSALS", "BITLOOP_LOCK_DOWN"})
+    if (const char* value = std::getenv(hook))
+      policy.environment.push_back(fmt::format("{}={}", hook, value));
   policy.tmp_bytes = kTmpBytes;
   policy.memory_bytes = memory_bytes;
   policy.threads = 2 * threads + 4;  // two pools, and the helpers of LibTorch
   policy.allow_degraded = allow_degraded;
   policy.disable_for_test = layers_disabled_for_test();
   return policy;
+}
+
+Status add_gpu(sandbox::Policy& policy, std::string_view device) {
+  if (device == "cpu" || (device == "auto" && !sandbox::gpu_present())) return {};
+  sandbox::GpuSearch search;
+  search.program = policy.program;
+  search.opened.assign(std::begin(kGpuLibraries), std::end(kGpuLibraries));
+  if (const char* folders = std::getenv("LD_LIBRARY_PATH")) search.library_path = folders;
+  if (const char* numbers = std::getenv("CUDA_VISIBLE_DEVICES")) search.numbers = numbers;
+  auto gpu = sandbox::find_gpu(search);
+  if (!gpu && device == "auto") return {};
+  if (!gpu) return std::unexpected(gpu.error());
+  std::vector<std::string> folders;
+  for (const std::filesystem::path& folder : gpu->library_path) folders.push_back(folder.string());
+  if (!folders.empty()) policy.environment.push_back("LD_LIBRARY_PATH=" + join(folders, ":"));
+  // There is no home to keep compiled kernels in; nor are they to be found by another run.
+  policy.environment.emplace_back("CUDA_CACHE_DISABLE=1");
+  policy.threads += kGpuThreads;
+  policy.open_files = kGpuFiles;
+  policy.gpu = std::move(*gpu);
+  return {};
 }
 
 Result<UniqueFd> sealed_file(std::string_view content) {

@@ -28,8 +28,14 @@ std::filesystem::path trainer_program();
 std::set<std::string> layers_disabled_for_test();
 
 // A policy without files, descriptors, output and time: the caller adds what its job needs. Test
-// hooks: BITLOOP_TRAINER names the program to jail instead of bitloop-trainer, and that above.
+// hooks: BITLOOP_TRAINER names the program to jail instead of bitloop-trainer, those of
+// sandbox/lock_down.h are handed on, and that above.
 sandbox::Policy trainer_policy(unsigned threads, uint64_t memory_bytes, bool allow_degraded);
+
+// Gives the jail this machine's GPUs, or those that CUDA_VISIBLE_DEVICES names by number, where a
+// job's device ("cpu", "cuda" or "auto") asks for them: with "auto", where they are found. Errors:
+// those of find_gpu.
+Status add_gpu(sandbox::Policy& policy, std::string_view device);
 
 // A sealed memory file, at its beginning: the jail can read it, and nobody can change it.
 Result<UniqueFd> sealed_file(std::string_view content);

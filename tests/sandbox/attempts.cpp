@@ -1,6 +1,7 @@
 #include "tests/sandbox/attempts.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
@@ -20,6 +21,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +30,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "tests/sandbox/neighbours.h"
 
@@ -261,7 +264,7 @@ int try_environment(Argument name) { return ::getenv(name.c_str()) ? 0 : ENOENT;
 
 int try_setrlimit(Argument) {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_CORE, &limit) != 0) return errno;
+  (void)::getrlimit(RLIMIT_CORE, &limit);  // may be refused itself
   return result(::syscall(SYS_prlimit64, 0, RLIMIT_CORE, &limit, nullptr));
 }
 
@@ -277,6 +280,75 @@ int try_read_memory(Argument pid) {
 int try_tiocsti(Argument) {
   const char byte = 'x';
   return result(::ioctl(0, TIOCSTI, &byte));
+}
+
+// Whether an ioctl request, in hexadecimal, gets as far as to find that there is no such
+// descriptor.
+int try_request(Argument request) {
+  ::ioctl(999, std::strtoul(request.c_str(), nullptr, 16), nullptr);
+  return errno == EBADF ? 0 : errno;
+}
+
+// Opens a device file and asks it for what NVIDIA's driver would do; others have no such request.
+int try_control(Argument path) {
+  const int fd = ::open(path.c_str(), O_RDWR);
+  if (fd < 0) return errno;
+  ::ioctl(fd, 0xc020462aUL, nullptr);
+  return errno == ENOTTY ? 0 : errno;
+}
+
+// Shared memory of the file behind a descriptor.
+int try_map_descriptor(Argument fd) {
+  return ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, std::atoi(fd.c_str()), 0) ==
+                 MAP_FAILED
+             ? errno
+             : 0;
+}
+
+// As the loader maps a library.
+int try_map_code(Argument path) {
+  const int fd = ::open(path.c_str(), O_RDONLY);
+  if (fd < 0) return errno;
+  return ::mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED ? errno : 0;
+}
+
+// Says what is in a folder.
+int try_list(Argument path) {
+  DIR* folder = ::opendir(path.c_str());
+  if (folder == nullptr) return errno;
+  std::set<std::string> names;
+  while (const dirent* entry = ::readdir(folder))
+    if (entry->d_name[0] != '.') names.insert(entry->d_name);
+  ::closedir(folder);
+  for (const std::string& name : names) std::printf("%s ", name.c_str());
+  return 0;
+}
+
+// As CUDA does with its threads.
+int try_name_thread(Argument process) {
+  const std::string path = "/proc/" + process + "/task/" + std::to_string(::gettid()) + "/comm";
+  return try_write_file(path);
+}
+
+// As libcuda does.
+int try_listen(Argument) {
+  const int fd = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strcpy(address.sun_path + 1, "bitloop-test");
+  if (fd < 0 || ::setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0 ||
+      ::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    return errno;
+  return result(::listen(fd, 1));
+}
+
+int try_connect_unix(Argument) {
+  const int fd = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  return fd < 0 ? errno
+                : result(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address));
 }
 
 // An array of one number, in the kernel.
@@ -359,6 +431,14 @@ const std::map<std::string, int (*)(Argument)>& table() {
       {"mount", [](Argument) { return result(::mount("none", "/tmp", "tmpfs", 0, nullptr)); }},
       {"pivot_root", [](Argument) { return result(::syscall(SYS_pivot_root, "/tmp", "/tmp")); }},
       {"tiocsti", try_tiocsti},
+      {"request", try_request},
+      {"control", try_control},
+      {"map_descriptor", try_map_descriptor},
+      {"map_code", try_map_code},
+      {"list", try_list},
+      {"name_thread", try_name_thread},
+      {"listen", try_listen},
+      {"connect_unix", try_connect_unix},
       {"leaked_descriptor", try_leaked_descriptor},
       {"host_name", try_host_name},
       {"environment", try_environment},

@@ -1,7 +1,7 @@
 #include "sandbox/elf.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <filesystem>
@@ -14,6 +14,12 @@ TEST(ElfTest, FindsTheLoader) {
   const auto needs = read_elf_needs(BITLOOP_TEST_GUEST);
   ASSERT_TRUE(needs) << needs.error().message;
   EXPECT_TRUE(std::filesystem::exists(needs->loader)) << needs->loader;
+}
+
+TEST(ElfTest, NamesTheLibraries) {
+  const auto needs = read_elf_needs(BITLOOP_TEST_GUEST);
+  ASSERT_TRUE(needs) << needs.error().message;
+  EXPECT_THAT(needs->libraries, ::testing::Contains("libc.so.6"));
 }
 
 TEST(ElfTest, RefusesWhatIsNoProgram) {

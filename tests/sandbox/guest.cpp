@@ -1,6 +1,9 @@
-// A program to put into a jail: guest [locked] ATTEMPT [ARGUMENT]. Exit code 0: the attempt worked;
-// 1: it was refused (stdout says why); 2: the program could not be set up. With "locked" it narrows
-// its system calls first, as the trainer does.
+// A program to put into a jail: guest [locked|locked-cuda] ATTEMPT [ARGUMENT]. Exit code 0: the
+// attempt worked; 1: it was refused (stdout says why); 2: the program could not be set up. With
+// "locked" it narrows its system calls first, as the trainer does; with "locked-cuda" it opens the
+// first GPU before that, as CUDA does.
+#include <fcntl.h>
+
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -10,9 +13,14 @@
 
 int main(int argc, char** argv) {
   int at = 1;
-  if (argc > at && std::string(argv[at]) == "locked") {
+  const std::string first = argc > at ? argv[at] : "";
+  if (first == "locked" || first == "locked-cuda") {
     ++at;
-    if (auto locked = bitloop::sandbox::lock_down(bitloop::sandbox::LockDownProfile::kCpu);
+    using bitloop::sandbox::LockDownProfile;
+    const bool cuda = first == "locked-cuda";
+    if (cuda) (void)!::open("/dev/nvidia0", O_RDWR);
+    if (auto locked =
+            bitloop::sandbox::lock_down(cuda ? LockDownProfile::kCuda : LockDownProfile::kCpu);
         !locked) {
       std::printf("%s\n", locked.error().message.c_str());
       return 2;

@@ -1,6 +1,6 @@
 # The commands of bitloop's users and developers; `make` lists them. CMakePresets.json has the builds behind them.
 .DEFAULT_GOAL := help
-.PHONY: help setup configure build build-tests demo test test-fast bench asan tsan fuzz format manual clean
+.PHONY: help setup configure build build-tests demo test test-fast bench gpu-bundle asan tsan fuzz format manual clean
 MAKEFLAGS += --no-print-directory
 
 # As many compilers as there are cores, but no more than memory allows: one that reads LibTorch's headers takes 2 GB.
@@ -44,6 +44,10 @@ test-fast: build-tests  ## only the tests that take seconds
 
 bench: build  ## measure bitloop beside PyTorch, print ratios (BENCH_FLAGS="--help" tells more)
 	@bench/run.py $(BENCH_FLAGS)
+
+gpu-bundle: configure  ## pack what bench/gpu.sh measures with on a GPU's machine: build/gpu-bundle.tar.gz
+	@cmake --build --preset release --parallel $(JOBS) --target bitloop bitloop-trainer bitloop_assets bitloop_bench_gpu bitloop_cuda_tests bitloop_device_tests
+	@scripts/gpu-bundle build/release build/gpu-bundle.tar.gz
 
 asan tsan: setup  ## build and test with the address and undefined-behaviour sanitizers, or the thread sanitizer
 	@cmake --preset $@

@@ -85,6 +85,8 @@ Status validate(const Job& job) {
   BITLOOP_TRY(
       require(t.execution == "fused" || t.execution == "eager",
               fmt::format("train.execution must be fused or eager, got '{}'", t.execution)));
+  BITLOOP_TRY(require(t.device == "cpu" || t.device == "cuda" || t.device == "auto",
+                      fmt::format("train.device must be cpu, cuda or auto, got '{}'", t.device)));
   BITLOOP_TRY(require(job.eval.batches > 0 && job.eval.log_every > 0 && job.eval.every >= 0,
                       "eval.batches and eval.log_every must be positive"));
   BITLOOP_TRY(
@@ -148,6 +150,7 @@ Result<Job> parse_job(const std::string& text) {
     read(train, "grad_clip", job.train.grad_clip);
     read(train, "precision", job.train.precision);
     read(train, "execution", job.train.execution);
+    read(train, "device", job.train.device);
     read_needed(document, "seed", job.train.seed);
     const json& eval = preset.at("eval");
     read(eval, "every", job.eval.every);

@@ -54,6 +54,7 @@ struct TrainConfig {
       "bfloat16";  // of training's matrix products: bfloat16 or float32. Scores are float32 always
   std::string execution =
       "fused";  // of training steps: fused, where machine and shape allow it, or eager (the oracle)
+  std::string device = "cpu";  // cpu, cuda, or auto: cuda where there is one
   uint64_t seed = 42;
 };
 

@@ -53,7 +53,8 @@ void send_failure(const Records& records, const std::string& status, const std::
 // What LibTorch threw, as a status.
 Error failure_of(const c10::Error& error) {
   const std::string what = error.what_without_backtrace();
-  const bool memory = what.find("allocate memory") != std::string::npos;
+  const bool memory = what.find("allocate memory") != std::string::npos ||
+                      dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr;
   return {memory ? "out_of_memory" : "script_error", what.substr(0, 1000)};
 }
 
@@ -126,6 +127,9 @@ int run(int job_fd, int event_fd) {
     }
   } catch (const std::bad_alloc&) {
     send_failure(records, "out_of_memory", "the run needs more memory than its limit allows");
+  } catch (const c10::AcceleratorError& error) {
+    fmt::print(stderr, "bitloop-trainer: the GPU failed: {}\n", error.what_without_backtrace());
+    return kMachine;
   } catch (const c10::Error& error) {
     const Error failure = failure_of(error);
     send_failure(records, failure.code, failure.message);

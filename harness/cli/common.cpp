@@ -161,6 +161,10 @@ void add_overrides(CLI::App& command, Overrides& overrides) {
   command.add_option("--eval-every", overrides.eval_every, "steps between evaluations")
       ->check(CLI::Range(int64_t{1}, int64_t{100'000'000}));
   command
+      .add_option("--device", overrides.device,
+                  "what it is trained on; auto: the GPU where there is one (default: the preset's)")
+      ->check(CLI::IsMember({"cpu", "cuda", "auto"}));
+  command
       .add_option("--set", overrides.assignments,
                   "key=value of the preset, such as train.learning_rate=0.003; may be repeated")
       ->take_all()
@@ -174,6 +178,8 @@ Status apply_overrides(const Overrides& overrides, nlohmann::json& preset) {
     BITLOOP_TRY(tasks::apply_override(preset, fmt::format("train.steps={}", overrides.steps)));
   if (overrides.eval_every > 0)
     BITLOOP_TRY(tasks::apply_override(preset, fmt::format("eval.every={}", overrides.eval_every)));
+  if (!overrides.device.empty())
+    BITLOOP_TRY(tasks::apply_override(preset, "train.device=" + overrides.device));
   return tasks::check_preset(preset, "the command line");
 }
 

@@ -75,13 +75,16 @@ struct Target {
 // Errors: "file_not_found", "invalid_text", "unknown_preset", those of load_tasks.
 Result<Target> load_target(const std::filesystem::path& file, const std::string& preset);
 
-// --steps, --eval-every and --set: what the command line changes of a preset.
+// --steps, --eval-every, --device and --set: what the command line changes of a preset.
 struct Overrides {
   int64_t steps = 0;
   int64_t eval_every = 0;
+  std::string device;  // "": the preset's
   std::vector<std::string> assignments;
 
-  bool any() const { return steps > 0 || eval_every > 0 || !assignments.empty(); }
+  bool any() const {
+    return steps > 0 || eval_every > 0 || !device.empty() || !assignments.empty();
+  }
 };
 void add_overrides(CLI::App& command, Overrides& overrides);
 // Errors: those of tasks::apply_override and tasks::check_preset.

@@ -64,7 +64,7 @@ int train(const TrainOptions& options) {
       (options.overrides.any() || options.seed >= 0 || !options.description.empty()))
     return report({"wrong_usage",
                    "a run goes on as it was begun: leave out --seed, --description, --steps, "
-                   "--eval-every and --set with --resume"});
+                   "--eval-every, --device and --set with --resume"});
   if (options.resume == 0) {
     auto loaded = load_target(options.file, options.preset);
     if (!loaded) return report(loaded.error());

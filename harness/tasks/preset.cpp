@@ -71,6 +71,9 @@ constexpr PresetKey kKeys[] = {
     TEXT("train.execution", false, "fused|eager",
          "of bfloat16 training steps on the CPU: `fused` (the default) or `eager`, the slower path "
          "that fused steps are checked against"),
+    TEXT(
+        "train.device", false, "cpu|cuda|auto",
+        "`cpu` (the default), `cuda` (the first NVIDIA GPU) or `auto`: the GPU where there is one"),
     INTEGER("train.seed", true, 0, 9007199254740991, "", "initial weights and order of the data"),
     INTEGER("eval.every", true, 1, kMany, "steps", "between evaluations while training"),
     INTEGER("eval.batches", true, 1, kMany, "micro-batches", "in such an evaluation"),

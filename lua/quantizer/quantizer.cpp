@@ -33,15 +33,15 @@ constexpr const char* kFrozen =
 }  // namespace
 
 struct Quantizer::Impl {
-  Impl(const Limits& limits, std::string_view file_name)
-      : guest(limits, std::string(file_name)), heap(guest) {}
+  Impl(const Limits& limits, std::string_view file_name, at::Device device)
+      : guest(limits, std::string(file_name)), heap(guest, device) {}
 
   // Calls Q.<function> with what `arguments` pushes (it returns how many); `take` reads the
   // results, which are all there is from its stack index on.
   Status call(std::string_view function, const std::function<int(lua_State*)>& arguments,
               const std::function<void(const Returned&)>& take);
-  Result<Quantized> quantize(const char* function, const at::Tensor& tensor,
-                             const Context& context, Recording* recording);
+  Result<Quantized> quantize(const char* function, const at::Tensor& tensor, const Context& context,
+                             Recording* recording);
   void load(lua_State* L, std::string_view source);
 
   Guest guest;
@@ -120,8 +120,8 @@ Status Quantizer::Impl::call(std::string_view function,
 }
 
 Result<std::unique_ptr<Quantizer>> Quantizer::load(std::string_view source,
-                                                   std::string_view file_name,
-                                                   const Limits& limits) {
+                                                   std::string_view file_name, const Limits& limits,
+                                                   at::Device device) {
   if (source.size() > kMaxSourceBytes) {
     return fail("script_error",
                 fmt::format("{}: the file has {} bytes, more than the {} KiB allowed", file_name,
@@ -130,7 +130,7 @@ Result<std::unique_ptr<Quantizer>> Quantizer::load(std::string_view source,
   if (const std::string slip = python_constant(source, file_name); !slip.empty())
     return fail("script_error", slip);
   const at::NoGradGuard no_graph;
-  auto impl = std::make_unique<Impl>(limits, file_name);
+  auto impl = std::make_unique<Impl>(limits, file_name, device);
   Status status =
       impl->guest.run(limits.load_seconds, [&](lua_State* L) { impl->load(L, source); });
   if (!status) {

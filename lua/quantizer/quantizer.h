@@ -92,8 +92,10 @@ struct Recording {
 class Quantizer {
  public:
   // `file_name` is what messages call the file ("candidate.lua"); nothing is opened.
+  // `device`: where tensors come from and are made.
   static Result<std::unique_ptr<Quantizer>> load(std::string_view source,
-                                                 std::string_view file_name, const Limits& limits);
+                                                 std::string_view file_name, const Limits& limits,
+                                                 at::Device device = at::kCPU);
   ~Quantizer();  // runs no Lua code: frees the tensors, then drops the allocator's memory
 
   const Format& format() const;

@@ -32,7 +32,9 @@ std::string kinds(const Returned& returned) {
 
 // A tensor as float32, a number as a 0-d tensor; undefined for anything else.
 at::Tensor to_tensor(lua_State* L, int index) {
-  if (lua_type(L, index) == LUA_TNUMBER) return at::full({}, lua_tonumber(L, index), at::kFloat);
+  if (lua_type(L, index) == LUA_TNUMBER)
+    return at::full({}, lua_tonumber(L, index),
+                    at::TensorOptions(at::kFloat).device(TensorHeap::of(L).device()));
   const at::Tensor* value = TensorHeap::of(L).find(L, index);
   return value ? value->to(at::kFloat) : at::Tensor();
 }

@@ -15,7 +15,7 @@ constexpr int64_t kMaxListElements = 1 << 20;  // of torch.tensor and tolist
 
 int filled(Call& c, const std::vector<int64_t>& size, const at::Scalar& value) {
   c.reserve(size);
-  return c.push(at::full(size, value, at::kFloat));
+  return c.push(at::full(size, value, c.options()));
 }
 int zeros(Call& c) { return filled(c, c.sizes(0), 0); }
 int ones(Call& c) { return filled(c, c.sizes(0), 1); }
@@ -36,21 +36,21 @@ int arange(Call& c) {
     c.fail(fmt::format("can't count from {} to {} in steps of {}", start, stop, step));
   }
   c.reserve({}, count);
-  return c.push(at::arange(start, stop, step, at::kFloat));
+  return c.push(at::arange(start, stop, step, c.options()));
 }
 
 int linspace(Call& c) {
   const int64_t steps = c.integer(2);
   if (steps < 0) c.fail("steps can't be negative");
   c.reserve({steps});
-  return c.push(at::linspace(c.scalar(0), c.scalar(1), steps, at::kFloat));
+  return c.push(at::linspace(c.scalar(0), c.scalar(1), steps, c.options()));
 }
 
 int eye(Call& c) {
   const int64_t rows = c.integer(0), columns = c.has(1) ? c.integer(1) : rows;
   if (rows < 0 || columns < 0) c.fail("sizes can't be negative");
   c.reserve({rows, columns});
-  return c.push(at::eye(rows, columns, at::kFloat));
+  return c.push(at::eye(rows, columns, c.options()));
 }
 
 constexpr size_t kMaxDepth = 8;
@@ -90,7 +90,7 @@ void read_list(Call& c, int index, size_t depth, ListShape& shape, std::vector<f
 }
 
 int tensor(Call& c) {
-  if (c.is_number(0)) return c.push(at::full({}, c.number(0), at::kFloat));
+  if (c.is_number(0)) return c.push(at::full({}, c.number(0), c.options()));
   if (c.is_tensor(0)) return c.push(c.tensor(0).detach().clone());
   if (!c.has(0) || lua_type(c.lua(), c.slot(0)) != LUA_TTABLE)
     c.wrong_type(0, "a number or a list of numbers");
@@ -133,7 +133,7 @@ void push_list(lua_State* L, const at::Tensor& x) {
 }
 int tolist(Call& c) {
   if (c.tensor(0).numel() > kMaxListElements) c.fail("the tensor is too large for a list");
-  push_list(c.lua(), c.tensor(0).detach());
+  push_list(c.lua(), c.tensor(0).detach().cpu());
   return 1;
 }
 

@@ -19,4 +19,7 @@ inline bool is_hadamard_block(int64_t block) {
 // is_hadamard_block(block), and block divides K.
 at::Tensor block_hadamard(const at::Tensor& x, int64_t block);
 
+// The same numbers by LibTorch's operations, on any device, without a gradient of their own.
+at::Tensor hadamard_by_operations(const at::Tensor& x, int64_t block);
+
 }  // namespace bitloop::lua

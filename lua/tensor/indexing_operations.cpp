@@ -8,24 +8,47 @@ namespace bitloop::lua {
 
 namespace {
 
-at::Tensor indices(Call& c, int i) {
+at::Tensor places(Call& c, int i) {
   const at::Tensor& value = c.tensor(i);
   return value.scalar_type() == at::kLong ? value : value.to(at::kLong);
+}
+// Parameter i as places from `lowest` to `count` - 1. On the CPU LibTorch refuses others; a GPU
+// that meets one computes nothing more in this process.
+at::Tensor indices(Call& c, int i, int64_t count, int64_t lowest = 0) {
+  const at::Tensor index = places(c, i);
+  if (index.is_cpu() || index.numel() == 0) return index;
+  const at::Tensor ends = at::stack({index.min(), index.max()}).cpu();
+  for (const int64_t end : {ends[0].item<int64_t>(), ends[1].item<int64_t>()})
+    if (end < lowest || end >= count)
+      c.fail(fmt::format("index {} is out of bounds: there are {} places", end, count));
+  return index;
+}
+// The same along a dimension of x.
+at::Tensor indices_along(Call& c, int i, const at::Tensor& x, int64_t dim) {
+  return indices(c, i, x.dim() > 0 ? x.size(dim) : 1);
 }
 
 int gather(Call& c) {
   c.reserve(c.tensor(2).sizes());
-  return c.push(at::gather(c.tensor(0), c.integer(1), indices(c, 2)));
+  const at::Tensor& x = c.tensor(0);
+  return c.push(at::gather(x, c.integer(1), indices_along(c, 2, x, c.integer(1))));
 }
+// Along a dimension LibTorch begins anew with places beyond it.
 int take_along_dim(Call& c) {
-  return c.push(at::take_along_dim(c.tensor(0), indices(c, 1), c.optional_integer(2)));
+  const at::Tensor& x = c.tensor(0);
+  const std::optional<int64_t> dim = c.optional_integer(2);
+  return c.push(at::take_along_dim(x, dim ? places(c, 1) : indices(c, 1, x.numel()), dim));
+}
+int take(Call& c) {
+  const at::Tensor& x = c.tensor(0);
+  return c.push(at::take(x, indices(c, 1, x.numel(), -x.numel())));
 }
 int index_select(Call& c) {
   const at::Tensor& x = c.tensor(0);
   const int64_t dim = c.integer(1);
   const double rows = x.dim() ? static_cast<double>(std::max<int64_t>(1, x.size(dim))) : 1;
   c.reserve(x.sizes(), static_cast<double>(c.tensor(2).numel()) / rows);
-  return c.push(at::index_select(x, dim, indices(c, 2)));
+  return c.push(at::index_select(x, dim, indices_along(c, 2, x, dim)));
 }
 
 // Where values (a tensor or a number) go among sorted numbers.
@@ -51,23 +74,28 @@ int masked_fill(Call& c) {
 
 int scatter(Call& c) {
   const at::Tensor x = c.numeric(0);
-  if (!c.is_tensor(3)) return c.push(at::scatter(x, c.integer(1), indices(c, 2), c.scalar(3)));
-  return c.push(at::scatter(x, c.integer(1), indices(c, 2), c.numeric(3).to(x.scalar_type())));
+  const int64_t dim = c.integer(1);
+  const at::Tensor index = indices_along(c, 2, x, dim);
+  if (!c.is_tensor(3)) return c.push(at::scatter(x, dim, index, c.scalar(3)));
+  return c.push(at::scatter(x, dim, index, c.numeric(3).to(x.scalar_type())));
 }
 int scatter_add(Call& c) {
   const at::Tensor x = c.numeric(0);
-  return c.push(at::scatter_add(x, c.integer(1), indices(c, 2), c.numeric(3).to(x.scalar_type())));
+  const int64_t dim = c.integer(1);
+  return c.push(
+      at::scatter_add(x, dim, indices_along(c, 2, x, dim), c.numeric(3).to(x.scalar_type())));
 }
 int index_add(Call& c) {
   const at::Tensor x = c.numeric(0);
   const at::Tensor source = c.numeric(3).to(x.scalar_type());
-  return c.push(at::index_add(x, c.integer(1), indices(c, 2), source, c.scalar(4)));
+  const int64_t dim = c.integer(1);
+  return c.push(at::index_add(x, dim, indices_along(c, 2, x, dim), source, c.scalar(4)));
 }
 int one_hot(Call& c) {
   const int64_t classes = c.integer(1);
   if (classes < 1) c.fail("num_classes must be at least 1");
   c.reserve(c.tensor(0).sizes(), 3 * static_cast<double>(classes));
-  return c.push(at::one_hot(indices(c, 0), classes).to(at::kFloat));
+  return c.push(at::one_hot(indices(c, 0, classes), classes).to(at::kFloat));
 }
 
 // How many matrices a tensor holds. Batch dimensions broadcast, so a product of two has at most as
@@ -130,8 +158,7 @@ constexpr Operation kIndexing[] = {
     {"index_select(x, dim: integer, index)", "slices by a 1-d tensor of places", index_select},
     {"gather(x, dim: integer, index)", "elements by a tensor of places along dim", gather},
     {"take_along_dim(x, indices, dim: integer=nil)", "like gather, broadcasting", take_along_dim},
-    {"take(x, index)", "elements by their place in x flattened",
-     [](Call& c) { return c.push(at::take(c.tensor(0), indices(c, 1))); }},
+    {"take(x, index)", "elements by their place in x flattened", take},
     {"masked_fill(x, mask, value: Operand)", "value where the mask holds (is not 0), else x",
      masked_fill},
     {"scatter(x, dim: integer, index, src: Operand)",

@@ -79,7 +79,7 @@ int where(Call& c) {
   const at::Tensor condition = c.tensor(0).to(at::kBool);
   at::Tensor yes = c.operand(1), no = c.operand(2);
   // Two numbers give float32; one takes the type of the tensor beside it.
-  if (c.is_number(1) && c.is_number(2)) yes = at::scalar_tensor(c.number(1), at::kFloat);
+  if (c.is_number(1) && c.is_number(2)) yes = at::scalar_tensor(c.number(1), c.options());
   return c.push(at::where(condition, yes, no));
 }
 
@@ -97,11 +97,19 @@ int gelu(Call& c) {
 
 // A number beside a float32 tensor, where LibTorch insists on equal types.
 at::Tensor like_first(Call& c, int i) {
-  return c.is_number(i) ? at::scalar_tensor(c.number(i), at::kFloat) : c.floats(i);
+  return c.is_number(i) ? at::scalar_tensor(c.number(i), c.options()) : c.floats(i);
 }
 
 int logit(Call& c) {
   return c.push(at::logit(c.floats(0), c.has(1) ? std::optional(c.number(1)) : std::nullopt));
+}
+
+// LibTorch's own is compiled at its first use on a GPU, which a jail does not let it.
+int sinc(Call& c) {
+  const at::Tensor x = c.numeric(0);
+  if (x.is_cpu()) return c.push(at::sinc(x));
+  const at::Tensor at_zero = x.eq(0), angle = at::masked_fill(c.floats(0), at_zero, 1) * M_PI;
+  return c.push(at::masked_fill(at::sin(angle) / angle, at_zero, 1));
 }
 
 int frexp(Call& c) {
@@ -196,7 +204,7 @@ constexpr Operation kMath[] = {
     {"asinh(x)", "inverse hyperbolic sine", unary<at::asinh>},
     {"acosh(x)", "inverse hyperbolic cosine", unary<at::acosh>},
     {"atanh(x)", "inverse hyperbolic tangent", unary<at::atanh>},
-    {"sinc(x)", "sin(pi x) / (pi x), 1 at 0", unary<at::sinc>},
+    {"sinc(x)", "sin(pi x) / (pi x), 1 at 0", sinc},
     {"sigmoid(x)", "1 / (1 + exp(-x))", unary<at::sigmoid>},
     {"logsigmoid(x)", "log(sigmoid(x))",
      [](Call& c) { return c.push(at::log_sigmoid(c.floats(0))); }},

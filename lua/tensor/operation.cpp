@@ -298,9 +298,16 @@ std::vector<at::Tensor> Call::tensors(int i) {
   return values;
 }
 
+at::TensorOptions Call::options() const {
+  return at::TensorOptions(at::kFloat).device(TensorHeap::of(L_).device());
+}
+
 int Call::push(at::Tensor value) {
   if (value.scalar_type() == at::kDouble) value = value.to(at::kFloat);
-  TensorHeap::of(L_).push(L_, std::move(value));
+  TensorHeap& heap = TensorHeap::of(L_);
+  // What was made of numbers alone is on the CPU.
+  if (value.device() != heap.device()) value = value.to(heap.device());
+  heap.push(L_, std::move(value));
   return 1;
 }
 
@@ -378,13 +385,16 @@ int invoke(lua_State* L) {
   const auto& bound = *static_cast<const BoundOperation*>(lua_touserdata(L, lua_upvalueindex(1)));
   Guest::of(L).check(L);
   std::string message;
+  bool device_is_full = false;
   try {
     Call call(L, bound);
     if (Tracer* tracer = TensorHeap::of(L).tracer) return traced_call(L, bound, call, *tracer);
     return bound.operation->function(call);
   } catch (const std::exception& error) {
     message = fmt::format("{}: {}", bound.name, for_people(explain(error)));
+    device_is_full = dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr;
   }
+  if (device_is_full) Guest::of(L).trip(L, Trip::kMemory, message);
   raise(L, message);
 }
 

@@ -102,6 +102,8 @@ class Call {
   std::vector<int64_t> sizes(int i);       // integers that are >= 0
   std::vector<at::Tensor> tensors(int i);  // a non-empty list
 
+  // Of a new tensor: float32, on the state's device.
+  at::TensorOptions options() const;
   int push(at::Tensor value);
   int push_all(const std::vector<at::Tensor>& values);
   // Raises when a float32 tensor of this shape (times `copies`) would not fit; sizes may be any

@@ -115,11 +115,14 @@ int arithmetic(lua_State* L) {
   reserve_result(L, first, b.tensor ? *b.tensor : first);
   at::Tensor result;
   std::string message;
+  bool device_is_full = false;
   try {
     result = apply(kOp, a, b);
   } catch (const std::exception& error) {
+    device_is_full = dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr;
     message = fmt::format("x {} y: {}", kOpNames[static_cast<int>(kOp)], explain(error));
   }
+  if (device_is_full) Guest::of(L).trip(L, Trip::kMemory, message);
   if (!message.empty()) raise(L, message);
   return push_result(L, kFunctionNames[static_cast<int>(kOp)], a, &b, std::move(result));
 }
@@ -187,7 +190,8 @@ int to_string(lua_State* L) {
   if (value->scalar_type() != at::kFloat)
     text += fmt::format(" {}", c10::toString(value->scalar_type()));
   text += value->dim() == 0 ? " " : " [";
-  const at::Tensor flat = value->detach().flatten().narrow(0, 0, std::min(kShown, value->numel()));
+  const at::Tensor flat =
+      value->detach().flatten().narrow(0, 0, std::min(kShown, value->numel())).cpu();
   for (int64_t i = 0; i < flat.numel(); ++i) {
     text += fmt::format("{}{:.6g}", i ? ", " : "", flat[i].item<double>());
   }

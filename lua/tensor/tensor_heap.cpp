@@ -17,7 +17,7 @@ constexpr size_t kCollectEvery = 32u << 20;  // bytes of new tensors between two
 
 const char kTensorMetatable = 0;
 
-TensorHeap::TensorHeap(Guest& guest) : guest_(guest) {
+TensorHeap::TensorHeap(Guest& guest, at::Device device) : guest_(guest), device_(device) {
   guest.tensors = this;
   guest.registry = std::make_shared<Registry>();
   guest.registry->guest = &guest;

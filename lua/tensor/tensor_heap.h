@@ -1,6 +1,6 @@
-// The tensors of one Lua state: the userdata bitloop.Tensor and its bytes. Each storage is counted
-// once however many views Lua holds of it; storages handed in by C++ are not counted. When a call
-// ends, the tensors it made are released.
+// The tensors of one Lua state: the userdata bitloop.Tensor and its bytes. All are on one device.
+// Each storage is counted once however many views Lua holds of it; storages handed in by C++ are
+// not counted. When a call ends, the tensors it made are released.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -25,7 +25,8 @@ struct LuaTensor {
 
 class TensorHeap {
  public:
-  explicit TensorHeap(Guest& guest);
+  // `device`: where its tensors are.
+  explicit TensorHeap(Guest& guest, at::Device device = at::kCPU);
   ~TensorHeap();
   TensorHeap(const TensorHeap&) = delete;
   TensorHeap& operator=(const TensorHeap&) = delete;
@@ -40,6 +41,7 @@ class TensorHeap {
   // help.
   void reserve(lua_State* L, double bytes);
 
+  at::Device device() const { return device_; }
   size_t live_bytes() const { return live_bytes_; }
   // Marks a place in time; release_since(mark) frees the tensors pushed after it, and 0 frees all.
   uint64_t mark() const { return last_id_; }
@@ -62,6 +64,7 @@ class TensorHeap {
   void release(LuaTensor& tensor);
 
   Guest& guest_;
+  const at::Device device_;
   LuaTensor* newest_ = nullptr;
   uint64_t last_id_ = 0;
   std::unordered_map<const void*, Storage> storages_;

@@ -137,6 +137,11 @@ class Machine:
         zip_file(self.index / "nvidia_cuda_runtime-13.0-py3-none-any.whl", ["nvidia/cu13/lib/libcudart.so.13"])
         zip_file(self.index / "nvidia_cuda_cupti-13.0-py3-none-any.whl",
                  ["nvidia/cu13/lib/libcupti.so.13", "nvidia/cu13/lib/libnvperf_host.so"])
+        zip_file(self.index / "nvidia_cutlass-4.2-py3-none-any.whl",
+                 ["cutlass_library/source/include/cutlass/cutlass.h", "cutlass_library/generator.py",
+                  "cutlass_library/source/tools/util/include/cutlass/util/packed_stride.hpp"])
+        zip_file(self.index / "nvidia_cudnn_frontend-1.32-cp311-cp311-manylinux_2_28_x86_64.whl",
+                 ["include/cudnn_frontend.h", "cudnn/__init__.py"])
         zip_file(self.index / "pyarrow-26.0-cp311-cp311-manylinux_2_28_x86_64.whl",
                  ["pyarrow/__init__.py", "pyarrow/include/arrow/array.h", "pyarrow/libarrow_flight.so.2600",
                   "pyarrow/libarrow.so.2600", "pyarrow/libparquet.so.2600"])

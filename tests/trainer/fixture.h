@@ -27,17 +27,19 @@ end
 return Q
 )";
 
-inline std::unique_ptr<lua::Quantizer> quantizer_from(const std::string& text) {
-  auto loaded = lua::Quantizer::load(text, "candidate.lua", lua::Limits{});
+inline std::unique_ptr<lua::Quantizer> quantizer_from(const std::string& text,
+                                                      at::Device device = at::kCPU) {
+  auto loaded = lua::Quantizer::load(text, "candidate.lua", lua::Limits{}, device);
   EXPECT_TRUE(loaded) << (loaded ? "" : loaded.error().message);
   return loaded ? std::move(*loaded) : nullptr;
 }
 
-inline std::unique_ptr<lua::Quantizer> shipped_quantizer(const std::string& name) {
+inline std::unique_ptr<lua::Quantizer> shipped_quantizer(const std::string& name,
+                                                         at::Device device = at::kCPU) {
   const auto text =
       read_file(std::filesystem::path(BITLOOP_SOURCE_DIR) / "quantizers" / (name + ".lua"));
   EXPECT_TRUE(text) << name;
-  return text ? quantizer_from(*text) : nullptr;
+  return text ? quantizer_from(*text, device) : nullptr;
 }
 
 inline ModelConfig small_model() {

@@ -33,6 +33,7 @@ TEST(Job, ReadsThePreset) {
   EXPECT_EQ(job->train.seed, 7u);
   EXPECT_TRUE(job->rules.quantize_head);
   EXPECT_EQ(job->model.width, 128);
+  EXPECT_EQ(job->train.device, "cpu");
 }
 
 TEST(Job, SaysWhichMemberIsWrong) {
@@ -49,6 +50,8 @@ TEST(Job, SaysWhichMemberIsWrong) {
               HasSubstr("llama"));
   EXPECT_THAT(message([](json& j) { j["preset"]["train"]["micro_batch"] = 5; }),
               HasSubstr("micro_batch"));
+  EXPECT_THAT(message([](json& j) { j["preset"]["train"]["device"] = "tpu"; }),
+              HasSubstr("train.device must be cpu, cuda or auto"));
   EXPECT_THAT(message([](json& j) { j["preset"]["train"]["steps"] = "many"; }),
               HasSubstr("can't be read"));
   EXPECT_THAT(message([](json& j) { j.erase("candidate"); }), HasSubstr("candidate"));

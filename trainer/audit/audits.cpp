@@ -45,7 +45,9 @@ Result<std::string> first_row_mixing_layer(Gpt2& model, lua::Quantizer& quantize
   for (BitLinear* layer : model.bitlinears()) {
     at::Tensor& x = inputs[layer->layer.in_features];
     if (!x.defined())
-      x = at::empty({rows, layer->layer.in_features}, at::kFloat).normal_(0, 1, generator);
+      x = at::empty({rows, layer->layer.in_features}, at::kFloat)
+              .normal_(0, 1, generator)
+              .to(model.device());
     BITLOOP_ASSIGN(value, activation_value(*layer, quantizer, scored, x));
     for (const bool later : {true, false}) {
       const int64_t changed = later ? half : 0, kept = later ? 0 : half,
@@ -70,7 +72,7 @@ Result<int64_t> first_looking_ahead(Gpt2& model, lua::Quantizer& quantizer, cons
   ForwardContext context = scored;
   context.quantizer = &quantizer;
   BITLOOP_TRY(model.quantize_weights(context));
-  const at::Tensor ids = validation_batch(text, 0, B, T).inputs_BT;
+  const at::Tensor ids = validation_batch(text, 0, B, T).inputs_BT.to(model.device());
   BITLOOP_ASSIGN(base, model.forward(ids, context));
   if (!at::isfinite(base).all().item<bool>()) return fail("diverged", "the logits are not finite");
   const at::Tensor logits_BTV = base.view({B, T, -1});
@@ -142,7 +144,7 @@ Finding audit_levels(Gpt2& model, const lua::Format& format) {
   if (!format.quantizes_weights)
     return passed("levels", "weights are not quantised (32 bits a weight)");
   const at::Tensor levels =
-      at::tensor(std::vector<double>(format.levels), at::kDouble).to(at::kFloat);
+      at::tensor(std::vector<double>(format.levels), at::kDouble).to(at::kFloat).to(model.device());
   for (const BitLinear* layer : model.bitlinears()) {
     const Operand& operand = layer->weight_operand;
     const std::string& name = layer->layer.name;

@@ -20,7 +20,7 @@ constexpr double kActivationSize = 1.0;  // after a LayerNorm
 
 // Numbers of both signs and many sizes, without pattern, some of them far out as activations have
 // them, and the last row zeros; by integers alone, so that no library's last bit is in them.
-at::Tensor probe(at::IntArrayRef shape, double size) {
+at::Tensor probe(at::IntArrayRef shape, double size, at::Device device) {
   constexpr uint32_t kMultiplier = 1664525, kIncrement = 1013904223;  // Numerical Recipes' LCG
   constexpr float kHalfRange = 32768;
   at::Tensor made = at::empty(shape, at::kFloat);
@@ -34,7 +34,7 @@ at::Tensor probe(at::IntArrayRef shape, double size) {
                  (2 * static_cast<float>(size)) * (i % kOutlierEvery == 0 ? kOutlier : 1.0f);
   }
   if (made.dim() == 2) made.narrow(0, made.size(0) - 1, 1).zero_();
-  return made;
+  return made.to(device);
 }
 
 class Digest {
@@ -47,7 +47,7 @@ class Digest {
   void add(const at::Tensor& tensor) {
     if (!tensor.defined()) return add("none");
     for (const int64_t size : tensor.sizes()) add(static_cast<double>(size));
-    const at::Tensor plain = tensor.detach().contiguous().to(at::kFloat);
+    const at::Tensor plain = tensor.detach().cpu().contiguous().to(at::kFloat);
     hash_.add(plain.data_ptr(), static_cast<size_t>(plain.numel()) * sizeof(float));
   }
   std::string finish() { return hash_.finish(); }
@@ -74,9 +74,9 @@ void add_gradients(Digest& digest, const at::Tensor& output, const at::Tensor& i
   std::vector<at::Tensor> inputs = {input};
   for (const auto& [name, parameter] : layer.params)
     if (parameter.requires_grad()) inputs.push_back(parameter);
-  for (const at::Tensor& gradient :
-       torch::autograd::grad({output}, inputs, {probe(output.sizes(), 1.0)}, /*retain_graph=*/true,
-                             /*create_graph=*/false, /*allow_unused=*/true))
+  for (const at::Tensor& gradient : torch::autograd::grad(
+           {output}, inputs, {probe(output.sizes(), 1.0, output.device())}, /*retain_graph=*/true,
+           /*create_graph=*/false, /*allow_unused=*/true))
     digest.add(gradient);
 }
 
@@ -90,7 +90,8 @@ void add_quantized(Digest& digest, const lua::Quantized& returned, const at::Ten
 
 Status add_weight(Digest& digest, lua::Quantizer& quantizer, const BitLinear& layer,
                   const lua::Context& context) {
-  const at::Tensor w = probe(layer.weight.sizes(), kWeightSize).requires_grad_(true);
+  const at::Tensor w =
+      probe(layer.weight.sizes(), kWeightSize, layer.weight.device()).requires_grad_(true);
   at::Tensor codes = w.detach();
   if (quantizer.has("weight_quant")) {
     BITLOOP_ASSIGN(returned, quantizer.weight_quant(w, context));
@@ -117,7 +118,9 @@ Status add_weight(Digest& digest, lua::Quantizer& quantizer, const BitLinear& la
 
 Status add_activation(Digest& digest, lua::Quantizer& quantizer, const BitLinear& layer,
                       const lua::Context& context) {
-  at::Tensor x = probe({kRows, layer.layer.in_features}, kActivationSize).requires_grad_(true);
+  const at::Tensor x =
+      probe({kRows, layer.layer.in_features}, kActivationSize, layer.weight.device())
+          .requires_grad_(true);
   if (quantizer.has("input")) {
     BITLOOP_ASSIGN(changed, quantizer.input(x, context));
     digest.add(changed);

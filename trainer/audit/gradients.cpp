@@ -13,9 +13,10 @@ namespace {
 constexpr int64_t kRows = 16;  // of the activation
 
 // Numbers of both signs, none of them 0.
-at::Tensor waves(at::IntArrayRef shape, double step) {
+at::Tensor waves(at::IntArrayRef shape, double step, at::Device device) {
   return at::sin(at::arange(1, c10::multiply_integers(shape) + 1, at::kFloat).mul_(step))
-      .view(shape);
+      .view(shape)
+      .to(device);
 }
 
 // "" where a gradient arrives, else what is missing in `function`.
@@ -30,10 +31,11 @@ std::string missing(const char* function, const at::Tensor& gradient) {
 Result<std::string> weight_side(BitLinear& layer, const ForwardContext& context) {
   BITLOOP_TRY(quantize_weight(layer, context));
   if (layer.used_weight.is_same(layer.weight)) return std::string();  // float weights
+  const at::Device device = layer.weight.device();
   layer.weight.mutable_grad() = at::Tensor();
-  layer.used_weight.mutable_grad() = waves(layer.used_weight.sizes(), 0.7);
+  layer.used_weight.mutable_grad() = waves(layer.used_weight.sizes(), 0.7, device);
   if (layer.row_bias.defined())
-    layer.row_bias.mutable_grad() = waves(layer.row_bias.sizes(), 0.3);
+    layer.row_bias.mutable_grad() = waves(layer.row_bias.sizes(), 0.3, device);
   finish_weight_gradient(layer, context);
   const std::string said = missing("weight_quant", layer.weight.grad());
   if (context.quantizer->has("regularizer")) {
@@ -44,10 +46,11 @@ Result<std::string> weight_side(BitLinear& layer, const ForwardContext& context)
 }
 
 Result<std::string> activation_side(BitLinear& layer, const ForwardContext& context) {
-  const at::Tensor x = waves({kRows, layer.layer.in_features}, 1.3).requires_grad_(true);
+  const at::Device device = layer.weight.device();
+  const at::Tensor x = waves({kRows, layer.layer.in_features}, 1.3, device).requires_grad_(true);
   BITLOOP_ASSIGN(made, quantize_activation(layer, x, context, false));
   if (made.gate.is_same(x)) return std::string();  // straight through
-  torch::autograd::backward({made.gate}, {waves(x.sizes(), 0.9)});
+  torch::autograd::backward({made.gate}, {waves(x.sizes(), 0.9, device)});
   return missing("activation_quant", x.grad());
 }
 
@@ -66,10 +69,11 @@ Result<std::string> both_sides(BitLinear& layer, const ForwardContext& context) 
 Status gradients_reach_parameters(const BitLinear& layer) {
   for (const auto& [name, parameter] : layer.params)
     if (!parameter.grad().defined())
-      return fail("script_error",
-                  fmt::format("no gradient reaches parameter '{}' of layer {}: use it in a surrogate "
-                              "or row_bias, or keep it in state",
-                              name, layer.layer.name));
+      return fail(
+          "script_error",
+          fmt::format("no gradient reaches parameter '{}' of layer {}: use it in a surrogate "
+                      "or row_bias, or keep it in state",
+                      name, layer.layer.name));
   return {};
 }
 

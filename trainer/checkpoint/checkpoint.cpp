@@ -43,7 +43,7 @@ std::string digest_of(const std::string& run, const std::string& step, const std
   for (const auto& [name, tensor] : tensors) {
     digest.add(name);
     digest.add("\n");
-    const at::Tensor data = tensor.detach().contiguous();
+    const at::Tensor data = tensor.detach().cpu().contiguous();
     digest.add(data.const_data_ptr(), data.nbytes());
   }
   return digest.finish();
@@ -54,6 +54,7 @@ std::string digest_of(const std::string& run, const std::string& step, const std
 std::string run_digest(const Job& job) {
   json preset = job.config;
   for (const char* part : {"description", "limits", "checkpoint"}) preset.erase(part);
+  if (preset.contains("train")) preset["train"].erase("device");  // "auto" says too little
   Sha256 digest;
   for (const std::string& part :
        {job.candidate, preset.dump(), std::to_string(job.train.seed),
@@ -62,6 +63,7 @@ std::string run_digest(const Job& job) {
     digest.add(part);
     digest.add("\0", 1);
   }
+  if (job.train.device == "cuda") digest.add("cuda");  // another device computes other numbers
   return digest.finish();
 }
 

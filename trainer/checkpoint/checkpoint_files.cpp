@@ -71,7 +71,9 @@ std::optional<Checkpoint> CheckpointFiles::newest(const std::string& run,
 }
 
 void CheckpointFiles::save(Checkpoint checkpoint, std::string run) {
-  for (auto& [name, tensor] : checkpoint.tensors) tensor = tensor.detach().clone();
+  for (auto& [name, tensor] : checkpoint.tensors)
+    tensor = tensor.detach().to(at::kCPU, tensor.scalar_type(), /*non_blocking=*/false,
+                                /*copy=*/true);
   wait();
   const auto oldest = std::ranges::min_element(slots_, {}, &Slot::step);
   {

@@ -53,7 +53,7 @@ Status write_safetensors(int fd, const std::string& header, const NamedTensors& 
       write_all(fd, std::string_view(reinterpret_cast<const char*>(&length), sizeof length)));
   BITLOOP_TRY(write_all(fd, header));
   for (const auto& [name, tensor] : tensors) {
-    const at::Tensor data = tensor.detach().contiguous();
+    const at::Tensor data = tensor.detach().cpu().contiguous();
     BITLOOP_TRY(write_all(
         fd, std::string_view(static_cast<const char*>(data.const_data_ptr()), data.nbytes())));
   }

@@ -278,6 +278,8 @@ Result<Dataset> open_dataset(const DataConfig& config, const ModelConfig& model,
   return dataset;
 }
 
+Batch Batch::to(at::Device device) const { return {inputs_BT.to(device), targets_BT.to(device)}; }
+
 Batch training_batch(const TokenStream& stream, uint64_t seed, int64_t step, int64_t first_row,
                      int64_t B, int64_t T) {
   const auto range = static_cast<uint64_t>(stream.size() - T);

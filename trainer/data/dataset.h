@@ -77,6 +77,9 @@ Result<Dataset> open_dataset(const DataConfig& config, const ModelConfig& model,
 struct Batch {
   at::Tensor inputs_BT;   // int64
   at::Tensor targets_BT;  // int64: the inputs shifted by one
+
+  // On that device. Not by way of pinned memory, which can't be had once system calls are narrowed.
+  Batch to(at::Device device) const;
 };
 
 // Batch of training step `step`: B windows at places drawn from (seed, step, row). `first_row` is

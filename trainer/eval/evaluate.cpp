@@ -48,7 +48,7 @@ Result<EvalScore> evaluate(Gpt2& model, const TokenStream& validation, const Eva
   const std::vector<Piece> pieces =
       pieces_of(windows, std::min(options.batch, windows), options.batches);
   ScoreGuards guards(options.guarded ? context.quantizer : nullptr, options.reorder_rows,
-                     options.order_seed);
+                     options.order_seed, model.device());
   context.guard = guards.of(pieces.front().count * T);
   BITLOOP_TRY(model.quantize_weights(context));
 
@@ -57,7 +57,7 @@ Result<EvalScore> evaluate(Gpt2& model, const TokenStream& validation, const Eva
     const size_t k = options.reversed ? pieces.size() - 1 - i : i;
     const auto [first, count] = pieces[k];
     context.guard = guards.of(count * T);
-    const Batch batch = validation_batch(validation, first, count, T);
+    const Batch batch = validation_batch(validation, first, count, T).to(model.device());
     BITLOOP_ASSIGN(logits, model.forward(batch.inputs_BT, context));
     const double mean = at::cross_entropy_loss(logits, batch.targets_BT.view({-1})).item<float>();
     sums[k] = mean * static_cast<double>(count * T);

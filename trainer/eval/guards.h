@@ -11,7 +11,8 @@ class ScoreGuards {
  public:
   // `quantizer` must stay as it is now; null: there is nothing to guard. `reorder_rows` is off in
   // tasks that allow scales across rows; `order_seed` is another one in every process.
-  ScoreGuards(const lua::Quantizer* quantizer, bool reorder_rows, uint64_t order_seed);
+  ScoreGuards(const lua::Quantizer* quantizer, bool reorder_rows, uint64_t order_seed,
+              at::Device device = at::kCPU);
 
   // For a pass of so many rows; null without a quantizer. Valid until the next call.
   const ScoreGuard* of(int64_t rows);
@@ -19,6 +20,7 @@ class ScoreGuards {
  private:
   const bool guarded_, reorder_rows_;
   const uint64_t order_seed_;
+  const at::Device device_;
   ScoreGuard guard_;
   int64_t rows_ = -1;  // of guard_
 };

@@ -22,14 +22,16 @@ Status add_scores(Gpt2& model, const at::Tensor& features_RD, const Predictions&
   for (int64_t begin = 0; begin < count; begin += kHeadRows) {
     const int64_t n = std::min(kHeadRows, count - begin);
     const auto ids = [&](const std::vector<int64_t>& of) {
-      return at::from_blob(const_cast<int64_t*>(of.data()) + begin, {n}, at::kLong);  // only read
+      return at::from_blob(const_cast<int64_t*>(of.data()) + begin, {n}, at::kLong)  // only read
+          .to(model.device());
     };
     if (guards != nullptr) context.guard = guards->of(n);
     BITLOOP_ASSIGN(padded, model.logits(features_RD.index_select(0, ids(all.rows)), context));
     const at::Tensor logits = padded.narrow(1, 0, model.config().vocab_size);
     const at::Tensor target = logits.gather(1, ids(all.targets).unsqueeze(1)).squeeze(1);
-    const at::Tensor log_probability = (target - logits.logsumexp(1)).to(at::kDouble).contiguous();
-    const at::Tensor best = logits.argmax(1).contiguous();
+    const at::Tensor log_probability =
+        (target - logits.logsumexp(1)).to(at::kDouble).cpu().contiguous();
+    const at::Tensor best = logits.argmax(1).cpu().contiguous();
     const double* of = log_probability.const_data_ptr<double>();
     const int64_t* likeliest = best.const_data_ptr<int64_t>();
     for (int64_t i = 0; i < n; ++i) {
@@ -162,9 +164,12 @@ Result<std::vector<WindowScore>> score_windows(Gpt2& model, std::span<const Wind
             owners, scores);
     const bool branches = std::any_of(batch.begin(), batch.end(),
                                       [](const Sequence& sequence) { return sequence.count > 1; });
-    const Layout layout = branches ? layout_of(windows, batch, T) : Layout{};
+    Layout layout = branches ? layout_of(windows, batch, T) : Layout{};
+    if (branches && !model.device().is_cpu())
+      layout = {layout.positions_BT.to(model.device()), layout.mask_B1TT.to(model.device())};
     if (options.guards != nullptr) context.guard = options.guards->of(B * T);
-    BITLOOP_ASSIGN(features, model.features(ids, context, branches ? &layout : nullptr));
+    BITLOOP_ASSIGN(features,
+                   model.features(ids.to(model.device()), context, branches ? &layout : nullptr));
     BITLOOP_TRY(add_scores(model, features, predictions, owners, context, options.guards));
     for (const Sequence& sequence : batch) done += sequence.count;
     progress(done);
@@ -172,8 +177,8 @@ Result<std::vector<WindowScore>> score_windows(Gpt2& model, std::span<const Wind
   return scores;
 }
 
-void warm_scoring(const ModelConfig* scored) {
-  if (scored != nullptr) {
+void warm_scoring(const ModelConfig* scored, at::Device device) {
+  if (scored != nullptr && device.is_cpu()) {
     const int64_t D = scored->width;
     for (const auto& [N, K] :
          {std::pair{3 * D, D}, {D, D}, {4 * D, D}, {D, 4 * D}, {scored->padded_vocab_size, D}})
@@ -186,6 +191,7 @@ void warm_scoring(const ModelConfig* scored) {
               .heads = 2,
               .width = 128},
              false, 1);
+  model.to(device);
   const ForwardContext context;
   (void)model.quantize_weights(context);
   const Window window{std::vector<int32_t>(64, 1), std::vector<int32_t>(64, 2)};

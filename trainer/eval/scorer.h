@@ -36,8 +36,8 @@ Result<std::vector<WindowScore>> score_windows(Gpt2& model, std::span<const Wind
                                                const std::function<void(size_t done)>& progress);
 
 // Before system calls are narrowed: what LibTorch's libraries look up of the machine at their first
-// use (a small model scores something), and the products' kernels of a model of this shape, unless
-// that is null.
-void warm_scoring(const ModelConfig* model);
+// use (a small model scores something), and on the CPU the products' kernels of a model of this
+// shape, unless that is null.
+void warm_scoring(const ModelConfig* model, at::Device device = at::kCPU);
 
 }  // namespace bitloop::trainer

@@ -1,6 +1,6 @@
-// A program on the rows of a matrix: what a captured quantising function is compiled to. Elementwise
-// steps, reductions along a row, over all rows and down the columns; executed tile by tile, so that
-// intermediates stay in the cache. The same description serves other back ends.
+// A program on the rows of a matrix: what a captured quantising function is compiled to.
+// Elementwise steps, reductions along a row, over all rows and down the columns; executed tile by
+// tile, so that intermediates stay in the cache. The same description serves other back ends.
 //
 // Legend: R rows, K columns (of a row: all inputs, or one group of them), T rows of a tile.
 //
@@ -49,26 +49,28 @@ enum class RowOp : uint8_t {
   kEqual,
   kNotEqual,
   kPower,
-  kWhere,         // a != 0 ? b : c
-  kScaleRound,    // clamp(round(a * b), low, high); b a row, a global or a constant; where c is given,
-                  // b is its reciprocal, and c divides where float32 has none
-  kRowSum,        // tile -> row
-  kRowMaximum,    // tile -> row
-  kRowMinimum,    // tile -> row
-  kRowAbsSum,     // tile -> row
-  kRowAbsMaximum, // tile -> row
-  kAllSum,        // tile or row -> global, summed in double in the order of the rows
-  kAllMaximum,    // tile or row -> global
-  kAllMinimum,    // tile or row -> global
-  kColumnSum,     // tile -> an output of K
+  kWhere,       // a != 0 ? b : c
+  kScaleRound,  // clamp(round(a * b), low, high); b a row, a global or a constant; where c is
+                // given, b is its reciprocal, and c divides where float32 has none
+  kRowSum,         // tile -> row
+  kRowMaximum,     // tile -> row
+  kRowMinimum,     // tile -> row
+  kRowAbsSum,      // tile -> row
+  kRowAbsMaximum,  // tile -> row
+  kAllSum,         // tile or row -> global, summed in double in the order of the rows
+  kAllMaximum,     // tile or row -> global
+  kAllMinimum,     // tile or row -> global
+  kColumnSum,      // tile -> an output of K
 };
 
 enum class Place : uint8_t { kNone, kTile, kRow, kGlobal, kFull, kRowInput, kColumn, kConstant };
 
 struct Operand {
   Place place = Place::kNone;
-  int index = 0;       // of the register or input
-  float number = 0.0f; // kConstant
+  int index = 0;        // of the register or input
+  float number = 0.0f;  // kConstant
+
+  bool operator==(const Operand&) const = default;
 };
 
 struct Instruction {
@@ -76,19 +78,25 @@ struct Instruction {
   Operand a, b, c;
   Operand out;  // a tile, row or global register; kColumnSum: {kColumn, output index}
   float low = 0.0f, high = 0.0f;  // kScaleRound
+
+  bool operator==(const Instruction&) const = default;
 };
 
-// A result. Matrices and rows leave with the tiles of the phase that makes them, single numbers when
-// all is done.
+// A result. Matrices and rows leave with the tiles of the phase that makes them, single numbers
+// when all is done.
 struct Output {
   Operand from;  // a tile, row, global, input or constant
   enum Shape : uint8_t { kFullShape, kRowShape, kScalarShape } shape = kFullShape;
   int phase = 0;  // of a full or row output
+
+  bool operator==(const Output&) const = default;
 };
 
 struct Phase {
   std::vector<Instruction> scalars;  // on globals and constants, once before the walk
   std::vector<Instruction> steps;    // on every tile
+
+  bool operator==(const Phase&) const = default;
 };
 
 struct RowProgram {
@@ -97,13 +105,15 @@ struct RowProgram {
   std::vector<Output> outputs;
   int tiles = 0, rows = 0, globals = 0;  // register counts
   int column_outputs = 0;
+
+  bool operator==(const RowProgram&) const = default;
 };
 
 // Inputs of a run. `source` fills rows [first, first + count) of full input 0 into `out` (count x
 // K); when it is empty, full[0] is read instead.
 struct RowInputs {
   int64_t rows = 0, columns = 0;
-  std::span<const float* const> full, row, column;
+  std::span<const float*const> full, row, column;
   std::span<const float> scalars;  // the first global registers
   std::function<void(int64_t first, int64_t count, float* out)> source;
 };
@@ -112,7 +122,8 @@ struct RowInputs {
 // outputs' numbers for rows [first, first + count): a full output is count x K, a row output count.
 // Null for outputs of other phases and single numbers; these come last, in one call with count 0
 // (where there are any).
-using TileSink = std::function<void(int64_t first, int64_t count, std::span<const float* const> outputs)>;
+using TileSink =
+    std::function<void(int64_t first, int64_t count, std::span<const float* const> outputs)>;
 
 // Runs the program on all threads; the same bits for any number of them. `columns` (column_outputs
 // x K) receives the column sums; it may be empty where there are none.

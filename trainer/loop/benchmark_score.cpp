@@ -23,7 +23,7 @@ Status open_benchmarks(Run& run) {
   } catch (const nlohmann::json::exception& error) {
     return fail("bad_job", std::string("benchmarks can't be read: ") + error.what());
   }
-  warm_scoring(&run.job.model);
+  warm_scoring(&run.job.model, run.device);
   return {};
 }
 
@@ -31,7 +31,8 @@ Result<std::optional<BenchmarkScores>> score_benchmarks(Run& run, bool reversed)
   if (!run.benchmarks) return std::optional<BenchmarkScores>();
   const at::NoGradGuard no_graph;
   const EvalOptions validation = score_options(run.job, reversed);
-  ScoreGuards guards(run.quantizer.get(), validation.reorder_rows, validation.order_seed);
+  ScoreGuards guards(run.quantizer.get(), validation.reorder_rows, validation.order_seed,
+                     run.device);
   ForwardContext context = finished_context(run);
   context.guard = guards.of(1);
   BITLOOP_TRY(run.model->quantize_weights(context));

@@ -15,6 +15,7 @@ namespace {
 // How training would run a function: as a program, or operation by operation and why.
 Result<std::string> execution_of(Run& run, const char* name, BitLinear& layer,
                                  const at::Tensor& tensor) {
+  if (!run.device.is_cpu()) return fmt::format("{} operation by operation", name);
   const bool weights = std::string_view(name) == "weight_quant";
   const ForwardContext context = run.context(0, true);
   const lua::Context script = script_context(layer, context);
@@ -79,8 +80,10 @@ void rehearse(const Run& run) {
   other.job.candidate_path = "rehearsal.lua";
   other.records = &nobody;
   other.data = run.data;
+  other.device = run.device;
   other.model =
       std::make_unique<Gpt2>(run.job.model, run.job.rules.quantize_head, run.job.train.seed);
+  other.model->to(run.device);
   if (!load_candidate(other)) return;
   (void)run_preflight(other);
   (void)execution(other);

@@ -70,6 +70,7 @@ Result<std::unique_ptr<Run>> load_finished_run(const json& job, const MappedTens
   BITLOOP_ASSIGN(parsed, parse_job(document.dump()));
   run->job = std::move(parsed);
   run->records = &records;
+  // On the CPU, wherever it was trained: what is done here is packing, export and single texts.
   // From the seed, because Q.init may look at the weights that training began with.
   run->model =
       std::make_unique<Gpt2>(run->job.model, run->job.rules.quantize_head, run->job.train.seed);
@@ -82,7 +83,7 @@ Result<std::unique_ptr<Run>> load_finished_run(const json& job, const MappedTens
                               fmt::join(stored.sizes(), " x "), fmt::join(tensor.sizes(), " x ")));
     tensor.detach().copy_(stored);
   }
-  BITLOOP_ASSIGN(fresh, load_fresh(run->job));
+  BITLOOP_ASSIGN(fresh, load_fresh(*run));
   run->quantizer = std::move(fresh);
   return run;
 }

@@ -89,7 +89,7 @@ Result<std::unique_ptr<Run>> load_packed_run(const MappedTensors& tensors, const
   run->records = &records;
   run->model = std::make_unique<Gpt2>(Gpt2::empty(run->job.model, run->job.rules.quantize_head));
   records.stage("candidate_loaded");
-  BITLOOP_ASSIGN(quantizer, load_fresh(run->job));
+  BITLOOP_ASSIGN(quantizer, load_fresh(*run));
   run->quantizer = std::move(quantizer);
   BITLOOP_TRY(unpack_model(tensors, description, *run->model, format_of(*run)));
   return run;

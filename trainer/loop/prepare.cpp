@@ -5,31 +5,62 @@
 #include <fmt/format.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
+
 #include "sandbox/lock_down.h"
 #include "trainer/audit/bits.h"
+#include "trainer/device/cuda_kernels.h"
+#include "trainer/device/device.h"
 #include "trainer/eval/evaluate.h"
 #include "trainer/loop/benchmark_score.h"
 #include "trainer/loop/packed_run.h"
 #include "trainer/loop/threads.h"
 #include "trainer/model/functions.h"
+#include "trainer/model/fused_step.h"
 
 namespace bitloop::trainer {
 namespace {
 
+// Sequences at a time where LibTorch keeps every intermediate result, logits in float32 among them.
+constexpr int64_t kGpuSequences = 8;
 constexpr const char* kWeightsFile = "output/weights.safetensors";
 
-// Everything that training will run, once, on zeros or on the first batch.
-void warm_training(Run& run) {
+bool wants_fused(const Run& run) {
+  return run.training_products() == Products::kBfloat16 && run.job.train.execution == "fused";
+}
+
+// The written-out pass of the GPU. Its libraries start here, and its compiler with the rows of
+// float layers: neither could later.
+Status warm_device_pass(Run& run) {
   const ModelConfig& m = run.job.model;
-  const int64_t B = run.job.train.micro_batch, T = m.context;
+  const int64_t B = run.job.train.micro_batch;
+  if (!wants_fused(run) || !DeviceTraining::refuses(m, B).empty()) return {};
+  BITLOOP_ASSIGN(kernels, open_cuda_kernels());
+  run.kernels = std::move(kernels);
+  auto pass = std::make_unique<DeviceTraining>(*run.model, B, *run.kernels, /*integer=*/true);
+  const ForwardContext context{.training = true, .products = Products::kBfloat16};
+  BITLOOP_TRY(run.model->quantize_weights(context));
+  BITLOOP_TRY(pass->warm(context));
+  run.device_pass = pass.get();
+  run.fused = std::move(pass);
+  return {};
+}
+
+// Everything that training will run, once, on zeros or on the first batch.
+Status warm_training(Run& run) {
+  const ModelConfig& m = run.job.model;
+  const int64_t T = m.context;
   ForwardContext context{.training = true, .products = run.training_products()};
-  if (context.products == Products::kBfloat16 && run.job.train.execution == "fused" &&
-      FusedTraining::supports(m, B)) {
-    run.fused = std::make_unique<FusedTraining>(*run.model, B);
-    run.fused->warm();
+  if (!run.device.is_cpu()) {
+    BITLOOP_TRY(warm_device_pass(run));
+  } else if (wants_fused(run) && FusedTraining::supports(m, run.job.train.micro_batch)) {
+    auto pass = std::make_unique<FusedTraining>(*run.model, run.job.train.micro_batch);
+    pass->warm();
+    run.fused = std::move(pass);
   }
   // Autograd's path too: surrogates go through it, and what the fused step does not take.
-  const Batch batch = training_batch(run.data.train, 0, 0, 0, B, T);
+  const int64_t B = run.eager_micro_batch();
+  const Batch batch = training_batch(run.data.train, 0, 0, 0, B, T).to(run.device);
   run.model->quantize_weights(context);
   const auto logits = run.model->forward(batch.inputs_BT, context);
   torch::autograd::backward({at::cross_entropy_loss(*logits, batch.targets_BT.view({-1}))}, {});
@@ -37,6 +68,7 @@ void warm_training(Run& run) {
     warm_integer_products(*layer, B * T, context.products);
   for (const auto& [name, tensor] : run.model->named_parameters())
     tensor.mutable_grad() = at::Tensor();
+  return {};
 }
 
 // What every kind of job runs: the model in float32.
@@ -45,7 +77,8 @@ void warm_model(Run& run) {
   const ForwardContext context;
   (void)run.model->quantize_weights(context);
   const int64_t T = run.job.model.context;
-  (void)run.model->forward(validation_batch(run.data.validation, 0, 1, T).inputs_BT, context);
+  (void)run.model->forward(validation_batch(run.data.validation, 0, 1, T).inputs_BT.to(run.device),
+                           context);
 }
 
 Status init_layers(Run& run) {
@@ -70,8 +103,36 @@ Status init_layers(Run& run) {
   return {};
 }
 
-// What the fused step does not know: a function between its kernels.
-bool fused_takes(const lua::Quantizer& quantizer) { return !quantizer.has("input"); }
+sandbox::LockDownProfile profile_of(at::Device device) {
+  return device.is_cpu() ? sandbox::LockDownProfile::kCpu : sandbox::LockDownProfile::kCuda;
+}
+
+// Whether the fused step knows this candidate, which may need getting ready for it; else training
+// goes through autograd, and standard error says why.
+Status offer_to_fused(Run& run) {
+  if (run.device_pass == nullptr) {
+    if (run.quantizer->has("input")) run.fused.reset();  // a function between its kernels
+    return {};
+  }
+  std::string why = DeviceTraining::refuses(*run.quantizer);
+  if (why.empty()) {
+    BITLOOP_ASSIGN(on_cpu, lua::Quantizer::load(run.job.candidate, run.job.candidate_path, {}));
+    auto weights = std::make_unique<DeviceWeights>(*run.kernels);
+    BITLOOP_TRY(weights->capture(run.model->bitlinears(), *on_cpu, run.context(0, true)));
+    if (!weights->reason().empty())
+      fmt::print(stderr, "weights are quantised operation by operation: {}\n", weights->reason());
+    run.weight_programs = std::move(weights);
+    const Status captured = run.device_pass->capture(*on_cpu, run.context(0, true));
+    if (captured) return {};
+    if (captured.error().code != "not_captured") return captured;
+    why = captured.error().message;
+  }
+  fmt::print(stderr, "training goes operation by operation: {}\n", why);
+  run.device_pass = nullptr;
+  run.weight_programs.reset();
+  run.fused.reset();
+  return {};
+}
 
 }  // namespace
 
@@ -81,7 +142,15 @@ ForwardContext Run::context(int64_t step, bool training) const {
           .total_steps = job.train.steps,
           .training = training,
           .products = training ? training_products() : Products::kExact,
-          .captured = training && job.train.execution == "fused"};
+          .captured = training && device.is_cpu() && job.train.execution == "fused",
+          .weight_programs = training ? weight_programs.get() : nullptr};
+}
+
+int64_t Run::eager_micro_batch() const {
+  int64_t B = job.train.micro_batch;
+  if (!device.is_cpu())
+    while (B > kGpuSequences || job.train.micro_batch % B != 0) --B;
+  return B;
 }
 
 Products Run::training_products() const {
@@ -108,6 +177,9 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
   auto run = std::make_unique<Run>();
   run->job = std::move(job);
   run->records = &records;
+  BITLOOP_ASSIGN(device, open_device(run->job.train.device));
+  run->device = device;
+  run->job.train.device = device.is_cpu() ? "cpu" : "cuda";
   start_threads(run->job.threads);
   BITLOOP_ASSIGN(data, open_dataset(run->job.data, run->job.model, run->job.data_dir));
   run->data = std::move(data);
@@ -127,14 +199,15 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
   }
   run->model =
       std::make_unique<Gpt2>(run->job.model, run->job.rules.quantize_head, run->job.train.seed);
+  run->model->to(run->device);
   if (run->job.kind != "check") {
-    warm_training(*run);
-    warm_evaluation(*run->model, run->data.validation, run->job.train.micro_batch);
+    BITLOOP_TRY(warm_training(*run));
+    warm_evaluation(*run->model, run->data.validation, evaluation_batch(run->job));
   }
   warm_model(*run);
   if (run->job.kind != "check") BITLOOP_TRY(open_benchmarks(*run));
   records.stage("warm");
-  BITLOOP_TRY(sandbox::lock_down(sandbox::LockDownProfile::kCpu));
+  BITLOOP_TRY(sandbox::lock_down(profile_of(run->device)));
   return run;
 }
 
@@ -145,18 +218,21 @@ Status check_variables(const Run& run) {
               "state in ctx.state");
 }
 
-Result<std::unique_ptr<lua::Quantizer>> load_fresh(const Job& job) {
-  return lua::Quantizer::load(job.candidate, job.candidate_path, lua::Limits{});
+Result<std::unique_ptr<lua::Quantizer>> load_fresh(const Run& run) {
+  lua::Limits limits;
+  // A GPU's batches are larger, and so is its memory.
+  limits.tensor_bytes = std::max<size_t>(limits.tensor_bytes, device_memory(run.device) / 4);
+  return lua::Quantizer::load(run.job.candidate, run.job.candidate_path, limits, run.device);
 }
 
 Status load_candidate(Run& run) {
   run.records->stage("candidate_loaded");
-  BITLOOP_ASSIGN(quantizer, load_fresh(run.job));
-  if (!fused_takes(*quantizer)) run.fused.reset();
+  BITLOOP_ASSIGN(quantizer, load_fresh(run));
   BITLOOP_TRY(apply_overrides(quantizer->config(), run.job.rules, run.job.train));
   run.quantizer = std::move(quantizer);
   run.loaded_digest = run.quantizer->state_digest();
-  return init_layers(run);
+  BITLOOP_TRY(init_layers(run));
+  return offer_to_fused(run);
 }
 
 const Finding* Preflight::failure() const {
@@ -184,7 +260,7 @@ Preflight run_audits(Run& run, CausalityCuts cuts) {
        {"bits_per_weight", true,
         fmt::format("{:.4f} bits a weight over the BitLinear layers", *preflight.bits_per_weight),
         ""});
-  auto fresh = load_fresh(run.job);
+  auto fresh = load_fresh(run);
   if (!fresh) {
     note(run, preflight, {"purity", false, fresh.error().message, fresh.error().code});
     return preflight;
@@ -193,7 +269,7 @@ Preflight run_audits(Run& run, CausalityCuts cuts) {
     return preflight;
   note(run, preflight,
        audit_causality(*run.model, *run.quantizer, run.data.validation, run.job.rules, scored,
-                       run.job.train.micro_batch, cuts, preflight.leaks));
+                       evaluation_batch(run.job), cuts, preflight.leaks));
   return preflight;
 }
 
@@ -212,9 +288,14 @@ Preflight run_preflight(Run& run) {
 
 Preflight audit_score(Run& run) { return run_audits(run, CausalityCuts::kThree); }
 
+int64_t evaluation_batch(const Job& job) {
+  return job.train.device == "cuda" ? std::min<int64_t>(job.train.micro_batch, kGpuSequences)
+                                    : job.train.micro_batch;
+}
+
 EvalOptions score_options(const Job& job, bool reversed) {
   return {.batches = 0,
-          .batch = job.train.micro_batch,
+          .batch = evaluation_batch(job),
           .reversed = reversed,
           .guarded = true,
           .reorder_rows = !job.rules.paper_compat,

@@ -1,5 +1,5 @@
 // What train, check and verify have in common, in an order that matters:
-//   1. open all files and the data; build the model from its seed
+//   1. open the device, all files and the data; build the model from its seed
 //   2. start LibTorch's threads and run every shape once: later no code and no thread can be made
 //   3. narrow this process's system calls (sandbox::lock_down)
 //   4. only then load the candidate
@@ -19,7 +19,8 @@
 #include "trainer/eval/benchmarks.h"
 #include "trainer/eval/evaluate.h"
 #include "trainer/job.h"
-#include "trainer/model/fused_step.h"
+#include "trainer/model/device_step.h"
+#include "trainer/model/device_weights.h"
 #include "trainer/model/gpt2.h"
 #include "trainer/optim/adamw.h"
 #include "trainer/records.h"
@@ -30,6 +31,7 @@ namespace bitloop::trainer {
 struct Run {
   Job job;
   const Records* records = nullptr;
+  at::Device device = at::kCPU;  // of the model and all that it computes with
   Dataset data;
   std::optional<Benchmarks> benchmarks;  // that the job asks for
   UniqueFd weights_file;  // output/weights.safetensors and packed.safetensors: written by train
@@ -37,7 +39,10 @@ struct Run {
   std::unique_ptr<CheckpointFiles> checkpoints;  // where the job wants them
   std::shared_ptr<const MappedFile> packed;  // the latter, of verify: mapped before it is looked at
   std::unique_ptr<Gpt2> model;
-  std::unique_ptr<FusedTraining> fused;  // null: training steps go through autograd
+  std::unique_ptr<kernels::DeviceKernels> kernels;  // of a GPU
+  std::unique_ptr<DeviceWeights> weight_programs;
+  DeviceTraining* device_pass = nullptr;  // what `fused` is, on a GPU
+  std::unique_ptr<TrainingPass> fused;    // null: training steps go through autograd
   std::unique_ptr<lua::Quantizer> quantizer;
   std::string loaded_digest;  // of the candidate's variables after loading: nothing may change them
   // Learnable parameters of the layers (Q.init) with their own rate and decay.
@@ -45,6 +50,8 @@ struct Run {
 
   ForwardContext context(int64_t step, bool training) const;
   Products training_products() const;
+  // Sequences of one pass through autograd: on a GPU few, since it keeps every intermediate result.
+  int64_t eager_micro_batch() const;
   // Q.lambda at a step, 1 without it.
   Result<double> lambda(int64_t step) const;
   // Every tensor that makes up the trained state, for the weights file: parameters, then the
@@ -52,7 +59,8 @@ struct Run {
   NamedTensors state_tensors() const;
 };
 
-// Steps 1 to 3. Errors: "data_unavailable", "bad_job", "sandbox_unavailable", or an I/O error.
+// Steps 1 to 3. Errors: "data_unavailable", "device_unavailable", "bad_job", "sandbox_unavailable",
+// or an I/O error.
 Result<std::unique_ptr<Run>> prepare(Job job, const Records& records);
 
 // Step 4: loads the candidate, applies its config, calls Q.init for every layer. Errors: a test's
@@ -61,7 +69,7 @@ Status load_candidate(Run& run);
 // Error "rejected": a function changed a variable since the candidate was loaded.
 Status check_variables(const Run& run);
 // The candidate in a Lua state of its own, for audits and for the final score.
-Result<std::unique_ptr<lua::Quantizer>> load_fresh(const Job& job);
+Result<std::unique_ptr<lua::Quantizer>> load_fresh(const Run& run);
 
 // The audits that need no training: levels, bits, causality, purity, each sent as a finding record.
 // All of them run as the final evaluation does: at its step and with its shapes.
@@ -78,6 +86,8 @@ Preflight run_preflight(Run& run);
 // scored, before anything quantises again.
 Preflight audit_score(Run& run);
 // How the final evaluation of train and verify is done, batches first to last or reversed.
+// Sequences of one forward pass of an evaluation.
+int64_t evaluation_batch(const Job& job);
 EvalOptions score_options(const Job& job, bool reversed);
 
 // Shares of the weights' codes below, at and above zero, over all layers; nullopt where there are

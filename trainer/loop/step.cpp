@@ -13,13 +13,23 @@
 namespace bitloop::trainer {
 namespace {
 
-// One micro-batch's mean loss; adds `share` times its gradients.
-Result<double> eager_pass(Run& run, const Batch& batch, const ForwardContext& context,
-                          double share) {
+// One micro-batch's mean loss, which may still be computed when this returns; adds `share` times
+// its gradients.
+Result<at::Tensor> eager_pass(Run& run, const Batch& batch, const ForwardContext& context,
+                              double share) {
   BITLOOP_ASSIGN(logits, run.model->forward(batch.inputs_BT, context));
   const at::Tensor loss = at::cross_entropy_loss(logits, batch.targets_BT.view({-1}));
   torch::autograd::backward({share == 1.0 ? loss : loss * share}, {});
-  return loss.item<float>();
+  return loss.detach();
+}
+
+// The same by whichever path this run takes.
+Result<at::Tensor> pass(Run& run, const Batch& batch, const ForwardContext& context, double share) {
+  return lua::catching_backward([&]() -> Result<at::Tensor> {
+    if (!run.fused) return eager_pass(run, batch.to(run.device), context, share);
+    BITLOOP_ASSIGN(loss, run.fused->accumulate(batch.inputs_BT, batch.targets_BT, context, share));
+    return at::scalar_tensor(loss, at::kDouble);
+  });
 }
 
 // Adds the gradient of the layers' regularizers, once a step.
@@ -52,30 +62,31 @@ AdamW make_optimizer(Run& run) {
 
 Result<StepResult> train_step(Run& run, AdamW& optimizer, int64_t step) {
   const TrainConfig& config = run.job.train;
-  const int64_t T = run.job.model.context, B = config.micro_batch, micro_batches = config.batch / B;
+  const int64_t T = run.job.model.context,
+                B = run.fused ? config.micro_batch : run.eager_micro_batch(),
+                micro_batches = config.batch / B;
   BITLOOP_ASSIGN(lambda, run.lambda(step));
   ForwardContext context = run.context(step, true);
   context.lambda = lambda;
   BITLOOP_TRY(run.model->quantize_weights(context));
 
-  if (run.fused) run.fused->begin_step();
+  if (run.fused) BITLOOP_TRY(run.fused->begin_step(context));
 
-  double loss_sum = 0.0;
+  std::vector<at::Tensor> losses;  // looked at when all are under way
   const double share = 1.0 / static_cast<double>(micro_batches);
   for (int64_t i = 0; i < micro_batches; ++i) {
     const Batch batch = training_batch(run.data.train, config.seed, step, i * B, B, T);
-    BITLOOP_ASSIGN(loss, lua::catching_backward([&] {
-                     return run.fused ? run.fused->accumulate(batch.inputs_BT, batch.targets_BT,
-                                                              context, share)
-                                      : eager_pass(run, batch, context, share);
-                   }));
-    loss_sum += loss;
+    BITLOOP_ASSIGN(loss, pass(run, batch, context, share));
+    losses.push_back(std::move(loss));
   }
   BITLOOP_TRY(lua::catching_backward([&]() -> Status {
     run.model->finish_weight_gradients(context);
     return {};
   }));
   BITLOOP_TRY(regularize(run, context));
+  const at::Tensor all_losses = at::stack(losses).cpu();
+  double loss_sum = 0.0;
+  for (int64_t i = 0; i < micro_batches; ++i) loss_sum += all_losses[i].item<double>();
   const double loss = loss_sum / static_cast<double>(micro_batches);
   if (!std::isfinite(loss))
     return fail("diverged", fmt::format("the training loss of step {} is not finite", step + 1));

@@ -7,6 +7,7 @@
 
 #include "harness/base/version.h"
 #include "trainer/audit/behaviour.h"
+#include "trainer/device/device.h"
 #include "trainer/eval/evaluate.h"
 #include "trainer/loop/benchmark_score.h"
 #include "trainer/loop/checkpoints.h"
@@ -60,7 +61,7 @@ json share_fields(const std::optional<CodeShares>& shares) {
 json or_null(const std::optional<double>& number) { return number ? json(*number) : json(); }
 
 EvalOptions quick_look(const Job& job) {
-  return {.batches = job.eval.batches, .batch = job.train.micro_batch};
+  return {.batches = job.eval.batches, .batch = evaluation_batch(job)};
 }
 
 // The training loop. Errors are the candidate's; "stopped_early" where it falls too far behind.
@@ -143,7 +144,7 @@ Status train_stage(Run& run, const Records& records, Outcome& outcome) {
 // The final score: a fresh Lua state, the whole split, and the audits again on the trained weights.
 Status score(Run& run, const Records& records, Outcome& outcome) {
   BITLOOP_TRY(write_safetensors(run.weights_file.get(), run.state_tensors()));
-  BITLOOP_ASSIGN(fresh, load_fresh(run.job));
+  BITLOOP_ASSIGN(fresh, load_fresh(run));
   run.quantizer = std::move(fresh);
   BITLOOP_ASSIGN(final_score,
                  evaluate(*run.model, run.data.validation, score_options(run.job, false),
@@ -205,7 +206,7 @@ Status train(Job job, const Records& records) {
   if (const Status loaded = load_candidate(*run); !loaded)
     return outcome.fail_stage(records, "train", loaded.error());
   outcome.metrics = {{"params", run->model->parameter_count()},
-                     {"device", "cpu"},
+                     {"device", device_name(run->device)},
                      {"precision", run->job.train.precision},
                      {"ranks", 1},
                      {"seed", run->job.train.seed},
@@ -226,6 +227,9 @@ Status train(Job job, const Records& records) {
   if (run->benchmarks)
     if (const Status answered = answer_benchmarks(*run, records, outcome); !answered)
       return outcome.fail_stage(records, "benchmarks", answered.error());
+  if (!run->device.is_cpu())
+    outcome.metrics["peak_memory_mb"] =
+        static_cast<double>(device_peak_memory(run->device)) / (1 << 20);
   outcome.send(records, "ok", "trained and scored");
   return {};
 }

@@ -25,7 +25,7 @@ Result<json> repeat(Run& run) {
       first_losses.push_back(result.loss);
     }
   }
-  BITLOOP_ASSIGN(fresh, load_fresh(run.job));
+  BITLOOP_ASSIGN(fresh, load_fresh(run));
   run.quantizer = std::move(fresh);
   BITLOOP_ASSIGN(packed, MappedTensors::parse(run.packed));
   BITLOOP_TRY(load_packed(packed, run));

@@ -6,8 +6,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "lua/tensor/hadamard.h"
-#include "trainer/kernels/codes.h"
 #include "trainer/model/candidate.h"
+#include "trainer/model/code_tensors.h"
 
 namespace bitloop::trainer {
 
@@ -22,31 +22,15 @@ at::Tensor product(const at::Tensor& a, const at::Tensor& b, bool bfloat16) {
   return at::mm(a.to(at::kBFloat16), b.to(at::kBFloat16)).to(at::kFloat);
 }
 
-uint16_t* bits(const at::Tensor& bfloat16) {
-  return reinterpret_cast<uint16_t*>(bfloat16.data_ptr<at::BFloat16>());
-}
-
-at::Tensor codes_to_bfloat16(const at::Tensor& codes) {
-  const at::Tensor out = at::empty(codes.sizes(), codes.options().dtype(at::kBFloat16));
-  kernels::int8_to_bfloat16(codes.const_data_ptr<int8_t>(), codes.numel(), bits(out));
-  return out;
-}
-
 // dL/dx̂ (R, K) and dL/dŵ (N, K) of the integer form, products in bfloat16; undefined where not
 // wanted. dy (R, N) carries the scales into the products, so one pass over it makes both factors.
 std::pair<at::Tensor, at::Tensor> bfloat16_gradients(
     const at::Tensor& dy, const at::Tensor& x_codes, const at::Tensor& x_scale,
     const at::Tensor& w_codes, const at::Tensor& w_scale, bool want_dx, bool want_dw) {
-  const at::TensorOptions options = dy.options().dtype(at::kBFloat16);
-  const at::Tensor for_dx = want_dx ? at::empty(dy.sizes(), options) : at::Tensor(),
-                   for_dw = want_dw ? at::empty(dy.sizes(), options) : at::Tensor();
-  kernels::scale_to_bfloat16(dy.const_data_ptr<float>(), x_scale.const_data_ptr<float>(),
-                             x_scale.numel() > 1, w_scale.const_data_ptr<float>(),
-                             w_scale.numel() > 1, dy.size(0), dy.size(1),
-                             want_dw ? bits(for_dw) : nullptr, want_dx ? bits(for_dx) : nullptr);
+  const auto [for_dx, for_dw] = codes::scale_to_bfloat16(dy, x_scale, w_scale, want_dx, want_dw);
   at::Tensor dx, dw;
-  if (want_dx) dx = at::mm(for_dx, codes_to_bfloat16(w_codes)).to(at::kFloat);
-  if (want_dw) dw = at::mm(for_dw.t(), codes_to_bfloat16(x_codes)).to(at::kFloat);
+  if (want_dx) dx = at::mm(for_dx, codes::to_bfloat16(w_codes)).to(at::kFloat);
+  if (want_dw) dw = at::mm(for_dw.t(), codes::to_bfloat16(x_codes)).to(at::kFloat);
   return {dx, dw};
 }
 
@@ -64,14 +48,8 @@ struct QuantizedProduct : torch::autograd::Function<QuantizedProduct> {
     ctx->saved_data["has_bias"] = bias.has_value();
     if (integer) {
       ctx->save_for_backward({x.codes_int8, x.int8_scale, w.codes_int8, w.int8_scale});
-      const at::Tensor acc = at::_int_mm(x.codes_int8, w.codes_int8.t());  // (R, N) int32
-      const at::Tensor y = at::empty(acc.sizes(), x.int8_scale.options());
-      kernels::scale_products(acc.data_ptr<int32_t>(), x.int8_scale.data_ptr<float>(),
-                              x.int8_scale.numel() > 1, w.int8_scale.data_ptr<float>(),
-                              w.int8_scale.numel() > 1,
-                              bias ? bias->const_data_ptr<float>() : nullptr, acc.size(0),
-                              acc.size(1), y.data_ptr<float>());
-      return y;
+      return codes::scale_products(codes::multiply(x.codes_int8, w.codes_int8), x.int8_scale,
+                                   w.int8_scale, bias);
     }
     ctx->save_for_backward({x.value, w.value});
     const at::Tensor y = product(x.value, w.value.t(), bfloat16);
@@ -134,19 +112,21 @@ Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK,
 
 void warm_integer_forward(const BitLinear& layer, int64_t rows) {
   const int64_t N = layer.layer.out_features, K = layer.layer.in_features;
-  at::_int_mm(at::zeros({rows, K}, at::kChar), at::zeros({N, K}, at::kChar).t());
+  const at::TensorOptions int8 = layer.weight.options().dtype(at::kChar);
+  (void)codes::multiply(at::zeros({rows, K}, int8), at::zeros({N, K}, int8));
 }
 
 void warm_integer_products(const BitLinear& layer, int64_t rows, Products products) {
   const int64_t N = layer.layer.out_features, K = layer.layer.in_features;
-  const auto zeros = [](int64_t a, int64_t b) {
+  const at::TensorOptions options = layer.weight.options();
+  const auto zeros = [&](int64_t a, int64_t b) {
     Operand operand;
-    operand.codes_int8 = at::zeros({a, b}, at::kChar);
-    operand.int8_scale = at::ones({1});
+    operand.codes_int8 = at::zeros({a, b}, options.dtype(at::kChar));
+    operand.int8_scale = at::ones({1}, options);
     return operand;
   };
-  const at::Tensor x_gate = at::zeros({rows, K}).requires_grad_(true),
-                   w_gate = at::zeros({N, K}).requires_grad_(true);
+  const at::Tensor x_gate = at::zeros({rows, K}, options).requires_grad_(true),
+                   w_gate = at::zeros({N, K}, options).requires_grad_(true);
   const at::Tensor y =
       QuantizedProduct::apply(x_gate, w_gate, std::optional<at::Tensor>(), zeros(rows, K),
                               zeros(N, K), products == Products::kBfloat16);

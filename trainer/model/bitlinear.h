@@ -16,6 +16,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "harness/base/result.h"
 #include "lua/quantizer/quantizer.h"
@@ -49,6 +50,19 @@ struct ScoreGuard {
   std::string digest;  // of the freshly loaded candidate
 };
 
+struct BitLinear;
+struct ForwardContext;
+
+// weight_quant as programs that a device runs on many layers at once.
+class WeightPrograms {
+ public:
+  virtual ~WeightPrograms() = default;
+  // For each layer (null: none is wanted) its operand of integers and scales alone, or nothing
+  // where there is no program, or it met what is not allowed. Requires: latent weights are set.
+  virtual std::vector<Result<std::optional<Operand>>> pack(std::span<BitLinear* const> layers,
+                                                           const ForwardContext& context) = 0;
+};
+
 // What a forward pass needs to know beside its tensors.
 struct ForwardContext {
   lua::Quantizer* quantizer = nullptr;  // null: all layers are float
@@ -60,6 +74,7 @@ struct ForwardContext {
   bool packed =
       false;  // float products without gradients by FloatWeight, where its kernel is there
   bool captured = false;  // run captured programs in place of the functions where there are any
+  WeightPrograms* weight_programs = nullptr;  // likewise, for weights on a device; may be null
   const ScoreGuard* guard = nullptr;
 };
 

@@ -6,12 +6,18 @@
 namespace bitloop::trainer {
 
 lua::Context script_context(const BitLinear& layer, const ForwardContext& context) {
+  return script_context(layer, context, layer.params, layer.state);
+}
+
+lua::Context script_context(const BitLinear& layer, const ForwardContext& context,
+                            const std::map<std::string, at::Tensor>& params,
+                            const std::map<std::string, at::Tensor>& state) {
   return lua::Context{.step = context.step,
                       .total_steps = context.total_steps,
                       .training = context.training,
                       .layer = &layer.layer,
-                      .params = &layer.params,
-                      .state = &layer.state};
+                      .params = &params,
+                      .state = &state};
 }
 
 Status check_guard(const ForwardContext& context, const char* function, const BitLinear& layer) {

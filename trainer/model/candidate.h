@@ -10,6 +10,10 @@ namespace bitloop::trainer {
 
 // What the functions see of this layer.
 lua::Context script_context(const BitLinear& layer, const ForwardContext& context);
+// The same with other tensors in the place of the layer's own, which must outlive it.
+lua::Context script_context(const BitLinear& layer, const ForwardContext& context,
+                            const std::map<std::string, at::Tensor>& params,
+                            const std::map<std::string, at::Tensor>& state);
 
 // After a call of the candidate in a guarded pass: "rejected" when it wrote down anything.
 Status check_guard(const ForwardContext& context, const char* function, const BitLinear& layer);

@@ -185,7 +185,9 @@ bool CapturedFunction::streams() const {
 bool CapturedFunction::makes_whole_codes(float low, float high) const {
   const kernels::Operand& codes = forward_.program.outputs[0].from;
   if (codes.place != kernels::Place::kTile) return false;
-  const auto& steps = forward_.program.phases.back().steps;
+  // Registers are another phase's from phase to phase.
+  const auto& steps =
+      forward_.program.phases[static_cast<size_t>(forward_.program.outputs[0].phase)].steps;
   const auto last = std::find_if(steps.rbegin(), steps.rend(), [&](const auto& step) {
     return step.out.place == kernels::Place::kTile && step.out.index == codes.index;
   });
@@ -228,8 +230,9 @@ SurrogateGradient CapturedFunction::backward(const at::Tensor& x_RK, const at::T
   const Bound bound = bind(g.graph, g.program, x_RK, gradient_RK, params, state);
   const int64_t columns = g.graph.columns;
   const at::Tensor sums = at::zeros({static_cast<int64_t>(g.columns.size()), columns}, at::kFloat);
-  const auto made = run_gathering(g.program.program, inputs_of(bound, g.graph.rows, columns),
-                                  {sums.data_ptr<float>(), static_cast<size_t>(sums.numel())}, sink);
+  const auto made =
+      run_gathering(g.program.program, inputs_of(bound, g.graph.rows, columns),
+                    {sums.data_ptr<float>(), static_cast<size_t>(sums.numel())}, sink);
   SurrogateGradient result;
   for (size_t i = 0; i < g.params.size(); ++i) {
     if (g.params[i].empty())
@@ -256,8 +259,8 @@ namespace {
 bool agree(const lua::Quantized& eager, const lua::Quantized& captured) {
   const at::Tensor gap = (eager.codes - captured.codes).abs();
   // Not "greater": what is no number on one side only is a difference too.
-  const at::Tensor same = gap.le(1e-4).logical_or(
-      eager.codes.isnan().logical_and(captured.codes.isnan()));
+  const at::Tensor same =
+      gap.le(1e-4).logical_or(eager.codes.isnan().logical_and(captured.codes.isnan()));
   const double off = same.logical_not().sum().item<double>();
   if (off > 2.0 + 1e-4 * static_cast<double>(gap.numel())) return false;
   const auto close = [](const at::Tensor& a, const at::Tensor& b) {
@@ -294,7 +297,8 @@ Result<bool> gradients_agree(const CapturedFunction& captured, const QuantizingF
   size_t i = 1;
   for (const auto& [name, tensor] : params) {
     const auto found = made.params.find(name);
-    if (!close_gradients(eager[i++], found == made.params.end() ? at::Tensor() : found->second, false))
+    if (!close_gradients(eager[i++], found == made.params.end() ? at::Tensor() : found->second,
+                         false))
       return false;
   }
   return true;

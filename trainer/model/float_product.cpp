@@ -71,6 +71,7 @@ bool warm_float_product(int64_t N, int64_t K) {
 
 std::shared_ptr<const FloatWeight> FloatWeight::pack(const at::Tensor& w_NK) {
   const int64_t N = w_NK.size(0), K = w_NK.size(1);
+  if (!w_NK.is_cpu()) return nullptr;
   {
     const std::lock_guard lock(mutex);
     const auto found = met.find({N, K});

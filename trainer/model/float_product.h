@@ -18,7 +18,7 @@ bool warm_float_product(int64_t N, int64_t K);
 class FloatWeight {
  public:
   // w (N, K), in any order in memory, is copied. Null where warm_float_product(N, K) was not called
-  // or gave false.
+  // or gave false, and for a weight that is not on the CPU.
   static std::shared_ptr<const FloatWeight> pack(const at::Tensor& w_NK);
 
   // x (R, K) wᵀ + bias (N); rows of the result may lie further apart than N.

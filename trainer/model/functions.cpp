@@ -1,6 +1,7 @@
 #include "trainer/model/functions.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Context.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <optional>
@@ -59,16 +60,67 @@ struct Attention : torch::autograd::Function<Attention> {
 
 }  // namespace
 
-at::Tensor gelu_tanh(const at::Tensor& x) { return Gelu::apply(x.contiguous()); }
+at::Tensor gelu_tanh(const at::Tensor& x) {
+  return x.is_cpu() ? Gelu::apply(x.contiguous()) : at::gelu(x, "tanh");
+}
 
 namespace {
+
+// Operations that have a form which is the same in every run take it, and those that have none are
+// refused, while this lives.
+class StrictlyDeterministic {
+ public:
+  StrictlyDeterministic() { context_.setDeterministicAlgorithms(true, /*warn_only=*/false); }
+  ~StrictlyDeterministic() { context_.setDeterministicAlgorithms(before_, warned_); }
+  StrictlyDeterministic(const StrictlyDeterministic&) = delete;
+  StrictlyDeterministic& operator=(const StrictlyDeterministic&) = delete;
+
+ private:
+  at::Context& context_ = at::globalContext();
+  const bool before_ = context_.deterministicAlgorithms(),
+             warned_ = context_.deterministicAlgorithmsWarnOnly();
+};
+
+// (B, T, 3 D) as queries, keys and values (3, B, H, T, S).
+at::Tensor split_heads(const at::Tensor& qkv_BTC, int64_t heads) {
+  const int64_t B = qkv_BTC.size(0), T = qkv_BTC.size(1), D = qkv_BTC.size(2) / 3;
+  return qkv_BTC.view({B, T, 3, heads, D / heads}).permute({2, 0, 3, 1, 4});
+}
+
+constexpr int64_t kAlignment = 4;  // of a head's size, in LibTorch's kernels of float32
+
+// LibTorch's attention on CUDA that keeps no (T, T) matrix. Its products are of float32, each as
+// three of TF32, which lose little more than float32 does. Of itself its backward adds in whatever
+// order the GPU comes to; only where that is refused does it add in one.
+struct CudaAttention : torch::autograd::Function<CudaAttention> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& qkv_BTC, int64_t heads) {
+    const at::Tensor qkv = split_heads(qkv_BTC, heads);
+    const auto [y, lse, seed, offset] = at::_scaled_dot_product_efficient_attention(
+        qkv[0], qkv[1], qkv[2], std::nullopt, /*compute_log_sumexp=*/true, 0.0, /*is_causal=*/true);
+    ctx->saved_data["heads"] = heads;
+    ctx->save_for_backward({qkv_BTC, y, lse, seed, offset});
+    return y.transpose(1, 2).reshape({qkv_BTC.size(0), qkv_BTC.size(1), -1});
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    const int64_t heads = ctx->saved_data["heads"].toInt();
+    const int64_t B = saved[0].size(0), T = saved[0].size(1), C = saved[0].size(2);
+    const at::Tensor qkv = split_heads(saved[0], heads);
+    const at::Tensor dy = grads[0].reshape({B, T, heads, C / 3 / heads}).transpose(1, 2);
+    const StrictlyDeterministic strict;
+    const auto [dq, dk, dv, dbias] = at::_scaled_dot_product_efficient_attention_backward(
+        dy, qkv[0], qkv[1], qkv[2], at::Tensor(), saved[1], saved[2], saved[3], saved[4], 0.0,
+        {true, true, true, false}, /*is_causal=*/true);
+    const at::Tensor dqkv = at::stack({dq, dk, dv});  // (3, B, H, T, S)
+    return {dqkv.permute({1, 3, 0, 2, 4}).reshape({B, T, C}), at::Tensor()};
+  }
+};
 
 // By LibTorch: with a mask, or causal without one.
 at::Tensor attention(const at::Tensor& qkv_BTC, int64_t heads,
                      const std::optional<at::Tensor>& mask) {
   const int64_t B = qkv_BTC.size(0), T = qkv_BTC.size(1), D = qkv_BTC.size(2) / 3;
-  const auto qkv =
-      qkv_BTC.view({B, T, 3, heads, D / heads}).permute({2, 0, 3, 1, 4});  // (3, B, H, T, D/H)
+  const at::Tensor qkv = split_heads(qkv_BTC, heads);
   const at::Tensor y = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], mask, 0.0,
                                                         /*is_causal=*/!mask.has_value());
   return y.transpose(1, 2).reshape({B, T, D});
@@ -84,6 +136,8 @@ at::Tensor causal_attention(const at::Tensor& qkv_BTC, int64_t heads) {
   const int64_t B = qkv_BTC.size(0), T = qkv_BTC.size(1), D = qkv_BTC.size(2) / 3;
   if (kernels::attention_supported({B, T, heads, D / heads}) && qkv_BTC.device().is_cpu())
     return Attention::apply(qkv_BTC.contiguous(), heads);
+  if (qkv_BTC.is_cuda() && D / heads % kAlignment == 0)
+    return CudaAttention::apply(qkv_BTC.contiguous(), heads);
   return attention(qkv_BTC, heads, std::nullopt);
 }
 

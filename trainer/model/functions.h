@@ -1,5 +1,5 @@
 // Operations of the model with a backward of their own: faster than composing LibTorch's, with the
-// same results within float32 rounding (tests compare them).
+// same results within float32 rounding (tests compare them). On CUDA LibTorch's own.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -63,8 +63,9 @@ std::vector<FusedLinear*> FusedTraining::linears() {
   return all;
 }
 
-void FusedTraining::begin_step() {
+Status FusedTraining::begin_step(const ForwardContext&) {
   for (FusedLinear* linear : linears()) linear->begin_step();
+  return {};
 }
 
 std::vector<FusedTraining::Norm*> FusedTraining::norms() {

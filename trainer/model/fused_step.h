@@ -18,10 +18,11 @@
 #include "trainer/model/fused_attention.h"
 #include "trainer/model/fused_linear.h"
 #include "trainer/model/gpt2.h"
+#include "trainer/model/training_pass.h"
 
 namespace bitloop::trainer {
 
-class FusedTraining {
+class FusedTraining : public TrainingPass {
  public:
   // Whether this machine and this shape can do it: otherwise training goes through autograd.
   static bool supports(const ModelConfig& config, int64_t B);
@@ -29,16 +30,11 @@ class FusedTraining {
   // For micro-batches of B sequences of config.context tokens. All memory is allocated here.
   // `model` must outlive it.
   FusedTraining(Gpt2& model, int64_t B);
-  ~FusedTraining();
+  ~FusedTraining() override;
 
-  // After each Gpt2::quantize_weights.
-  void begin_step();
-  // One micro-batch, ids and targets (B, T) int64: its mean loss in nats. Adds `share` times its
-  // gradients to those of the parameters and of each layer's used_weight. Errors are those of the
-  // candidate's functions; lua::BackwardError of its backward functions passes through. After
-  // either, gradients are worth nothing.
+  Status begin_step(const ForwardContext& context) override;
   Result<double> accumulate(const at::Tensor& ids_BT, const at::Tensor& targets_BT,
-                            const ForwardContext& context, double share);
+                            const ForwardContext& context, double share) override;
   // Whether the threads of the last micro-batch went through the forward pass without waiting.
   bool went_apart() const { return went_apart_; }
   // Meets every shape in every thread, in bfloat16 and integer form. Leaves no gradients.
@@ -95,8 +91,8 @@ class FusedTraining {
 
   Gpt2* model_;
   int64_t B_, T_, R_, D_, V_, threads_;
-  int64_t grain_;     // threads own whole sequences, where there are enough of them
-  bool by_sequence_;  // and attention goes hand in hand with the products beside it
+  int64_t grain_;       // threads own whole sequences, where there are enough of them
+  bool by_sequence_;    // and attention goes hand in hand with the products beside it
   bool apart_ = false;  // between two meetings of the threads
   bool went_apart_ = false;
   std::vector<FusedAttention> attention_;  // a thread

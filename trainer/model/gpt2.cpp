@@ -80,6 +80,28 @@ Gpt2::Gpt2(const ModelConfig& config, bool quantize_head, const at::Generator* r
   head_.quantized = quantize_head;
 }
 
+void Gpt2::to(at::Device device) {
+  const auto move = [&](at::Tensor& parameter) {
+    if (parameter.defined() && parameter.device() != device)
+      parameter = parameter.detach().to(device).requires_grad_(true);
+  };
+  for (at::Tensor* embedding : {&wte_, &wpe_}) move(*embedding);
+  const auto move_norm = [&](LayerNorm& norm) {
+    move(norm.weight);
+    move(norm.bias);
+  };
+  for (Block& block : blocks_) {
+    move_norm(block.ln_1);
+    move_norm(block.ln_2);
+    for (BitLinear* layer : {&block.qkv, &block.attn_proj, &block.fc, &block.mlp_proj}) {
+      move(layer->weight);
+      move(layer->bias);
+    }
+  }
+  move_norm(ln_f_);
+  head_.weight = wte_;
+}
+
 Status Gpt2::quantize_weights(const ForwardContext& context) {
   std::vector<BitLinear*> layers = bitlinears();
   if (!head_.quantized) layers.push_back(&head_);
@@ -127,6 +149,7 @@ Result<at::Tensor> Gpt2::run_blocks(at::Tensor x_RD, const ForwardContext& conte
 }
 
 KeyValueCache Gpt2::make_cache(int64_t room) const {
+  TORCH_CHECK(device().is_cpu(), "a sequence grows on the CPU only");
   KeyValueCache cache;
   for (int64_t i = 0; i < config_.layers; ++i) {
     cache.keys.push_back(at::empty({room, config_.width}));

@@ -54,10 +54,17 @@ class Gpt2 {
   // The same shapes without numbers, to load some into: not even zeros.
   static Gpt2 empty(const ModelConfig& config, bool quantize_head);
 
+  // Moves the parameters, which become other tensors where they were on another device: before
+  // anything refers to them. They are made on the CPU, since no other device draws the same
+  // numbers.
+  void to(at::Device device);
+  at::Device device() const { return wte_.device(); }
+
   // Quantises all weights for one optimiser step. Must precede forward, and follow each change of
   // the weights.
   Status quantize_weights(const ForwardContext& context);
-  // ids (B, T) int64 -> logits (R, V) float32. Errors are those of the candidate's functions.
+  // ids (B, T) int64, on the model's device -> logits (R, V) float32. Errors are those of the
+  // candidate's functions.
   Result<at::Tensor> forward(const at::Tensor& ids_BT, const ForwardContext& context);
   // The two halves of forward: ids (B, T) -> what the head reads (R, D); rows of that (n, D) ->
   // logits (n, V).
@@ -65,9 +72,9 @@ class Gpt2 {
   Result<at::Tensor> features(const at::Tensor& ids_BT, const ForwardContext& context,
                               const Layout* layout = nullptr);
   Result<at::Tensor> logits(const at::Tensor& x_ND, const ForwardContext& context);
-  // Features of a sequence that grows, without computing again what came before. Quantised
-  // activations must not depend on other rows (they do only where a task has paper_compat).
-  // A cache for so many tokens, at most `context`.
+  // Features of a sequence that grows, without computing again what came before; on the CPU only,
+  // where `bitloop generate` always is. Quantised activations must not depend on other rows (they
+  // do only where a task has paper_compat). A cache for so many tokens, at most `context`.
   KeyValueCache make_cache(int64_t room) const;
   // ids (T) int64, the beginning of a sequence -> (T, D), and keys and values into the empty cache.
   Result<at::Tensor> prefill(const at::Tensor& ids_T, KeyValueCache& cache,
@@ -96,6 +103,7 @@ class Gpt2 {
                                 const Attend& attend);
 
   friend class FusedTraining;  // the same model with a forward and backward of its own
+  friend class DeviceTraining;
   ModelConfig config_;
   at::Tensor wte_;  // (V, D)
   at::Tensor wpe_;  // (context, D)

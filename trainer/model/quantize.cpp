@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "trainer/kernels/codes.h"
+#include "trainer/model/code_tensors.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -35,9 +36,8 @@ struct Place {
 Result<at::Tensor> stored(const at::Tensor& tensor, const char* what, at::ScalarType dtype,
                           const Place& place) {
   const at::Tensor given = tensor.detach().to(at::kFloat).contiguous();
-  const at::Tensor rounded = at::empty(given.sizes(), given.options());
-  if (!kernels::round_stored(given.const_data_ptr<float>(), given.numel(), dtype == at::kHalf,
-                              rounded.data_ptr<float>()))
+  const at::Tensor rounded = codes::round_stored(given, dtype == at::kHalf);
+  if (!rounded.defined())
     return place.error(
         "rejected",
         fmt::format("{} must be finite after rounding to {}; clamp it (min = 1e-5) and keep "
@@ -191,8 +191,7 @@ Status take_codebook(const lua::Quantized& returned, const at::Tensor& w_NK,
                        fmt::format("codebook must have shape ({}, {}, {})", rows, blocks, entries));
   BITLOOP_ASSIGN(codebook, stored(returned.codebook, "codebook", format.scale_dtype, place));
   const at::Tensor raw = returned.codes.detach().to(at::kFloat).contiguous();
-  const int64_t bad = kernels::find_non_integer(raw.data_ptr<float>(), raw.numel(), 0.0f,
-                                                static_cast<float>(entries - 1));
+  const int64_t bad = codes::find_non_integer(raw, 0.0f, static_cast<float>(entries - 1));
   if (bad >= 0)
     return place.error("rejected",
                        fmt::format("{} is not an index in 0 … {}", code_at(raw, bad), entries - 1));
@@ -267,24 +266,22 @@ Result<Operand> weight_operand(const lua::Quantized& returned, const at::Tensor&
   }
   if (!returned.scale.defined()) return place.error("script_error", "must return codes, scale");
   const at::Tensor raw = returned.codes.detach().to(at::kFloat).contiguous();
-  operand.codes = at::empty_like(raw);
-  const int64_t bad = kernels::snap_to_levels(raw.data_ptr<float>(), raw.numel(), format.levels,
-                                              operand.codes.data_ptr<float>());
-  if (bad >= 0)
+  const codes::Checked snapped = codes::snap_to_levels(raw, format.levels);
+  if (snapped.bad >= 0)
     return place.error("rejected",
                        fmt::format("{} is not a declared level {}; return codes, rounded and "
                                    "clamped, not codes * scale: the value is made of them here",
-                                   code_at(raw, bad), levels_text(format.levels)));
+                                   code_at(raw, snapped.bad), levels_text(format.levels)));
+  operand.codes = snapped.made;
   if (format.flat_groups) operand.flat_group = format.group;
   BITLOOP_TRY(take_scales(returned, w_NK, format, false, place, operand));
   materialise_value(operand, w_NK, format);
   BITLOOP_TRY(take_surrogate(returned, w_NK, place, operand));
 
-  if (const int factor = integer_factor(format.levels); factor > 0 && has_row_scales(operand, w_NK.size(0))) {
-    operand.codes_int8 = at::empty(operand.codes.sizes(), operand.codes.options().dtype(at::kChar));
-    kernels::pack_int8(operand.codes.data_ptr<float>(), operand.codes.numel(),
-                       static_cast<float>(factor), -127, 127,
-                       operand.codes_int8.data_ptr<int8_t>());
+  if (const int factor = integer_factor(format.levels);
+      factor > 0 && has_row_scales(operand, w_NK.size(0))) {
+    operand.codes_int8 =
+        codes::pack_int8(operand.codes, static_cast<float>(factor), -127, 127).made;
     set_integer_scale(operand, factor);
   }
   return operand;
@@ -309,15 +306,13 @@ Result<Operand> activation_operand(const lua::Quantized& returned, const at::Ten
   if (!returned.scale.defined()) return place.error("script_error", "must return codes, scale");
   const int high = (1 << (format.activation_bits - 1)) - 1, low = -high - 1;
   const at::Tensor raw = returned.codes.detach().to(at::kFloat).contiguous();
-  const float* data = raw.data_ptr<float>();
   int64_t bad;
   if (format.activation_bits <= 8) {
-    operand.codes_int8 = at::empty(raw.sizes(), raw.options().dtype(at::kChar));
-    bad = kernels::pack_int8(data, raw.numel(), 1.0f, low, high,
-                             operand.codes_int8.data_ptr<int8_t>());
+    const codes::Checked packed = codes::pack_int8(raw, 1.0f, low, high);
+    operand.codes_int8 = packed.made;
+    bad = packed.bad;
   } else {
-    bad = kernels::find_non_integer(data, raw.numel(), static_cast<float>(low),
-                                    static_cast<float>(high));
+    bad = codes::find_non_integer(raw, static_cast<float>(low), static_cast<float>(high));
   }
   if (bad >= 0)
     return place.error("rejected",
@@ -347,8 +342,8 @@ Result<Operand> make_weight_operand(const lua::Quantized& returned, const at::Te
 }
 
 Result<Operand> packed_weight_operand(const lua::Quantized& returned, const at::Tensor& codes_int8,
-                                      int factor, const at::Tensor& w_NK,
-                                      const lua::Format& format, const std::string& layer_name) {
+                                      int factor, const at::Tensor& w_NK, const lua::Format& format,
+                                      const std::string& layer_name) {
   return unless_diverged(packed_operand(returned, codes_int8, factor, w_NK, format, layer_name),
                          w_NK, layer_name);
 }

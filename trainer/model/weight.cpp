@@ -38,14 +38,18 @@ Result<lua::Quantized> call_weight_quant(BitLinear& layer, const ForwardContext&
 }
 
 // Whether a step reads nothing of the weights but their integers and scales.
-bool wants_integers_only(const BitLinear& layer, const ForwardContext& context) {
+bool reads_integers_only(const ForwardContext& context) {
   const lua::Quantizer& quantizer = *context.quantizer;
   const lua::Format& format = quantizer.format();
-  return context.captured && layer.weight_capture.state == Capture::kCaptured &&
-         at::IntArrayRef(layer.weight_capture.shape) == layer.latent.sizes() &&
-         (context.lambda == 1.0 || format.blend_output) && format.quantizes_activations &&
+  return (context.lambda == 1.0 || format.blend_output) && format.quantizes_activations &&
          format.activation_bits <= 8 && !format.flat_groups && !quantizer.has("row_bias") &&
          !quantizer.has("after_step") && !quantizer.has("regularizer");
+}
+
+bool wants_integers_only(const BitLinear& layer, const ForwardContext& context) {
+  return context.captured && layer.weight_capture.state == Capture::kCaptured &&
+         at::IntArrayRef(layer.weight_capture.shape) == layer.latent.sizes() &&
+         reads_integers_only(context);
 }
 
 // The program's codes straight to their integers, without a matrix of floats in memory. Nothing
@@ -207,12 +211,21 @@ Status quantize_layer(BitLinear& layer, const ForwardContext& context,
 Status quantize_weights(std::span<BitLinear* const> layers, const ForwardContext& context) {
   const lua::Format* format = context.quantizer ? &context.quantizer->format() : nullptr;
   for (BitLinear* layer : layers) BITLOOP_TRY(set_latent(*layer, format));
+  const auto may_pack = [&](const BitLinear& layer) {
+    return !stays_float(layer, context) && !layer.stored && !uses_kept(layer, context);
+  };
   // Programs read and write nothing but their layer, and run no candidate's code.
   std::vector<Result<MaybeOperand>> packed(layers.size(), std::nullopt);
+  if (context.weight_programs != nullptr && context.quantizer != nullptr &&
+      reads_integers_only(context)) {
+    std::vector<BitLinear*> wanted;
+    for (BitLinear* layer : layers) wanted.push_back(may_pack(*layer) ? layer : nullptr);
+    packed = context.weight_programs->pack(wanted, context);
+  }
   kernels::run_items(std::ssize(layers), [&](int64_t item) {
     const at::NoGradGuard no_grad;
     const auto i = static_cast<size_t>(item);
-    if (!stays_float(*layers[i], context) && !layers[i]->stored && !uses_kept(*layers[i], context))
+    if (context.weight_programs == nullptr && may_pack(*layers[i]))
       packed[i] = pack_by_program(*layers[i], context);
   });
   for (size_t i = 0; i < layers.size(); ++i)

@@ -23,13 +23,15 @@ class AdamW {
     std::string name = {};  // for checkpoints
   };
 
-  // Parameters must be contiguous and float32.
+  // Parameters must be contiguous and float32, all on one device.
   AdamW(std::vector<Slot> slots, const TrainConfig& config);
 
   // Clips all gradients to config.grad_clip by their global norm, updates the parameters and drops
   // the gradients. Parameters without gradient stay. Returns the norm before clipping; when its
   // square is not finite in float32 nothing is updated, and what is returned is not finite.
   double step(double learning_rate);
+  // The same by LibTorch's operations, on any device; step() does so where that is not the CPU.
+  double step_by_operations(double learning_rate);
 
   // The moments by name (that of the slot's parameter behind "adamw.first." and "adamw.second."):
   // with steps_done(), all that it holds beside the parameters. The tensors are its own.

@@ -57,7 +57,7 @@ std::vector<float> values_of(const lua::Format& format) {
 }
 
 at::Tensor pack(const at::Tensor& codes, const lua::Format& format) {
-  const at::Tensor flat = codes.contiguous().view({-1});
+  const at::Tensor flat = codes.cpu().contiguous().view({-1});
   const float* of = flat.const_data_ptr<float>();
   const std::vector<float> values = values_of(format);  // ascending
   std::vector<uint16_t> indices(static_cast<size_t>(flat.numel()));
@@ -72,8 +72,8 @@ at::Tensor pack(const at::Tensor& codes, const lua::Format& format) {
 // One file while it is taken apart: which of its tensors were read, and whether they are whole.
 class Reader {
  public:
-  Reader(const MappedTensors& tensors, const json& checksums)
-      : tensors_(tensors), checksums_(checksums) {}
+  Reader(const MappedTensors& tensors, const json& checksums, at::Device device)
+      : tensors_(tensors), checksums_(checksums), device_(device) {}
 
   bool has(const std::string& name) const { return tensors_.has(name); }
   Result<at::Tensor> floats(const std::string& name) {
@@ -84,13 +84,18 @@ class Reader {
     BITLOOP_TRY(check(name));
     return tensors_.bytes(name);
   }
-  // All that are named PREFIX… by what follows it.
+  // A copy on the model's device.
+  Result<at::Tensor> copy(const std::string& name) {
+    BITLOOP_ASSIGN(stored, floats(name));
+    return stored.to(device_, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+  }
+  // Copies of all that are named PREFIX… by what follows it.
   Result<std::map<std::string, at::Tensor>> under(const std::string& prefix) {
     std::map<std::string, at::Tensor> found;
     for (const std::string& name : tensors_.names()) {
       if (!name.starts_with(prefix)) continue;
-      BITLOOP_ASSIGN(tensor, floats(name));
-      found[name.substr(prefix.size())] = tensor.clone();
+      BITLOOP_ASSIGN(tensor, copy(name));
+      found[name.substr(prefix.size())] = std::move(tensor);
     }
     return found;
   }
@@ -123,6 +128,7 @@ class Reader {
 
   const MappedTensors& tensors_;
   const json& checksums_;
+  const at::Device device_;
   std::set<std::string> read_;
 };
 
@@ -143,22 +149,24 @@ Status unpack_weight(Reader& reader, BitLinear& layer, const lua::Format& format
   quantized.codes = at::empty({N, K}, at::kFloat);
   float* to = quantized.codes.data_ptr<float>();
   for (size_t i = 0; i < indices.size(); ++i) to[i] = values[indices[i]];
+  const at::Device device = layer.weight.device();
+  quantized.codes = quantized.codes.to(device);
   for (const auto& [part, tensor] :
        {std::pair{"scale", &quantized.scale}, std::pair{"offset", &quantized.offset},
         std::pair{"codebook", &quantized.codebook}}) {
     const std::string whole = fmt::format("{}.{}", name, part);
     if (!reader.has(whole)) continue;
-    BITLOOP_ASSIGN(stored, reader.floats(whole));
-    *tensor = stored.clone();
+    BITLOOP_ASSIGN(stored, reader.copy(whole));
+    *tensor = std::move(stored);
   }
   // The same checks, and from here on the same numbers, as of what weight_quant returns.
-  const at::Tensor like = at::zeros({1, 1}).expand({N, K});
+  const at::Tensor like = at::zeros({1, 1}, layer.weight.options()).expand({N, K});
   auto operand = make_weight_operand(quantized, like, format, name);
   if (!operand) return bad("is not what a quantizer returns: " + operand.error().message);
   layer.stored = std::move(*operand);
   layer.stored_row_bias = at::Tensor();
   if (reader.has(name + ".row_bias")) {
-    layer.stored_row_bias = at::empty({N}, at::kFloat);
+    layer.stored_row_bias = at::empty({N}, layer.weight.options());
     BITLOOP_TRY(reader.fill(name + ".row_bias", layer.stored_row_bias));
   }
   return {};
@@ -176,7 +184,8 @@ PackedModel pack_model(Gpt2& model, const lua::Format* format, at::ScalarType fl
     weights += static_cast<double>(layer->weight.numel());
     const auto add = [&](const std::string& part, const at::Tensor& tensor, at::ScalarType type) {
       if (!tensor.defined()) return;
-      packed.tensors.emplace_back(fmt::format("{}.{}", name, part), tensor.to(type).contiguous());
+      packed.tensors.emplace_back(fmt::format("{}.{}", name, part),
+                                  tensor.to(type).cpu().contiguous());
       bits += 8.0 * static_cast<double>(packed.tensors.back().second.nbytes());
     };
     if (is_quantised(*layer, format)) {
@@ -195,7 +204,7 @@ PackedModel pack_model(Gpt2& model, const lua::Format* format, at::ScalarType fl
   if (!latents.empty()) packed.bits_per_weight = bits / weights;
   for (const auto& [name, tensor] : model.named_parameters())
     if (!latents.contains(name))
-      packed.tensors.emplace_back(name, tensor.detach().to(floats).contiguous());
+      packed.tensors.emplace_back(name, tensor.detach().to(floats).cpu().contiguous());
   // Wide numbers first: then all of them lie where a number of their type may.
   std::ranges::stable_sort(packed.tensors, std::ranges::greater(),
                            [](const auto& entry) { return entry.second.element_size(); });
@@ -238,7 +247,7 @@ Result<json> read_description(const MappedTensors& tensors) {
 Status unpack_model(const MappedTensors& tensors, const json& description, Gpt2& model,
                     const lua::Format* format) {
   const at::NoGradGuard no_grad;
-  Reader reader(tensors, description.at("xxh3"));
+  Reader reader(tensors, description.at("xxh3"), model.device());
   std::set<std::string> latents;
   for (BitLinear* layer : model.bitlinears()) {
     const std::string& name = layer->layer.name;

@@ -190,12 +190,13 @@ TEST(RunDigest, IsOfWhatIsTrainedAndNotOfWhereItRuns) {
   other.config["limits"]["threads"] = 4;
   other.config["checkpoint"] = {{"every", 5}};
   other.nonce = "x";
+  other.config["train"]["device"] = "auto";  // which was the CPU
   EXPECT_EQ(run_digest(other), digest);
   other.config["train"]["steps"] = 4;
   EXPECT_NE(run_digest(other), digest);
   for (const auto& change : std::vector<std::function<void(Job&)>>{
            [](Job& j) { j.candidate += " "; }, [](Job& j) { j.train.seed = 7; },
-           [](Job& j) { j.rules.quantize_head = true; },
+           [](Job& j) { j.rules.quantize_head = true; }, [](Job& j) { j.train.device = "cuda"; },
            [](Job& j) {
              j.rules.allowed_config["beta1"] = {0, 1};
            }}) {

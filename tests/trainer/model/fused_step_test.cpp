@@ -252,7 +252,7 @@ TEST(FusedTraining, ThreadsApartMakeTheSameBits) {
       Trainer trainer(c);
       const Outcome meeting = trainer.step(batch, Products::kBfloat16, true, true);
       EXPECT_EQ(trainer.fused()->went_apart(), quantizer == "float");  // nothing to record there
-      for (int i = 0; i < 10; ++i) {  // a race shows now and then
+      for (int i = 0; i < 10; ++i) {                                   // a race shows now and then
         const Outcome apart = trainer.step(batch, Products::kBfloat16, true, true);
         EXPECT_TRUE(trainer.fused()->went_apart());
         EXPECT_EQ(apart.loss, meeting.loss);
@@ -286,7 +286,7 @@ return Q)");
   const at::Tensor ids = at::zeros({4, 32}, at::kLong);
   const auto step = [&] {
     EXPECT_TRUE(model.quantize_weights(context));
-    fused.begin_step();
+    EXPECT_TRUE(fused.begin_step({}));
     return fused.accumulate(ids, ids, context, 1.0);
   };
   ASSERT_TRUE(step());
@@ -350,7 +350,7 @@ TEST(FusedTraining, AFailingFunctionIsItsError) {
       .quantizer = quantizer.get(), .training = true, .products = Products::kBfloat16};
   ASSERT_TRUE(model.quantize_weights(context));
   FusedTraining fused(model, 2);
-  fused.begin_step();
+  ASSERT_TRUE(fused.begin_step({}));
   const at::Tensor ids = at::zeros({2, 12}, at::kLong);
   const auto loss = fused.accumulate(ids, ids, context, 1.0);
   ASSERT_FALSE(loss);

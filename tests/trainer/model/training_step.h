@@ -11,6 +11,7 @@
 #include "tests/trainer/fixture.h"
 #include "trainer/data/dataset.h"
 #include "trainer/model/fused_step.h"
+#include "trainer/model/training_pass.h"
 
 namespace bitloop::trainer {
 
@@ -32,8 +33,9 @@ struct Case {
 
 inline void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
-inline std::unique_ptr<lua::Quantizer> load(const std::string& what) {
-  return what.find("local Q") == std::string::npos ? shipped_quantizer(what) : quantizer_from(what);
+inline std::unique_ptr<lua::Quantizer> load(const std::string& what, at::Device device = at::kCPU) {
+  return what.find("local Q") == std::string::npos ? shipped_quantizer(what, device)
+                                                   : quantizer_from(what, device);
 }
 
 inline void init_params(Gpt2& model, lua::Quantizer& quantizer) {
@@ -55,15 +57,16 @@ inline Batch random_batch(const Case& c) {
 // One optimiser step's loss and gradients, as train_step makes them.
 class Trainer {
  public:
-  explicit Trainer(const Case& c)
-      : case_(c), quantizer_(load(c.quantizer)), model_(c.model, c.quantize_head, 5) {
+  explicit Trainer(const Case& c, at::Device device = at::kCPU)
+      : case_(c), quantizer_(load(c.quantizer, device)), model_(c.model, c.quantize_head, 5) {
+    model_.to(device);
     init_params(model_, *quantizer_);
     // Larger weights than at the start, and biases that are not zero, so that every term counts.
     at::manual_seed(3);
     for (const auto& [name, tensor] : model_.named_parameters()) {
       const at::Tensor value = tensor.detach();
       if (value.dim() == 2) value.mul_(4.0);
-      if (value.dim() == 1) value.add_(at::randn(value.sizes()), 0.1);
+      if (value.dim() == 1) value.add_(at::randn(value.sizes()).to(device), 0.1);
     }
     for (BitLinear* layer : model_.bitlinears()) {
       if (layer->params.contains("s")) layer->params["s"].detach().mul_(4.0);
@@ -81,7 +84,9 @@ class Trainer {
     EXPECT_TRUE(quantized) << (quantized ? "" : quantized.error().message);
     const int64_t rows = case_.batch / case_.micro_batches;
     if (fused && !fused_) fused_ = std::make_unique<FusedTraining>(model_, rows);
-    if (fused) fused_->begin_step();
+    if (fused) {
+      EXPECT_TRUE(fused_->begin_step(context));
+    }
     Outcome outcome;
     const double share = 1.0 / static_cast<double>(case_.micro_batches);
     for (int64_t i = 0; i < case_.micro_batches; ++i) {
@@ -105,6 +110,41 @@ class Trainer {
     return outcome;
   }
 
+  // The same by another pass, which is made for this model.
+  Result<double> try_step_with(TrainingPass& pass, const Batch& batch) {
+    const ForwardContext context{.quantizer = quantizer_.get(),
+                                 .training = true,
+                                 .lambda = case_.lambda,
+                                 .products = Products::kBfloat16,
+                                 .weight_programs = weight_programs_};
+    for (auto& [name, tensor] : learnable()) tensor.mutable_grad() = at::Tensor();
+    BITLOOP_TRY(model_.quantize_weights(context));
+    BITLOOP_TRY(pass.begin_step(context));
+    const int64_t rows = case_.batch / case_.micro_batches;
+    const double share = 1.0 / static_cast<double>(case_.micro_batches);
+    double sum = 0.0;
+    for (int64_t i = 0; i < case_.micro_batches; ++i) {
+      BITLOOP_ASSIGN(loss,
+                     pass.accumulate(batch.inputs_BT.narrow(0, i * rows, rows),
+                                     batch.targets_BT.narrow(0, i * rows, rows), context, share));
+      sum += loss * share;
+    }
+    model_.finish_weight_gradients(context);
+    return sum;
+  }
+  Outcome step_with(TrainingPass& pass, const Batch& batch) {
+    Outcome outcome;
+    const Result<double> loss = try_step_with(pass, batch);
+    EXPECT_TRUE(loss) << (loss ? "" : loss.error().message);
+    outcome.loss = loss.value_or(0.0);
+    for (auto& [name, tensor] : learnable())
+      if (tensor.grad().defined())
+        outcome.gradients[name] = tensor.grad().to(at::kCPU, at::kFloat, false, /*copy=*/true);
+    return outcome;
+  }
+
+  // For try_step_with.
+  void use(WeightPrograms& programs) { weight_programs_ = &programs; }
   FusedTraining* fused() { return fused_.get(); }
   Gpt2& model() { return model_; }
 
@@ -121,6 +161,7 @@ class Trainer {
   std::unique_ptr<lua::Quantizer> quantizer_;
   Gpt2 model_;
   std::unique_ptr<FusedTraining> fused_;
+  WeightPrograms* weight_programs_ = nullptr;
 };
 
 inline double relative(const at::Tensor& a, const at::Tensor& b) {
@@ -142,8 +183,8 @@ inline Gradients by_tensor(const Gradients& gradients) {
 // of a chain moves a gradient by up to 2^-9, relatively; what it may be off in all is measured on
 // autograd's own bfloat16 path, which rounds at as many places: the fused one must be as near, up
 // to as much again and 2^-9. Attention in bfloat16 moves some activations across a boundary between
-// two codes, 1/127 of the row's largest: a row's loss moves by less than that, the mean of 12 rows or
-// more by less than a third of it.
+// two codes, 1/127 of the row's largest: a row's loss moves by less than that, the mean of 12 rows
+// or more by less than a third of it.
 inline void compare(const Outcome& fused, const Outcome& exact, const Outcome& rounded) {
   EXPECT_NEAR(fused.loss, exact.loss, 2.5e-3);
   const Gradients got = by_tensor(fused.gradients), want = by_tensor(exact.gradients),

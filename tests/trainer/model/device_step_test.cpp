@@ -1,0 +1,212 @@
+// The accelerator's training step: with the plain loops everywhere, with CUDA's kernels where a GPU
+// is (tests/trainer/cuda).
+#include "trainer/model/device_step.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <limits>
+
+#include "tests/trainer/model/training_step.h"
+#include "trainer/model/device_weights.h"
+
+namespace bitloop::trainer {
+namespace {
+
+ModelConfig device_model() {
+  ModelConfig model = small_model();
+  model.width = 64;
+  model.heads = 4;
+  model.vocab_size = 100;
+  model.padded_vocab_size = 128;
+  model.context = 24;
+  model.layers = 2;
+  return model;
+}
+
+struct DeviceCase : Case {
+  bool integer = false;
+};
+
+void PrintTo(const DeviceCase& c, std::ostream* out) { *out << c.name; }
+
+std::vector<DeviceCase> cases() {
+  std::vector<DeviceCase> all;
+  for (const char* quantizer :
+       {"float", "ternary", "group64", "binary", "twn", "percentile85", "five_levels", "tequila"})
+    for (const bool integer : {false, true}) {
+      DeviceCase c;
+      c.name = std::string(quantizer) + (integer ? "_integer" : "");
+      c.quantizer = quantizer;
+      c.model = device_model();
+      c.batch = 4;
+      c.micro_batches = 2;
+      c.integer = integer;
+      all.push_back(c);
+    }
+  DeviceCase row_bias = all[2];
+  row_bias.name = "row_bias";
+  row_bias.quantizer = R"(
+local Q = {name = "b", levels = {-1, 1}}
+function Q.weight_quant(w, ctx)
+  local s = w:abs():mean{dim = -1, keepdim = true}
+  return torch.where(w:lt(0), torch.full_like(w, -1), torch.full_like(w, 1)), s
+end
+function Q.row_bias(w, codes, ctx) return w:mean{dim = -1} end
+return Q
+)";
+  all.push_back(row_bias);
+  DeviceCase head = all[2];
+  head.name = "quantised_head";
+  head.quantize_head = true;
+  all.push_back(head);
+  DeviceCase no_bias = all[3];
+  no_bias.name = "no_bias";
+  no_bias.model.bias = false;
+  all.push_back(no_bias);
+  return all;
+}
+
+class DeviceStep : public testing::TestWithParam<DeviceCase> {
+ protected:
+  void SetUp() override { at::manual_seed(17); }
+  std::unique_ptr<kernels::DeviceKernels> kernels_ = kernels::reference_kernels();
+};
+
+TEST_P(DeviceStep, LossAndEveryGradientAreAutograds) {
+  const DeviceCase& c = GetParam();
+  ASSERT_EQ(DeviceTraining::refuses(c.model, c.batch / c.micro_batches), "");
+  const Batch batch = random_batch(c);
+  Trainer trainer(c);
+  const Outcome exact = trainer.step(batch, Products::kFloat32, false);
+  const Outcome rounded = trainer.step(batch, Products::kBfloat16, false);
+  const std::unique_ptr<lua::Quantizer> on_cpu = load(c.quantizer);
+  DeviceTraining device(trainer.model(), c.batch / c.micro_batches, *kernels_, c.integer);
+  const Status captured = device.capture(*on_cpu, {});
+  ASSERT_TRUE(captured) << captured.error().message;
+  const Outcome eager_weights = trainer.step_with(device, batch);
+  compare(eager_weights, exact, rounded);
+  DeviceWeights weights(*kernels_);
+  ASSERT_TRUE(weights.capture(trainer.model().bitlinears(), *on_cpu, {}));
+  trainer.use(weights);
+  const Outcome got = trainer.step_with(device, batch);
+  compare(got, exact, rounded);
+  if (weights.reason().empty() && c.quantizer != "float" && !on_cpu->has("row_bias")) {
+    for (const BitLinear* layer : trainer.model().bitlinears())
+      EXPECT_FALSE(layer->weight_operand.value.defined()) << "made operation by operation";
+  }
+  const Outcome again = trainer.step_with(device, batch);
+  EXPECT_EQ(again.loss, got.loss);
+  for (const auto& [name, gradient] : got.gradients)
+    EXPECT_TRUE(at::equal(again.gradients.at(name), gradient)) << name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Quantizers, DeviceStep, testing::ValuesIn(cases()),
+                         [](const auto& one) { return one.param.name; });
+
+// Codes and scales of the programs are those of the function, for every file that can be captured.
+TEST(DeviceWeightsTest, AreTheFunctionsOwn) {
+  const auto kernels = kernels::reference_kernels();
+  int captured = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(
+           std::filesystem::path(BITLOOP_SOURCE_DIR) / "quantizers")) {
+    if (entry.path().extension() != ".lua") continue;
+    const std::string name = entry.path().stem();
+    SCOPED_TRACE(name);
+    Trainer trainer({.name = name, .quantizer = name, .model = device_model()});
+    const auto quantizer = load(name);
+    DeviceWeights weights(*kernels);
+    const auto layers = trainer.model().bitlinears();
+    ForwardContext context{.quantizer = quantizer.get(), .training = true};
+    ASSERT_TRUE(weights.capture(layers, *quantizer, context));
+    if (!weights.reason().empty() || !quantizer->format().quantizes_weights ||
+        quantizer->has("row_bias"))
+      continue;
+    ++captured;
+    ASSERT_TRUE(quantize_weights(layers, context));
+    std::vector<Operand> eager;
+    for (const BitLinear* layer : layers) eager.push_back(layer->weight_operand);
+    const auto packed = weights.pack(layers, context);
+    for (size_t i = 0; i < layers.size(); ++i) {
+      ASSERT_TRUE(packed[i] && *packed[i]);
+      EXPECT_TRUE(at::equal((*packed[i])->codes_int8, eager[i].codes_int8));
+      EXPECT_TRUE(at::allclose((*packed[i])->scale, eager[i].scale, 1e-3));
+      EXPECT_EQ((*packed[i])->stored_numbers, eager[i].stored_numbers);
+    }
+  }
+  EXPECT_GE(captured, 8);
+}
+
+TEST(DeviceWeightsTest, LeaveWhatIsNotAllowedToTheFunction) {
+  const auto kernels = kernels::reference_kernels();
+  Trainer trainer({.name = "", .quantizer = "ternary", .model = device_model()});
+  const auto quantizer = load("ternary");
+  DeviceWeights weights(*kernels);
+  const auto layers = trainer.model().bitlinears();
+  const ForwardContext context{
+      .quantizer = quantizer.get(), .training = true, .weight_programs = &weights};
+  ASSERT_TRUE(weights.capture(layers, *quantizer, context));
+  layers[1]->weight.detach().view({-1})[3] = std::numeric_limits<float>::quiet_NaN();
+  const Status quantized = quantize_weights(layers, context);
+  ASSERT_FALSE(quantized);
+  EXPECT_EQ(quantized.error().code, "diverged");
+}
+
+TEST(DeviceStepRefusals, SayWhatStandsInTheWay) {
+  EXPECT_EQ(DeviceTraining::refuses(*shipped_quantizer("ternary")), "");
+  EXPECT_NE(DeviceTraining::refuses(*shipped_quantizer("quest_ternary")), "");
+  ModelConfig other = device_model();
+  other.width = 40;
+  EXPECT_NE(DeviceTraining::refuses(other, 2), "");
+  other.width = 2560;
+  EXPECT_NE(DeviceTraining::refuses(other, 2), "");
+}
+
+// A function of groups, of the number of rows, and one with a surrogate.
+TEST(DeviceStepRefusals, WhatIsNoProgramOnWholeRows) {
+  const std::string head = R"(
+local Q = {name = "x", levels = {-1, 0, 1}}
+function Q.weight_quant(w, ctx) return w:sign(), w:abs():mean():clamp{min = 1e-5} end
+function Q.activation_quant(x, ctx)
+  local s = x:abs():amax{dim = -1, keepdim = true}:clamp{min = 1e-5} / 100
+)",
+                    tail = "\nend\nreturn Q\n";
+  for (const char* body :
+       {"return (x / s):round():clamp{min = -1, max = x:size(0)}, s",
+        "return {codes = (x / s):round(), scale = s, surrogate = x:clamp{min = -1, max = 1}}"}) {
+    SCOPED_TRACE(body);
+    const auto kernels = kernels::reference_kernels();
+    Trainer trainer({.name = "", .quantizer = head + body + tail, .model = device_model()});
+    const auto on_cpu = load(head + body + tail);
+    DeviceTraining device(trainer.model(), 3, *kernels, false);
+    const Status captured = device.capture(*on_cpu, {});
+    ASSERT_FALSE(captured);
+    EXPECT_EQ(captured.error().code, "not_captured") << captured.error().message;
+  }
+}
+
+TEST(DeviceStepRefusals, ACodeOutOfRangeRejectsTheCandidate) {
+  const auto kernels = kernels::reference_kernels();
+  Case c{.name = "",
+         .quantizer = R"(
+local Q = {name = "far", levels = {-1, 0, 1}}
+function Q.weight_quant(w, ctx) return w:sign(), w:abs():mean():clamp{min = 1e-5} end
+function Q.activation_quant(x, ctx)
+  local s = x:abs():amax{dim = -1, keepdim = true}:clamp{min = 1e-5} / 200
+  return (x / s):round(), s
+end
+return Q
+)",
+         .model = device_model()};
+  Trainer trainer(c);
+  const auto on_cpu = load(c.quantizer);
+  DeviceTraining device(trainer.model(), 3, *kernels, false);
+  ASSERT_TRUE(device.capture(*on_cpu, {}));
+  const auto refused = trainer.try_step_with(device, random_batch(c));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "rejected");
+}
+
+}  // namespace
+}  // namespace bitloop::trainer

@@ -1,0 +1,43 @@
+#include "trainer/device/cuda_kernels.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
+namespace bitloop::trainer {
+namespace {
+
+constexpr const char* kLibrary = "libbitloop_cuda.so";
+
+std::string library_path() {
+  std::error_code failed;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", failed);
+  for (const char* folder : {"../lib", "../../lib", "."}) {
+    const std::filesystem::path path = program.parent_path() / folder / kLibrary;
+    if (std::filesystem::exists(path, failed)) return path.lexically_normal();
+  }
+  return kLibrary;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<kernels::DeviceKernels>> open_cuda_kernels() {
+  const std::string path = library_path();
+  void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr)
+    return fail("device_unavailable",
+                fmt::format("the GPU's kernels can't be opened ({}); build on a machine with the "
+                            "CUDA toolkit 13, or train with --device cpu",
+                            ::dlerror()));
+  using Make = kernels::DeviceKernels* (*)();
+  const auto make = reinterpret_cast<Make>(::dlsym(library, "bitloop_cuda_kernels"));
+  std::unique_ptr<kernels::DeviceKernels> made(make != nullptr ? make() : nullptr);
+  if (made == nullptr)
+    return fail("device_unavailable", fmt::format("{} finds no GPU that it can work on", path));
+  return made;
+}
+
+}  // namespace bitloop::trainer

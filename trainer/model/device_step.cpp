@@ -1,0 +1,314 @@
+#include "trainer/model/device_step.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "trainer/model/device_parts.h"
+
+namespace bitloop::trainer {
+namespace {
+
+using kernels::RowsIn;
+
+constexpr int64_t kMostColumns = 8192;  // of a row kernel
+constexpr int64_t kHeadRows = 16384;    // logits of so many rows at a time: 1.6 GB for GPT-2
+
+}  // namespace
+
+std::string DeviceTraining::refuses(const ModelConfig& config, int64_t B) {
+  if (config.width % 64 != 0 || config.padded_vocab_size % 64 != 0 ||
+      (config.width / config.heads) % 8 != 0 || config.width / config.heads > 128)
+    return "widths are not multiples of 64, or heads are larger than 128";
+  if (4 * config.width > kMostColumns)
+    return fmt::format("rows of {} numbers are too long for a kernel", 4 * config.width);
+  const int64_t R = B * config.context;
+  if (R > kHeadRows && R % kHeadRows != 0)
+    return fmt::format("a micro-batch of {} tokens is no multiple of {}", R, kHeadRows);
+  return {};
+}
+
+std::string DeviceTraining::refuses(const lua::Quantizer& quantizer) {
+  const lua::Format& format = quantizer.format();
+  if (quantizer.has("input")) return "Q.input stands between the kernels";
+  if (quantizer.has("lambda")) return "Q.lambda blends activations";
+  if (format.blend_output) return "outputs are blended";
+  if (format.hadamard_block > 0) return "Q.transform turns activations";
+  if (format.quantizes_activations && format.activation_bits > 8)
+    return "activations have more than 8 bits";
+  return {};
+}
+
+at::Tensor DeviceTraining::empty(at::IntArrayRef shape, at::ScalarType type) const {
+  return at::empty(shape, at::TensorOptions().dtype(type).device(place_));
+}
+
+DeviceTraining::DeviceTraining(Gpt2& model, int64_t B, kernels::DeviceKernels& device, bool integer)
+    : model_(&model),
+      device_(&device),
+      place_(model.wte_.device()),
+      integer_(integer),
+      B_(B),
+      T_(model.config().context),
+      R_(B_ * T_),
+      D_(model.config().width),
+      V_(model.config().padded_vocab_size),
+      head_rows_(std::min(R_, kHeadRows)),
+      x_f_(empty({R_, D_}, at::kBFloat16)),
+      logits_(empty({head_rows_, V_}, at::kBFloat16)),
+      losses_(empty({R_}, at::kFloat)),
+      refused_(empty({1}, at::kInt)),
+      dresidual_(empty({R_, D_}, at::kBFloat16)),
+      dnarrow_(empty({R_, D_}, at::kBFloat16)),
+      dwide_(empty({R_, 4 * D_}, at::kBFloat16)),
+      dqkv_(empty({R_, 3 * D_}, at::kBFloat16)),
+      order_(empty({R_}, at::kInt)),
+      starts_(empty({R_ + 1}, at::kInt)),
+      dwte_(empty({V_, D_}, at::kFloat)),
+      dwpe_(empty({T_, D_}, at::kFloat)) {
+  if (integer_) {
+    codes_ = empty({R_ * 4 * D_}, at::kChar);
+    scale_ = empty({R_}, at::kFloat);
+  }
+  layers_.reserve(model.blocks_.size());
+  for (Block& block : model.blocks_) layers_.emplace_back(*this, block);
+  norm_f_ = std::make_unique<Norm>(*this, model.ln_f_);
+  head_ = std::make_unique<Linear>(*this, model.head_);
+}
+
+DeviceTraining::~DeviceTraining() = default;
+
+std::vector<DeviceTraining::Linear*> DeviceTraining::linears() {
+  std::vector<Linear*> all;
+  for (Layer& layer : layers_)
+    for (Linear* linear : {&layer.qkv, &layer.proj, &layer.fc, &layer.mlp}) all.push_back(linear);
+  all.push_back(head_.get());
+  return all;
+}
+
+Status DeviceTraining::check(const char* what) {
+  const std::string failed = device_->error();
+  if (failed.empty()) return {};
+  const bool memory = failed.find("memory") != std::string::npos;
+  return fail(memory ? "out_of_memory" : "infrastructure",
+              fmt::format("the GPU failed in {}: {}", what, failed));
+}
+
+Status DeviceTraining::capture(lua::Quantizer& on_cpu, const ForwardContext& context) {
+  for (Linear* linear : linears()) BITLOOP_TRY(linear->capture(on_cpu, context, *device_));
+  return {};
+}
+
+Status DeviceTraining::begin_step(const ForwardContext& context) {
+  first_ = true;
+  refused_.zero_();
+  dwpe_.zero_();
+  for (Linear* linear : linears()) BITLOOP_TRY(linear->take_weights(context, *device_, integer_));
+  // The head's product sets the gradient of the embedding that it is tied to.
+  if (!head_->gradient.is_same(dwte_)) dwte_.zero_();
+  for (Layer& layer : layers_)
+    for (Norm* norm : {&layer.ln_1, &layer.ln_2}) norm->begin_step();
+  norm_f_->begin_step();
+  return check("quantising the weights");
+}
+
+void DeviceTraining::take(Linear& linear, const RowsIn& in) {
+  kernels::RowsOut out{.refused = refused_.data_ptr<int32_t>()};
+  out.value = bits(linear.value);  // for dL/dŵ, too
+  if (linear.integer) {
+    out.codes = codes_.data_ptr<int8_t>();
+    out.scale = scale_.data_ptr<float>();
+  }
+  device_->quantize_rows(in, R_, linear.K, linear.rows.get(), linear.inputs.arguments(), out);
+}
+
+void DeviceTraining::multiply(Linear& linear, const at::Tensor* addend, const at::Tensor& out) {
+  const auto* added = addend != nullptr ? bits(*addend) : nullptr;
+  const auto* bias = linear.bias.defined() ? bits(linear.bias) : nullptr;
+  if (linear.integer) {
+    device_->multiply(
+        kernels::DeviceIntegerProduct{.M = R_,
+                                      .N = linear.N,
+                                      .K = linear.K,
+                                      .a = codes_.const_data_ptr<int8_t>(),
+                                      .b = linear.weight_codes.const_data_ptr<int8_t>(),
+                                      .a_scale = scale_.const_data_ptr<float>(),
+                                      .b_scale = linear.alpha.const_data_ptr<float>(),
+                                      .bias = bias,
+                                      .addend = added,
+                                      .out = bits(out)});
+    return;
+  }
+  device_->multiply(kernels::DeviceProduct{.M = R_,
+                                           .N = linear.N,
+                                           .K = linear.K,
+                                           .a = bits(linear.value),
+                                           .b = bits(linear.weight),
+                                           .b_by_column = true,
+                                           .alpha = linear.alpha_data(),
+                                           .bias = bias,
+                                           .addend = added,
+                                           .out = bits(out)});
+}
+
+void DeviceTraining::backward(Linear& linear, const at::Tensor& dy, const at::Tensor& dx,
+                              const at::Tensor* slope_at, bool sums_bias) {
+  device_->multiply(kernels::DeviceProduct{.M = linear.N,
+                                           .N = linear.K,
+                                           .K = R_,
+                                           .a = bits(dy),
+                                           .b = bits(linear.value),
+                                           .a_by_column = true,
+                                           .sum = linear.gradient.data_ptr<float>(),
+                                           .adds = !first_});
+  if (sums_bias && linear.dbias.defined())
+    device_->add_columns(bits(dy), R_, linear.N, linear.dbias.data_ptr<float>());
+  device_->multiply(
+      kernels::DeviceProduct{.M = R_,
+                             .N = linear.K,
+                             .K = linear.N,
+                             .a = bits(dy),
+                             .b = bits(linear.weight),
+                             .alpha = linear.alpha_data(),
+                             .slope_at = slope_at != nullptr ? bits(*slope_at) : nullptr,
+                             .out = bits(dx)});
+}
+
+void DeviceTraining::forward_layer(Layer& layer, const at::Tensor& x_next) {
+  const kernels::DeviceAttention shape{B_, T_, model_->config().heads, D_ / model_->config().heads};
+  take(layer.qkv, layer.ln_1.rows(layer.x));
+  multiply(layer.qkv, nullptr, layer.heads);
+  device_->attention(shape, bits(layer.heads), bits(layer.attended), layer.lse.data_ptr<float>());
+  take(layer.proj, {.kind = RowsIn::kPlain, .x = bits(layer.attended)});
+  multiply(layer.proj, &layer.x, layer.x_mid);
+  take(layer.fc, layer.ln_2.rows(layer.x_mid));
+  multiply(layer.fc, nullptr, layer.hidden);
+  take(layer.mlp, {.kind = RowsIn::kGelu, .x = bits(layer.hidden)});
+  multiply(layer.mlp, &layer.x_mid, x_next);
+}
+
+void DeviceTraining::forward() {
+  for (size_t i = 0; i < layers_.size(); ++i)
+    forward_layer(layers_[i], i + 1 < layers_.size() ? layers_[i + 1].x : x_f_);
+  take(*head_, norm_f_->rows(x_f_));
+}
+
+// Logits, their loss and gradient, piece by piece: to dL/d(head's input) in dnarrow_.
+void DeviceTraining::head_pass(const at::Tensor& targets) {
+  Linear& head = *head_;
+  for (int64_t r = 0; r < R_; r += head_rows_) {
+    const kernels::Bf16* value = bits(head.value) + r * D_;
+    device_->multiply(kernels::DeviceProduct{.M = head_rows_,
+                                             .N = V_,
+                                             .K = D_,
+                                             .a = value,
+                                             .b = bits(head.weight),
+                                             .b_by_column = true,
+                                             .alpha = head.alpha_data(),
+                                             .out = bits(logits_)});
+    device_->cross_entropy(bits(logits_), targets.const_data_ptr<int64_t>() + r, head_rows_, V_,
+                           gradient_scale_, losses_.data_ptr<float>() + r);
+    device_->multiply(kernels::DeviceProduct{.M = V_,
+                                             .N = D_,
+                                             .K = head_rows_,
+                                             .a = bits(logits_),
+                                             .b = value,
+                                             .a_by_column = true,
+                                             .sum = head.gradient.data_ptr<float>(),
+                                             .adds = !first_ || r > 0});
+    device_->multiply(kernels::DeviceProduct{.M = head_rows_,
+                                             .N = D_,
+                                             .K = V_,
+                                             .a = bits(logits_),
+                                             .b = bits(head.weight),
+                                             .alpha = head.alpha_data(),
+                                             .out = bits(dnarrow_) + r * D_});
+  }
+}
+
+// The residual's gradient is summed by the norm that makes it, for the layers that add to the
+// residual.
+void DeviceTraining::backward_layer(Layer& layer, const at::Tensor& below) {
+  const kernels::DeviceAttention shape{B_, T_, model_->config().heads, D_ / model_->config().heads};
+  backward(layer.mlp, dresidual_, dwide_, &layer.hidden, false);
+  backward(layer.fc, dwide_, dnarrow_, nullptr, true);
+  layer.ln_2.backward(*device_, dnarrow_, layer.x_mid, dresidual_, layer.proj.dbias);
+  backward(layer.proj, dresidual_, dnarrow_, nullptr, false);
+  device_->attention_backward(shape, bits(layer.heads), bits(layer.attended),
+                              layer.lse.const_data_ptr<float>(), bits(dnarrow_), bits(dqkv_));
+  backward(layer.qkv, dqkv_, dnarrow_, nullptr, true);
+  layer.ln_1.backward(*device_, dnarrow_, layer.x, dresidual_, below);
+}
+
+// Rows of equal ids one after the other, so that they can be added in a fixed order.
+void DeviceTraining::embed_backward(const at::Tensor& ids, const at::Tensor& ids_on_device) {
+  const auto* id = ids.const_data_ptr<int64_t>();
+  const at::Tensor order = at::empty({R_}, at::kInt), starts = at::empty({R_ + 1}, at::kInt);
+  auto *rows = order.data_ptr<int32_t>(), *begin = starts.data_ptr<int32_t>();
+  std::vector<int32_t> next(static_cast<size_t>(V_) + 1);
+  for (int64_t r = 0; r < R_; ++r) ++next[static_cast<size_t>(id[r]) + 1];
+  int64_t count = 0;
+  for (size_t v = 0; v < static_cast<size_t>(V_); ++v) {
+    if (next[v + 1] > 0) begin[count++] = next[v];
+    next[v + 1] += next[v];
+  }
+  begin[count] = static_cast<int32_t>(R_);
+  for (int64_t r = 0; r < R_; ++r)
+    rows[next[static_cast<size_t>(id[r])]++] = static_cast<int32_t>(r);
+  order_.copy_(order);
+  starts_.copy_(starts);
+  device_->embed_backward(bits(dresidual_), ids_on_device.const_data_ptr<int64_t>(),
+                          order_.const_data_ptr<int32_t>(), starts_.const_data_ptr<int32_t>(),
+                          count, R_, T_, D_, dwte_.data_ptr<float>(), dwpe_.data_ptr<float>());
+}
+
+Result<double> DeviceTraining::accumulate(const at::Tensor& ids_BT, const at::Tensor& targets_BT,
+                                          const ForwardContext&, double share) {
+  const at::Tensor ids = ids_BT.to(at::kCPU).contiguous(), ids_there = ids.to(place_),
+                   targets = targets_BT.contiguous().to(place_);
+  gradient_scale_ = static_cast<float>(share / static_cast<double>(R_));
+  device_->embed(ids_there.const_data_ptr<int64_t>(), model_->wte_.const_data_ptr<float>(),
+                 model_->wpe_.const_data_ptr<float>(), R_, T_, D_, bits(layers_.front().x));
+  forward();
+  head_pass(targets);
+  dresidual_.zero_();
+  norm_f_->backward(*device_, dnarrow_, x_f_, dresidual_, layers_.back().mlp.dbias);
+  for (size_t i = layers_.size(); i-- > 0;)
+    backward_layer(layers_[i], i > 0 ? layers_[i - 1].mlp.dbias : at::Tensor());
+  embed_backward(ids, ids_there);
+  if (first_) attach_gradients();
+  first_ = false;
+  BITLOOP_TRY(check("a training step"));
+  const double loss = losses_.sum(at::kDouble).item<double>() / static_cast<double>(R_);
+  BITLOOP_TRY(check("a training step"));
+  // With a loss that is no number codes are none either: that is not the candidate's doing.
+  if (std::isfinite(loss) && refused_.item<int32_t>() != 0)
+    return fail("rejected",
+                "activation_quant: a code is not a whole number in its range, or a scale is not "
+                "finite as it is stored");
+  return loss;
+}
+
+void DeviceTraining::attach_gradients() {
+  at::Tensor(model_->wte_).mutable_grad() = dwte_;
+  at::Tensor(model_->wpe_).mutable_grad() = dwpe_;
+  for (Layer& layer : layers_)
+    for (Norm* norm : {&layer.ln_1, &layer.ln_2}) norm->attach_gradients();
+  norm_f_->attach_gradients();
+  for (Linear* linear : linears()) linear->attach_gradients();
+}
+
+Status DeviceTraining::warm(const ForwardContext& context, bool tunes) {
+  device_->tune(tunes);
+  BITLOOP_TRY(begin_step(context));
+  const at::Tensor zeros = at::zeros({B_, T_}, at::kLong);
+  for (int pass = 0; pass < 2; ++pass) BITLOOP_TRY(accumulate(zeros, zeros, context, 1.0));
+  device_->tune(false);
+  for (const auto& [name, tensor] : model_->named_parameters())
+    at::Tensor(tensor).mutable_grad() = at::Tensor();
+  return {};
+}
+
+}  // namespace bitloop::trainer

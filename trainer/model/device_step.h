@@ -1,0 +1,98 @@
+// The training step of Gpt2 on an accelerator, without autograd: the model's forward and backward
+// pass written out over DeviceKernels. It computes what Gpt2::forward, cross-entropy and backward
+// compute with Products::kBfloat16, within the rounding of bfloat16; that path stays the oracle.
+//
+// Everything between two products is bfloat16, the residual stream too; sums of products, norms'
+// statistics, losses and the gradients of parameters are float32. A quantised activation is made by
+// the kernel that makes the activation: normalised, activated or read once, quantised and stored.
+// Products of codes: bfloat16 holds every code, so their sums are exact as long as they stay below
+// 2^24; scales of weights follow. With `integer`, int8 codes are multiplied as such, and both
+// scales follow in float32.
+//
+// Memory: for each layer 17 rows of D bfloat16 numbers a token.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "trainer/kernels/device_kernels.h"
+#include "trainer/model/gpt2.h"
+#include "trainer/model/training_pass.h"
+
+namespace bitloop::trainer {
+
+class DeviceTraining : public TrainingPass {
+ public:
+  // What is in the way of this shape, or empty.
+  static std::string refuses(const ModelConfig& config, int64_t B);
+  // What is in the way of this candidate, or empty: functions between the kernels.
+  static std::string refuses(const lua::Quantizer& quantizer);
+
+  // For micro-batches of B sequences of config.context tokens. All memory is allocated here, on the
+  // device where the model's parameters are. `model` and `device` must outlive it.
+  DeviceTraining(Gpt2& model, int64_t B, kernels::DeviceKernels& device, bool integer);
+  ~DeviceTraining() override;
+
+  // Captures activation_quant of every layer on rows of this processor; `on_cpu` is the candidate
+  // in a state whose tensors are there. Error "not_captured" with the reason; else the function's
+  // own.
+  Status capture(lua::Quantizer& on_cpu, const ForwardContext& context);
+
+  Status begin_step(const ForwardContext& context) override;
+  Result<double> accumulate(const at::Tensor& ids_BT, const at::Tensor& targets_BT,
+                            const ForwardContext& context, double share) override;
+  // A step on zeros, so that every library has started; with `tunes`, the fastest algorithm of each
+  // product is looked for and kept. Leaves no gradients. Requires: quantize_weights.
+  Status warm(const ForwardContext& context, bool tunes = false);
+
+ private:
+  struct Norm;
+  struct Linear;
+  struct Layer;
+
+  void forward();
+  void forward_layer(Layer& layer, const at::Tensor& x_next);
+  void head_pass(const at::Tensor& targets);
+  // `below` is the bias's gradient of the linear layer whose output this layer reads.
+  void backward_layer(Layer& layer, const at::Tensor& below);
+  // Rows of `in` to what the linear layer's product reads.
+  void take(Linear& linear, const kernels::RowsIn& in);
+  // out (R, N) = the layer's product (+ addend).
+  void multiply(Linear& linear, const at::Tensor* addend, const at::Tensor& out);
+  // From dy (R, N): dL/dŵ is added to and with `sums_bias` the bias's gradient, dx (R, K) = dL/dx̂,
+  // times the slope of GELU at `slope_at` where that is given.
+  void backward(Linear& linear, const at::Tensor& dy, const at::Tensor& dx,
+                const at::Tensor* slope_at, bool sums_bias);
+  void embed_backward(const at::Tensor& ids, const at::Tensor& ids_on_device);
+  std::vector<Linear*> linears();
+  // The gradients where the optimiser and finish_weight_gradients look for them.
+  void attach_gradients();
+  Status check(const char* what);
+  at::Tensor empty(at::IntArrayRef shape, at::ScalarType type) const;
+
+  Gpt2* model_;
+  kernels::DeviceKernels* device_;
+  at::Device place_;
+  bool integer_;
+  int64_t B_, T_, R_, D_, V_;
+  int64_t head_rows_;  // of a piece of the logits
+  std::vector<Layer> layers_;
+  std::unique_ptr<Norm> norm_f_;
+  std::unique_ptr<Linear> head_;
+  bool first_ = true;  // the next micro-batch is the first of its step
+  float gradient_scale_ = 1.0f;
+
+  at::Tensor x_f_;                                 // (R, D) the last residual
+  at::Tensor logits_;                              // (head_rows, V)
+  at::Tensor losses_, refused_;                    // (R) float32, (1) int32
+  at::Tensor dresidual_, dnarrow_, dwide_, dqkv_;  // (R, D), (R, D), (R, 4D), (R, 3D)
+  at::Tensor codes_, scale_;   // (R, 4D) int8 and (R), with `integer`: of the layer at hand
+  at::Tensor order_, starts_;  // of the ids, on the device
+  at::Tensor dwte_, dwpe_;     // float32
+};
+
+}  // namespace bitloop::trainer

@@ -14,6 +14,7 @@ void add_train(CLI::App& app, int& exit_code);
 void add_baseline(CLI::App& app, int& exit_code);
 void add_compare(CLI::App& app, int& exit_code);
 void add_eval(CLI::App& app, int& exit_code);
+void add_estimate(CLI::App& app, int& exit_code);
 void add_export(CLI::App& app, int& exit_code);
 void add_generate(CLI::App& app, int& exit_code);
 void add_pack(CLI::App& app, int& exit_code);

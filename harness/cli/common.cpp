@@ -141,6 +141,11 @@ Result<Target> load_target(const std::filesystem::path& file, const std::string&
   BITLOOP_ASSIGN(document, editor::Document::read_only(text, file.filename().string()));
   target.candidate = document.text();  // as a session would hold it
   target.name = file.stem().string();
+  BITLOOP_TRY(find_target(preset, target));
+  return target;
+}
+
+Status find_target(const std::string& preset, Target& target) {
   BITLOOP_ASSIGN(tasks, tasks::load_tasks(share_dir()));
   const auto named = std::find_if(tasks.begin(), tasks.end(),
                                   [&](const tasks::Task& task) { return task.name == preset; });
@@ -152,7 +157,7 @@ Result<Target> load_target(const std::filesystem::path& file, const std::string&
   }
   BITLOOP_ASSIGN(loaded, tasks::load_preset(share_dir(), target.task.preset));
   target.preset = std::move(loaded);
-  return target;
+  return {};
 }
 
 void add_overrides(CLI::App& command, Overrides& overrides) {

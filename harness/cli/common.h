@@ -74,6 +74,8 @@ struct Target {
 // Reads the file and finds the preset: the name of a task ("quick-mls") brings its rules, too.
 // Errors: "file_not_found", "invalid_text", "unknown_preset", those of load_tasks.
 Result<Target> load_target(const std::filesystem::path& file, const std::string& preset);
+// The task and preset alone. Errors: as above, but for the file's.
+Status find_target(const std::string& preset, Target& target);
 
 // --steps, --eval-every, --device and --set: what the command line changes of a preset.
 struct Overrides {

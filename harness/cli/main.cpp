@@ -29,6 +29,7 @@ int parse_and_run(int argc, char** argv) {
   add_baseline(app, exit_code);
   add_compare(app, exit_code);
   add_eval(app, exit_code);
+  add_estimate(app, exit_code);
   add_export(app, exit_code);
   add_generate(app, exit_code);
   add_pack(app, exit_code);

@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -146,6 +147,11 @@ def forked(shell):
         fork.say("FAKE_SLEEP=2")
         assert fork.post("/tests", {"description": "on its own"}).status == 202
         assert fork.post("/tags", {"tag": "under-way", "test": 1}).status == 200
+        # A host that dies before the run has begun gives the test back: here it is to be adopted.
+        begun = shell.workspace / "runs" / f"{fork.id}-1" / "events.jsonl"
+        deadline = time.monotonic() + 60
+        while not begun.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
         host.kill()
         host.start()
         assert fork.wait(1)["status"] == "ok" and fork.get()["tests_left"] == 2

@@ -30,7 +30,8 @@ Result<std::unique_ptr<kernels::DeviceKernels>> open_cuda_kernels() {
   if (library == nullptr)
     return fail("device_unavailable",
                 fmt::format("the GPU's kernels can't be opened ({}); build on a machine with the "
-                            "CUDA toolkit 13, or train with --device cpu",
+                            "CUDA toolkit 13, or train operation by operation with --set "
+                            "train.execution=eager",
                             ::dlerror()));
   using Make = kernels::DeviceKernels* (*)();
   const auto make = reinterpret_cast<Make>(::dlsym(library, "bitloop_cuda_kernels"));

@@ -8,6 +8,7 @@
 #include "trainer/loop/modes.h"
 #include "trainer/loop/prepare.h"
 #include "trainer/model/candidate.h"
+#include "trainer/model/captured_inputs.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -15,18 +16,27 @@ namespace {
 // How training would run a function: as a program, or operation by operation and why.
 Result<std::string> execution_of(Run& run, const char* name, BitLinear& layer,
                                  const at::Tensor& tensor) {
-  if (!run.device.is_cpu()) return fmt::format("{} operation by operation", name);
   const bool weights = std::string_view(name) == "weight_quant";
+  // Functions are captured on this processor, for whichever device.
+  std::unique_ptr<lua::Quantizer> on_cpu;
+  if (!run.device.is_cpu()) {
+    if (const std::string why = DeviceTraining::refuses(*run.quantizer); !why.empty())
+      return fmt::format("{} operation by operation ({})", name, why);
+    BITLOOP_ASSIGN(loaded, lua::Quantizer::load(run.job.candidate, run.job.candidate_path, {}));
+    on_cpu = std::move(loaded);
+  }
+  lua::Quantizer& quantizer = on_cpu != nullptr ? *on_cpu : *run.quantizer;
+  const NamedTensorMap params = on_cpu_of(layer.params), state = on_cpu_of(layer.state);
   const ForwardContext context = run.context(0, true);
-  const lua::Context script = script_context(layer, context);
+  const lua::Context script = script_context(layer, context, params, state);
   Capture capture;
   BITLOOP_TRY(try_capture(
       capture,
       [&](const at::Tensor& t, lua::Recording* recording) {
-        return weights ? run.quantizer->weight_quant(t, script, recording)
-                       : run.quantizer->activation_quant(t, script, recording);
+        return weights ? quantizer.weight_quant(t, script, recording)
+                       : quantizer.activation_quant(t, script, recording);
       },
-      tensor, layer.params, layer.state));
+      tensor.to(at::kCPU), params, state));
   if (capture.state == Capture::kCaptured) return fmt::format("{} as a fused kernel", name);
   return fmt::format("{} operation by operation ({})", name, capture.reason);
 }

@@ -160,7 +160,7 @@ json train(kernels::DeviceKernels& device, const Options& options) {
                            .heads = options.heads,
                            .width = options.width,
                            .bias = !options.no_bias};
-  Gpt2 model(config, false, 42);
+  Transformer model(config, false, 42);
   model.to(at::kCUDA);
   const auto quantizer = load(options, at::kCUDA), on_cpu = load(options, at::kCPU);
   ForwardContext context{.quantizer = quantizer.get(),

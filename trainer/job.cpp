@@ -60,25 +60,52 @@ Status validate(const Job& job) {
   BITLOOP_TRY(require(job.candidate_fd < 0 || job.kind == "check",
                       "only a check may come without its candidate"));
   BITLOOP_TRY(
-      require(m.architecture == "gpt2",
-              fmt::format("model.architecture '{}' can't be trained by this version: use gpt2",
-                          m.architecture)));
+      require(m.architecture == "gpt2" || m.architecture == "llama",
+              fmt::format("model.architecture must be gpt2 or llama, got '{}'", m.architecture)));
   BITLOOP_TRY(require(m.layers > 0 && m.heads > 0 && m.width > 0 && m.context > 0,
                       "model sizes must be positive"));
   // What is computed of them must not overflow, whoever wrote the job.
   constexpr int64_t kLargest = 1 << 24;
   BITLOOP_TRY(require(m.layers <= kLargest && m.width <= kLargest && m.context <= kLargest &&
-                          m.padded_vocab_size <= kLargest,
+                          m.padded_vocab_size <= kLargest && m.ffn_width <= kLargest,
                       fmt::format("model sizes must be at most {}", kLargest)));
   BITLOOP_TRY(
       require(m.width % m.heads == 0,
               fmt::format("model.width {} is not a multiple of model.heads {}", m.width, m.heads)));
+  if (m.is_llama()) {
+    BITLOOP_TRY(require(
+        m.kv_heads >= 0 && m.ffn_width >= 0 && m.heads % m.key_heads() == 0,
+        fmt::format("model.kv_heads {} does not divide model.heads {}", m.kv_heads, m.heads)));
+    BITLOOP_TRY(require(m.width / m.heads % 2 == 0,
+                        fmt::format("model.width / model.heads is {}: rotary positions need an "
+                                    "even number",
+                                    m.width / m.heads)));
+    BITLOOP_TRY(require(m.rope_theta > 1 && m.norm_epsilon > 0,
+                        "model.rope_theta must be above 1, model.norm_epsilon above 0"));
+  } else {
+    BITLOOP_TRY(require(m.key_heads() == m.heads && m.hidden_width() == 4 * m.width && m.tied_head,
+                        "kv_heads, ffn_width and an untied head belong to architecture llama"));
+  }
   BITLOOP_TRY(require(m.padded_vocab_size >= m.vocab_size && m.vocab_size > 0,
                       "model.padded_vocab_size must be at least model.vocab_size"));
   BITLOOP_TRY(
       require(t.steps > 0 && t.batch > 0 && t.micro_batch > 0 && t.batch % t.micro_batch == 0,
               fmt::format("train.batch {} must be a multiple of train.micro_batch {}", t.batch,
                           t.micro_batch)));
+  BITLOOP_TRY(require(
+      job.sequence() <= m.context && t.sequence >= 0,
+      fmt::format("train.sequence {} is longer than model.context {}", t.sequence, m.context)));
+  BITLOOP_TRY(
+      require(t.schedule == "cosine" || t.schedule == "constant",
+              fmt::format("train.schedule must be cosine or constant, got '{}'", t.schedule)));
+  const QatConfig& q = job.qat;
+  BITLOOP_TRY(require(
+      q.lambda == "none" || q.lambda == "linear" || q.lambda == "cosine" || q.lambda == "plateau",
+      fmt::format("qat.lambda must be none, linear, cosine or plateau, got '{}'", q.lambda)));
+  BITLOOP_TRY(
+      require(q.delay >= 0 && q.ramp >= 0 && q.every > 0 && q.rise > 0 && q.max > 0 && q.max <= 1,
+              "qat.delay and qat.ramp must not be negative, qat.every and qat.rise be "
+              "positive, qat.max be above 0 and at most 1"));
   BITLOOP_TRY(
       require(t.precision == "bfloat16" || t.precision == "float32",
               fmt::format("train.precision must be bfloat16 or float32, got '{}'", t.precision)));
@@ -87,6 +114,9 @@ Status validate(const Job& job) {
               fmt::format("train.execution must be fused or eager, got '{}'", t.execution)));
   BITLOOP_TRY(require(t.device == "cpu" || t.device == "cuda" || t.device == "auto",
                       fmt::format("train.device must be cpu, cuda or auto, got '{}'", t.device)));
+  BITLOOP_TRY(require(
+      job.eval.window >= 0 && job.window() <= m.context,
+      fmt::format("eval.window {} is longer than model.context {}", job.eval.window, m.context)));
   BITLOOP_TRY(require(job.eval.batches > 0 && job.eval.log_every > 0 && job.eval.every >= 0,
                       "eval.batches and eval.log_every must be positive"));
   BITLOOP_TRY(
@@ -125,6 +155,11 @@ Result<Job> parse_job(const std::string& text) {
     read(model, "heads", job.model.heads);
     read(model, "width", job.model.width);
     read(model, "bias", job.model.bias);
+    read(model, "kv_heads", job.model.kv_heads);
+    read(model, "ffn_width", job.model.ffn_width);
+    read(model, "tied_head", job.model.tied_head);
+    read(model, "rope_theta", job.model.rope_theta);
+    read(model, "norm_epsilon", job.model.norm_epsilon);
     const json& data = preset.at("data");
     read(data, "format", job.data.format);
     read(data, "path", job.data.path);
@@ -141,6 +176,8 @@ Result<Job> parse_job(const std::string& text) {
     read(train, "steps", job.train.steps);
     read(train, "batch", job.train.batch);
     read(train, "micro_batch", job.train.micro_batch);
+    read(train, "sequence", job.train.sequence);
+    read(train, "schedule", job.train.schedule);
     read(train, "learning_rate", job.train.learning_rate);
     read(train, "min_lr", job.train.min_lr);
     read(train, "warmup_iters", job.train.warmup_iters);
@@ -152,10 +189,19 @@ Result<Job> parse_job(const std::string& text) {
     read(train, "execution", job.train.execution);
     read(train, "device", job.train.device);
     read_needed(document, "seed", job.train.seed);
+    if (const auto qat = preset.find("qat"); qat != preset.end()) {
+      read(*qat, "lambda", job.qat.lambda);
+      read(*qat, "delay", job.qat.delay);
+      read(*qat, "ramp", job.qat.ramp);
+      read(*qat, "rise", job.qat.rise);
+      read(*qat, "every", job.qat.every);
+      read(*qat, "max", job.qat.max);
+    }
     const json& eval = preset.at("eval");
     read(eval, "every", job.eval.every);
     read(eval, "batches", job.eval.batches);
     read(eval, "log_every", job.eval.log_every);
+    read(eval, "window", job.eval.window);
     if (preset.contains("checkpoint")) {
       read(preset.at("checkpoint"), "every", job.checkpoint.every);
       read(preset.at("checkpoint"), "keep", job.checkpoint.keep);
@@ -164,6 +210,8 @@ Result<Job> parse_job(const std::string& text) {
     if (preset.contains("limits")) read(preset.at("limits"), "threads", job.threads);
 
     read(document, "benchmarks", job.benchmarks);
+    read(document, "init_from", job.init_from);
+    read(document, "profile_steps", job.profile_steps);
     if (const auto stop = document.find("early_stop"); stop != document.end() && !stop->is_null())
       read_early_stop(*stop, job.early_stop);
     if (const auto rules = document.find("rules"); rules != document.end()) {

@@ -13,11 +13,12 @@
 
 namespace bitloop::trainer {
 
-// Shape of a GPT-2. Legend of the folder: B batch, T tokens, D width, F = 4 D, H heads, V padded
-// vocabulary, N output and K input features of a linear layer, R = B T rows.
+// Shape of a GPT-2 or a Llama. Legend of the folder: B batch, T tokens, D width, F hidden width of
+// the feed-forward part, H heads, V padded vocabulary, N output and K input features of a linear
+// layer, R = B T rows.
 struct ModelConfig {
-  std::string architecture = "gpt2";
-  int64_t vocab_size = 256;  // ids that occur
+  std::string architecture = "gpt2";  // or llama
+  int64_t vocab_size = 256;           // ids that occur
   int64_t padded_vocab_size =
       256;  // V: rows of the embedding; logits beyond vocab_size take part in the loss
   int64_t context = 128;  // T at most
@@ -25,6 +26,16 @@ struct ModelConfig {
   int64_t heads = 4;
   int64_t width = 128;  // D
   bool bias = true;     // biases of the linear layers
+  // Llama's own. A GPT-2 has as many heads of keys and values as of queries, F = 4 D, a tied head.
+  int64_t kv_heads = 0;     // heads of keys and values; divides heads; 0: as many
+  int64_t ffn_width = 0;    // F; 0: 4 D
+  bool tied_head = true;    // the head's weight is the token embedding
+  double rope_theta = 1e4;  // base of the rotary positions' wavelengths
+  double norm_epsilon = 1e-5;
+
+  bool is_llama() const { return architecture == "llama"; }
+  int64_t key_heads() const { return kv_heads > 0 ? kv_heads : heads; }
+  int64_t hidden_width() const { return ffn_width > 0 ? ffn_width : 4 * width; }
 };
 
 struct DataConfig {
@@ -43,6 +54,8 @@ struct TrainConfig {
   int64_t steps = 400;
   int64_t batch = 16;        // sequences an optimiser step
   int64_t micro_batch = 16;  // sequences a forward pass; divides batch
+  int64_t sequence = 0;      // tokens of a training sequence, at most the context; 0: the context
+  std::string schedule = "cosine";  // of the rate after its warm-up: cosine or constant
   double learning_rate = 2e-3;
   double min_lr = 2e-4;
   int64_t warmup_iters = 40;
@@ -58,10 +71,28 @@ struct TrainConfig {
   uint64_t seed = 42;
 };
 
+// How a float model becomes a quantised one where the candidate has no `lambda` of its own: the
+// share of quantisation over the steps.
+struct QatConfig {
+  std::string lambda = "none";  // none (1 from the first step on), linear, cosine or plateau
+  int64_t delay = 0;            // steps of float training before it
+  int64_t ramp = 0;             // linear, cosine: steps from 0 to max
+  double rise = 0.05;           // plateau: added …
+  int64_t every = 500;          // … each so many steps
+  double max = 1.0;             // lambda's highest value
+};
+
 struct EvalConfig {
   int64_t every = 100;   // steps between evaluations during training; 0: only at the end
   int64_t batches = 20;  // batches of such an evaluation; the final one uses the whole split
   int64_t log_every = 10;
+  int64_t window = 0;  // tokens of a window that is scored; 0: the context
+};
+
+// One of the processes that train together (trainer/distributed).
+struct RankConfig {
+  int64_t rank = 0;
+  int64_t count = 1;
 };
 
 struct CheckpointConfig {
@@ -99,13 +130,21 @@ struct Job {
   ModelConfig model;
   DataConfig data;
   TrainConfig train;
+  QatConfig qat;
   EvalConfig eval;
   CheckpointConfig checkpoint;
+  RankConfig ranks;
+  nlohmann::json init_from;   // files of the model whose weights are the first ones, or null
+  int64_t profile_steps = 0;  // so many steps are timed in detail; 0: none
   bool resume = false;  // an earlier trainer of this run was killed: its checkpoints may be there
   Rules rules;
   nlohmann::json benchmarks;  // to be scored after training (trainer/eval/benchmarks.h), or null
   EarlyStop early_stop;
   int64_t threads = 2;
+
+  int64_t sequence() const { return train.sequence > 0 ? train.sequence : model.context; }
+  int64_t window() const { return eval.window > 0 ? eval.window : model.context; }
+
   nlohmann::json config;  // the preset as it came, for the header record
 };
 

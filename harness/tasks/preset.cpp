@@ -41,6 +41,12 @@ constexpr PresetKey kKeys[] = {
     INTEGER("model.width", true, 1, 65536, "", "of the residual stream"),
     INTEGER("model.ffn_width", false, 1, 1048576, "",
             "llama: hidden width of the feed-forward part; gpt2 has 4 x width"),
+    {"model.tied_head", KeyType::kBoolean, false, -kAny, kAny, "", "",
+     "llama: the head's weight is the token embedding (the default; gpt2's always is)"},
+    NUMBER("model.rope_theta", false, 2, 1e12, "",
+           "llama: base of the rotary positions' wavelengths (default 10,000)"),
+    NUMBER("model.norm_epsilon", false, 1e-12, 0.1, "",
+           "llama: added to the mean square in RMSNorm (default 1e-5)"),
     {"model.bias", KeyType::kBoolean, true, -kAny, kAny, "", "",
      "biases in linear layers and LayerNorm"},
     TEXT("data.format", true, "bytes|tokens16|llmc",
@@ -59,6 +65,10 @@ constexpr PresetKey kKeys[] = {
     INTEGER("train.batch", true, 1, kMany, "sequences", "per optimiser step, over all ranks"),
     INTEGER("train.micro_batch", true, 1, kMany, "sequences",
             "per forward pass; divides batch (the rest is gradient accumulation)"),
+    INTEGER("train.sequence", false, 1, 65536, "tokens",
+            "of a training sequence, at most `model.context`, which it is by default"),
+    TEXT("train.schedule", false, "cosine|constant",
+         "of the rate after its warm-up: `cosine` (the default) down to min_lr, or `constant`"),
     NUMBER("train.learning_rate", true, 0, 10, "per step", "the peak of the schedule"),
     NUMBER("train.min_lr", true, 0, 10, "per step", "the end of the cosine"),
     INTEGER("train.warmup_iters", true, 0, kMany, "steps", "linear warm-up"),
@@ -75,9 +85,21 @@ constexpr PresetKey kKeys[] = {
         "train.device", false, "cpu|cuda|auto",
         "`cpu` (the default), `cuda` (the first NVIDIA GPU) or `auto`: the GPU where there is one"),
     INTEGER("train.seed", true, 0, 9007199254740991, "", "initial weights and order of the data"),
+    TEXT("qat.lambda", false, "none|linear|cosine|plateau",
+         "the share of quantisation over the steps, where the candidate has no `lambda`: `none` (1 "
+         "throughout, the default), `linear` or `cosine` over qat.ramp steps, or `plateau`: "
+         "qat.rise more each qat.every steps"),
+    INTEGER("qat.delay", false, 0, kMany, "steps", "trained without quantisation before that"),
+    INTEGER("qat.ramp", false, 0, kMany, "steps", "in which linear and cosine reach qat.max"),
+    NUMBER("qat.rise", false, 1e-6, 1, "", "plateau: how much lambda rises at once (0.05)"),
+    INTEGER("qat.every", false, 1, kMany, "steps", "plateau: between two rises (500)"),
+    NUMBER("qat.max", false, 1e-6, 1, "",
+           "the highest lambda while training (1); scores are made at 1 always"),
     INTEGER("eval.every", true, 1, kMany, "steps", "between evaluations while training"),
     INTEGER("eval.batches", true, 1, kMany, "micro-batches", "in such an evaluation"),
     INTEGER("eval.log_every", true, 1, kMany, "steps", "between lines of log.tsv"),
+    INTEGER("eval.window", false, 1, 65536, "tokens",
+            "of a scored window, at most `model.context`, which it is by default"),
     INTEGER("eval.documents", false, 0, kMany, "documents",
             "of each of the task's benchmarks at most, for a test of bitloop itself; 0: all"),
     INTEGER("checkpoint.every", false, 0, kMany, "steps",
@@ -171,8 +193,16 @@ std::string contradiction(const Json& preset) {
     return "model.padded_vocab_size must be at least model.vocab_size";
   const bool llama = model["architecture"] == "llama";
   if (llama && !model.contains("ffn_width")) return "model.ffn_width is missing (llama needs it)";
-  if (!llama && (model.contains("ffn_width") || model.contains("kv_heads")))
-    return "model.ffn_width and model.kv_heads belong to architecture llama";
+  for (const char* key : {"ffn_width", "kv_heads", "tied_head", "rope_theta", "norm_epsilon"})
+    if (!llama && model.contains(key))
+      return fmt::format("model.{} belongs to architecture llama", key);
+  if (llama && whole(model["width"]) / whole(model["heads"]) % 2 != 0)
+    return "model.width / model.heads must be even: rotary positions turn pairs";
+  const int64_t context = whole(model["context"]);
+  if (train.contains("sequence") && whole(train["sequence"]) > context)
+    return "train.sequence must not exceed model.context";
+  if (preset["eval"].contains("window") && whole(preset["eval"]["window"]) > context)
+    return "eval.window must not exceed model.context";
   const bool bytes = data["format"] == "bytes";
   if (bytes && whole(model["vocab_size"]) != 256)
     return "model.vocab_size must be 256 where data.format is bytes";

@@ -37,7 +37,7 @@ Result<at::Tensor> activation_value(BitLinear& layer, lua::Quantizer& quantizer,
 // First layer whose activation values of untouched rows change when the other half of the `rows`
 // does, the later half or the earlier one; "" when there is none. A row's value may depend on that
 // row alone.
-Result<std::string> first_row_mixing_layer(Gpt2& model, lua::Quantizer& quantizer,
+Result<std::string> first_row_mixing_layer(Transformer& model, lua::Quantizer& quantizer,
                                            const ForwardContext& scored, int64_t rows) {
   const int64_t half = rows / 2;
   const at::Generator generator = at::detail::createCPUGenerator(1);
@@ -65,9 +65,9 @@ Result<std::string> first_row_mixing_layer(Gpt2& model, lua::Quantizer& quantize
 
 // First position of a prefix whose logits change when what follows it (and the other rows of the
 // batch) is replaced; -1 when there is none.
-Result<int64_t> first_looking_ahead(Gpt2& model, lua::Quantizer& quantizer, const TokenStream& text,
-                                    const ForwardContext& scored, int64_t batch,
-                                    CausalityCuts cuts) {
+Result<int64_t> first_looking_ahead(Transformer& model, lua::Quantizer& quantizer,
+                                    const TokenStream& text, const ForwardContext& scored,
+                                    int64_t batch, CausalityCuts cuts) {
   const int64_t T = model.config().context, B = std::min(batch, validation_windows(text, T));
   ForwardContext context = scored;
   context.quantizer = &quantizer;
@@ -140,7 +140,7 @@ void to_json(nlohmann::json& json, const Finding& finding) {
   json = {{"rule", finding.rule}, {"ok", finding.ok}, {"detail", finding.detail}};
 }
 
-Finding audit_levels(Gpt2& model, const lua::Format& format) {
+Finding audit_levels(Transformer& model, const lua::Format& format) {
   if (!format.quantizes_weights)
     return passed("levels", "weights are not quantised (32 bits a weight)");
   const at::Tensor levels =
@@ -170,7 +170,7 @@ Finding audit_levels(Gpt2& model, const lua::Format& format) {
           model.bitlinears().size(), count));
 }
 
-Finding audit_causality(Gpt2& model, lua::Quantizer& quantizer, const TokenStream& text,
+Finding audit_causality(Transformer& model, lua::Quantizer& quantizer, const TokenStream& text,
                         const Rules& rules, const ForwardContext& scored, int64_t batch,
                         CausalityCuts cuts, bool& leaks) {
   at::NoGradGuard no_grad;
@@ -204,7 +204,7 @@ Finding audit_causality(Gpt2& model, lua::Quantizer& quantizer, const TokenStrea
   return passed("causality", detail);
 }
 
-Finding audit_purity(Gpt2& model, lua::Quantizer& quantizer, lua::Quantizer& fresh,
+Finding audit_purity(Transformer& model, lua::Quantizer& quantizer, lua::Quantizer& fresh,
                      const ForwardContext& scored) {
   at::NoGradGuard no_grad;
   for (const BitLinear* layer : model.bitlinears()) {

@@ -11,7 +11,7 @@
 #include "lua/quantizer/quantizer.h"
 #include "trainer/data/dataset.h"
 #include "trainer/job.h"
-#include "trainer/model/gpt2.h"
+#include "trainer/model/transformer.h"
 
 namespace bitloop::trainer {
 
@@ -31,19 +31,19 @@ enum class CausalityCuts { kOne, kThree };
 
 // levels: every code of every quantised weight is a declared level, and every value is exactly
 // codes * scale (+ offset) or the codebook's entry. Requires: quantize_weights ran at lambda 1.
-Finding audit_levels(Gpt2& model, const lua::Format& format);
+Finding audit_levels(Transformer& model, const lua::Format& format);
 
 // causality: later tokens and other rows do not change a prefix. Two probes, both bitwise:
 // activation values of rows whose neighbours are replaced by larger ones, layer by layer; and the
 // logits of a prefix whose suffix is replaced, end to end. `leaks` is set when they do change; that
 // is a failure unless the task is paper_compat.
-Finding audit_causality(Gpt2& model, lua::Quantizer& quantizer, const TokenStream& text,
+Finding audit_causality(Transformer& model, lua::Quantizer& quantizer, const TokenStream& text,
                         const Rules& rules, const ForwardContext& scored, int64_t batch,
                         CausalityCuts cuts, bool& leaks);
 
 // purity: the functions called on A, B and A again give the same bits for A, also in a fresh Lua
 // state, and change nothing that a later call could see.
-Finding audit_purity(Gpt2& model, lua::Quantizer& quantizer, lua::Quantizer& fresh,
+Finding audit_purity(Transformer& model, lua::Quantizer& quantizer, lua::Quantizer& fresh,
                      const ForwardContext& scored);
 
 }  // namespace bitloop::trainer

@@ -134,7 +134,7 @@ Status add_activation(Digest& digest, lua::Quantizer& quantizer, const BitLinear
 }
 
 // The first layer of each kind, and the last.
-std::vector<BitLinear*> probed_layers(Gpt2& model) {
+std::vector<BitLinear*> probed_layers(Transformer& model) {
   const auto& all = model.bitlinears();
   std::vector<BitLinear*> probed;
   std::set<std::string> kinds;

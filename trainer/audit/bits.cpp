@@ -4,7 +4,7 @@
 
 namespace bitloop::trainer {
 
-double bits_per_weight(Gpt2& model, const lua::Quantizer* quantizer) {
+double bits_per_weight(Transformer& model, const lua::Quantizer* quantizer) {
   return bits_per_weight(std::span<BitLinear* const>(model.bitlinears()), quantizer);
 }
 

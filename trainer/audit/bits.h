@@ -6,12 +6,12 @@
 #include <span>
 
 #include "lua/quantizer/quantizer.h"
-#include "trainer/model/gpt2.h"
+#include "trainer/model/transformer.h"
 
 namespace bitloop::trainer {
 
 // Requires: model.quantize_weights ran. 32 where weights are not quantised.
-double bits_per_weight(Gpt2& model, const lua::Quantizer* quantizer);
+double bits_per_weight(Transformer& model, const lua::Quantizer* quantizer);
 // The same over some layers.
 double bits_per_weight(std::span<BitLinear* const> layers, const lua::Quantizer* quantizer);
 

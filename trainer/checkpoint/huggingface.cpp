@@ -71,7 +71,7 @@ Result<ModelConfig> read_huggingface_config(const json& config) {
   return model;
 }
 
-Status load_huggingface(const MappedTensors& tensors, Gpt2& model) {
+Status load_huggingface(const MappedTensors& tensors, Transformer& model) {
   const at::NoGradGuard no_grad;
   const std::string prefix = tensors.has("transformer.wte.weight") ? "transformer." : "";
   for (const auto& [name, parameter] : model.named_parameters()) {
@@ -115,7 +115,7 @@ json huggingface_config(const ModelConfig& config) {
           {"torch_dtype", "float32"}};
 }
 
-NamedTensors huggingface_tensors(Gpt2& model) {
+NamedTensors huggingface_tensors(Transformer& model) {
   const at::NoGradGuard no_grad;
   NamedTensors tensors;
   for (const auto& [name, parameter] : model.named_parameters()) {

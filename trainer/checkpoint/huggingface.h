@@ -7,7 +7,7 @@
 #include "harness/base/result.h"
 #include "trainer/checkpoint/mapped_tensors.h"
 #include "trainer/checkpoint/safetensors.h"
-#include "trainer/model/gpt2.h"
+#include "trainer/model/transformer.h"
 
 namespace bitloop::trainer {
 
@@ -17,10 +17,10 @@ Result<ModelConfig> read_huggingface_config(const nlohmann::json& config);
 
 // Fills the model. Names may begin with "transformer.". Error "bad_weights" names a tensor that is
 // missing or has another shape.
-Status load_huggingface(const MappedTensors& tensors, Gpt2& model);
+Status load_huggingface(const MappedTensors& tensors, Transformer& model);
 
 // The other direction. Embedding rows beyond the vocabulary, which only training has, are left out.
 nlohmann::json huggingface_config(const ModelConfig& config);
-NamedTensors huggingface_tensors(Gpt2& model);
+NamedTensors huggingface_tensors(Transformer& model);
 
 }  // namespace bitloop::trainer

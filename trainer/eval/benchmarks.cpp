@@ -132,9 +132,10 @@ Result<const std::string*> Benchmarks::documents(const std::string& name) {
   return &(read_[name] = std::move(text));
 }
 
-Status Benchmarks::run_one(const Source& source, const tokenizer::Gpt2& tokenizer, Gpt2& model,
-                           const ForwardContext& context, const BenchmarkOptions& options,
-                           const Records& records, BenchmarkScores& scores, std::string& bits) {
+Status Benchmarks::run_one(const Source& source, const tokenizer::Gpt2& tokenizer,
+                           Transformer& model, const ForwardContext& context,
+                           const BenchmarkOptions& options, const Records& records,
+                           BenchmarkScores& scores, std::string& bits) {
   BITLOOP_ASSIGN(task, Task::load(source.content, source.path));
   const auto text = documents(task.file());
   if (!text)
@@ -161,7 +162,7 @@ Status Benchmarks::run_one(const Source& source, const tokenizer::Gpt2& tokenize
   return {};
 }
 
-Result<BenchmarkScores> Benchmarks::run(Gpt2& model, const ForwardContext& context,
+Result<BenchmarkScores> Benchmarks::run(Transformer& model, const ForwardContext& context,
                                         BenchmarkOptions options, const Records& records) {
   BITLOOP_ASSIGN(tokens, tokenizer());
   BenchmarkScores scores;

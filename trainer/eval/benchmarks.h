@@ -48,8 +48,8 @@ class Benchmarks {
   // `eval`, or `skipped`. Requires: the model's weights are quantised for `context`, its tokens are
   // GPT-2's; called once. Errors: "bad_file", "bad_task", "bad_document", "bad_model" (a score that
   // is not finite) and those of the candidate's functions.
-  Result<BenchmarkScores> run(Gpt2& model, const ForwardContext& context, BenchmarkOptions options,
-                              const Records& records);
+  Result<BenchmarkScores> run(Transformer& model, const ForwardContext& context,
+                              BenchmarkOptions options, const Records& records);
 
   // GPT-2's, read at the first call. Errors: "bad_file", "data_unavailable".
   Result<const tokenizer::Gpt2*> tokenizer();
@@ -65,7 +65,7 @@ class Benchmarks {
   static Result<File> open_one(const nlohmann::json& description);
   Result<std::string> take(File& file, size_t most);
   Result<const std::string*> documents(const std::string& name);
-  Status run_one(const Source& source, const tokenizer::Gpt2& tokenizer, Gpt2& model,
+  Status run_one(const Source& source, const tokenizer::Gpt2& tokenizer, Transformer& model,
                  const ForwardContext& context, const BenchmarkOptions& options,
                  const Records& records, BenchmarkScores& scores, std::string& bits);
 

@@ -29,7 +29,7 @@ std::vector<Piece> pieces_of(int64_t windows, int64_t B, int64_t wanted) {
 
 }  // namespace
 
-void warm_evaluation(Gpt2& model, const TokenStream& validation, int64_t batch) {
+void warm_evaluation(Transformer& model, const TokenStream& validation, int64_t batch) {
   const int64_t T = model.config().context, windows = validation_windows(validation, T);
   const std::vector<Piece> pieces = pieces_of(windows, std::min(batch, windows), 0);
   // All pieces are as long but the last.
@@ -38,8 +38,8 @@ void warm_evaluation(Gpt2& model, const TokenStream& validation, int64_t batch) 
     for (BitLinear* layer : model.bitlinears()) warm_integer_forward(*layer, count * T);
 }
 
-Result<EvalScore> evaluate(Gpt2& model, const TokenStream& validation, const EvalOptions& options,
-                           ForwardContext context) {
+Result<EvalScore> evaluate(Transformer& model, const TokenStream& validation,
+                           const EvalOptions& options, ForwardContext context) {
   at::NoGradGuard no_grad;
   context.training = false;
   context.lambda = 1.0;

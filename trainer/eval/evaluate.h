@@ -7,7 +7,7 @@
 
 #include "harness/base/result.h"
 #include "trainer/data/dataset.h"
-#include "trainer/model/gpt2.h"
+#include "trainer/model/transformer.h"
 
 namespace bitloop::trainer {
 
@@ -33,11 +33,11 @@ struct EvalScore {
 
 // Quantises the weights afresh and evaluates. `context` gives quantizer, step and total_steps;
 // training, lambda and products are set here. Errors are those of the candidate's functions.
-Result<EvalScore> evaluate(Gpt2& model, const TokenStream& validation, const EvalOptions& options,
-                           ForwardContext context);
+Result<EvalScore> evaluate(Transformer& model, const TokenStream& validation,
+                           const EvalOptions& options, ForwardContext context);
 
 // Meets the shapes of integer products in evaluations with this batch, before system calls are
 // narrowed.
-void warm_evaluation(Gpt2& model, const TokenStream& validation, int64_t batch);
+void warm_evaluation(Transformer& model, const TokenStream& validation, int64_t batch);
 
 }  // namespace bitloop::trainer

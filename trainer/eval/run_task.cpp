@@ -100,7 +100,8 @@ Result<Prepared> prepare(Task& task, std::string_view documents, const tokenizer
 }  // namespace
 
 Result<TaskRun> run_task(Task& task, std::string_view documents, const tokenizer::Gpt2& tokenizer,
-                         Gpt2& model, const ForwardContext& context, const TaskRunOptions& options,
+                         Transformer& model, const ForwardContext& context,
+                         const TaskRunOptions& options,
                          const std::function<void(size_t done, size_t all)>& progress) {
   BITLOOP_ASSIGN(prepared, prepare(task, documents, tokenizer, model.config().context, options));
   const size_t all = prepared.windows.size();

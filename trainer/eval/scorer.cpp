@@ -15,7 +15,7 @@ struct Predictions {
   std::vector<int64_t> rows, targets;
 };
 
-Status add_scores(Gpt2& model, const at::Tensor& features_RD, const Predictions& all,
+Status add_scores(Transformer& model, const at::Tensor& features_RD, const Predictions& all,
                   std::span<WindowScore* const> owners, ForwardContext context,
                   ScoreGuards* guards) {
   const auto count = static_cast<int64_t>(all.rows.size());
@@ -134,7 +134,7 @@ Layout layout_of(std::span<const Window> windows, std::span<const Sequence> batc
 
 }  // namespace
 
-Result<std::vector<WindowScore>> score_windows(Gpt2& model, std::span<const Window> windows,
+Result<std::vector<WindowScore>> score_windows(Transformer& model, std::span<const Window> windows,
                                                ForwardContext context,
                                                const ScoringOptions& options,
                                                const std::function<void(size_t done)>& progress) {
@@ -184,13 +184,13 @@ void warm_scoring(const ModelConfig* scored, at::Device device) {
          {std::pair{3 * D, D}, {D, D}, {4 * D, D}, {D, 4 * D}, {scored->padded_vocab_size, D}})
       (void)warm_float_product(N, K);
   }
-  Gpt2 model({.vocab_size = 64,
-              .padded_vocab_size = 64,
-              .context = 64,
-              .layers = 1,
-              .heads = 2,
-              .width = 128},
-             false, 1);
+  Transformer model({.vocab_size = 64,
+                     .padded_vocab_size = 64,
+                     .context = 64,
+                     .layers = 1,
+                     .heads = 2,
+                     .width = 128},
+                    false, 1);
   model.to(device);
   const ForwardContext context;
   (void)model.quantize_weights(context);

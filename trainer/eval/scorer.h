@@ -11,7 +11,7 @@
 #include "harness/base/result.h"
 #include "trainer/eval/guards.h"
 #include "trainer/eval/windows.h"
-#include "trainer/model/gpt2.h"
+#include "trainer/model/transformer.h"
 
 namespace bitloop::trainer {
 
@@ -30,7 +30,7 @@ struct ScoringOptions {
 // One score a window, in their order. Float32; each window's score is the same in any batch up to
 // the rounding of products. `context` is that of a score: lambda 1, no training. `progress` is told
 // how many are done. Errors are those of the candidate's functions. Requires: quantize_weights.
-Result<std::vector<WindowScore>> score_windows(Gpt2& model, std::span<const Window> windows,
+Result<std::vector<WindowScore>> score_windows(Transformer& model, std::span<const Window> windows,
                                                ForwardContext context,
                                                const ScoringOptions& options,
                                                const std::function<void(size_t done)>& progress);

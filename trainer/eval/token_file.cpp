@@ -30,7 +30,7 @@ json metric(double value, const json& standard_error = nullptr) {
 
 }  // namespace
 
-Status score_tokens(Gpt2& model, const TokenStream& tokens, const ForwardContext& context,
+Status score_tokens(Transformer& model, const TokenStream& tokens, const ForwardContext& context,
                     int64_t limit, const Records& records) {
   const int64_t T = model.config().context, there = validation_windows(tokens, T);
   const int64_t count = limit > 0 ? std::min(limit, there) : there;

@@ -13,7 +13,7 @@ namespace bitloop::trainer {
 // task "tokens" with the metrics loss (nats a token), perplexity and, where `tokens` knows its
 // bytes, bits_per_byte. Errors: "bad_document" (less than a window), "bad_model" (a score that is
 // not finite), those of the candidate's functions. Requires: quantize_weights.
-Status score_tokens(Gpt2& model, const TokenStream& tokens, const ForwardContext& context,
+Status score_tokens(Transformer& model, const TokenStream& tokens, const ForwardContext& context,
                     int64_t limit, const Records& records);
 
 }  // namespace bitloop::trainer

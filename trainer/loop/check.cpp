@@ -92,7 +92,7 @@ void rehearse(const Run& run) {
   other.data = run.data;
   other.device = run.device;
   other.model =
-      std::make_unique<Gpt2>(run.job.model, run.job.rules.quantize_head, run.job.train.seed);
+      std::make_unique<Transformer>(run.job.model, run.job.rules.quantize_head, run.job.train.seed);
   other.model->to(run.device);
   if (!load_candidate(other)) return;
   (void)run_preflight(other);

@@ -72,8 +72,8 @@ Result<std::unique_ptr<Run>> load_finished_run(const json& job, const MappedTens
   run->records = &records;
   // On the CPU, wherever it was trained: what is done here is packing, export and single texts.
   // From the seed, because Q.init may look at the weights that training began with.
-  run->model =
-      std::make_unique<Gpt2>(run->job.model, run->job.rules.quantize_head, run->job.train.seed);
+  run->model = std::make_unique<Transformer>(run->job.model, run->job.rules.quantize_head,
+                                             run->job.train.seed);
   BITLOOP_TRY(load_candidate(*run));
   for (const auto& [name, tensor] : run->state_tensors()) {
     BITLOOP_ASSIGN(stored, weights.get(name));

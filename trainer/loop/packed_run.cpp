@@ -87,7 +87,8 @@ Result<std::unique_ptr<Run>> load_packed_run(const MappedTensors& tensors, const
   auto run = std::make_unique<Run>();
   run->job = std::move(job);
   run->records = &records;
-  run->model = std::make_unique<Gpt2>(Gpt2::empty(run->job.model, run->job.rules.quantize_head));
+  run->model = std::make_unique<Transformer>(
+      Transformer::empty(run->job.model, run->job.rules.quantize_head));
   records.stage("candidate_loaded");
   BITLOOP_ASSIGN(quantizer, load_fresh(*run));
   run->quantizer = std::move(quantizer);

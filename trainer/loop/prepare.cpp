@@ -197,8 +197,8 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
     BITLOOP_ASSIGN(mapped, MappedFile::map(file.get()));
     run->packed = std::move(mapped);
   }
-  run->model =
-      std::make_unique<Gpt2>(run->job.model, run->job.rules.quantize_head, run->job.train.seed);
+  run->model = std::make_unique<Transformer>(run->job.model, run->job.rules.quantize_head,
+                                             run->job.train.seed);
   run->model->to(run->device);
   if (run->job.kind != "check") {
     BITLOOP_TRY(warm_training(*run));

@@ -21,7 +21,7 @@
 #include "trainer/job.h"
 #include "trainer/model/device_step.h"
 #include "trainer/model/device_weights.h"
-#include "trainer/model/gpt2.h"
+#include "trainer/model/transformer.h"
 #include "trainer/optim/adamw.h"
 #include "trainer/records.h"
 
@@ -38,7 +38,7 @@ struct Run {
   UniqueFd packed_file;
   std::unique_ptr<CheckpointFiles> checkpoints;  // where the job wants them
   std::shared_ptr<const MappedFile> packed;  // the latter, of verify: mapped before it is looked at
-  std::unique_ptr<Gpt2> model;
+  std::unique_ptr<Transformer> model;
   std::unique_ptr<kernels::DeviceKernels> kernels;  // of a GPU
   std::unique_ptr<DeviceWeights> weight_programs;
   DeviceTraining* device_pass = nullptr;  // what `fused` is, on a GPU

@@ -24,7 +24,7 @@ Result<Subject> load_run(const json& model, const MappedTensors& tensors, const 
 
 Result<Subject> load_huggingface_model(const ModelConfig& config, const MappedTensors& tensors) {
   Subject subject;
-  subject.made = std::make_unique<Gpt2>(Gpt2::empty(config, false));
+  subject.made = std::make_unique<Transformer>(Transformer::empty(config, false));
   subject.model = subject.made.get();
   subject.context.packed = true;
   BITLOOP_TRY(load_huggingface(tensors, *subject.model));

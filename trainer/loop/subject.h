@@ -12,9 +12,9 @@
 namespace bitloop::trainer {
 
 struct Subject {
-  std::unique_ptr<Run> run;    // of bitloop; or
-  std::unique_ptr<Gpt2> made;  // from elsewhere
-  Gpt2* model = nullptr;
+  std::unique_ptr<Run> run;           // of bitloop; or
+  std::unique_ptr<Transformer> made;  // from elsewhere
+  Transformer* model = nullptr;
   ForwardContext context;
 };
 

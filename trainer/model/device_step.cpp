@@ -45,7 +45,8 @@ at::Tensor DeviceTraining::empty(at::IntArrayRef shape, at::ScalarType type) con
   return at::empty(shape, at::TensorOptions().dtype(type).device(place_));
 }
 
-DeviceTraining::DeviceTraining(Gpt2& model, int64_t B, kernels::DeviceKernels& device, bool integer)
+DeviceTraining::DeviceTraining(Transformer& model, int64_t B, kernels::DeviceKernels& device,
+                               bool integer)
     : model_(&model),
       device_(&device),
       place_(model.wte_.device()),

@@ -1,6 +1,7 @@
-// The training step of Gpt2 on an accelerator, without autograd: the model's forward and backward
-// pass written out over DeviceKernels. It computes what Gpt2::forward, cross-entropy and backward
-// compute with Products::kBfloat16, within the rounding of bfloat16; that path stays the oracle.
+// The training step of Transformer on an accelerator, without autograd: the model's forward and
+// backward pass written out over DeviceKernels. It computes what Transformer::forward,
+// cross-entropy and backward compute with Products::kBfloat16, within the rounding of bfloat16;
+// that path stays the oracle.
 //
 // Everything between two products is bfloat16, the residual stream too; sums of products, norms'
 // statistics, losses and the gradients of parameters are float32. A quantised activation is made by
@@ -20,8 +21,8 @@
 #include <vector>
 
 #include "trainer/kernels/device_kernels.h"
-#include "trainer/model/gpt2.h"
 #include "trainer/model/training_pass.h"
+#include "trainer/model/transformer.h"
 
 namespace bitloop::trainer {
 
@@ -34,7 +35,7 @@ class DeviceTraining : public TrainingPass {
 
   // For micro-batches of B sequences of config.context tokens. All memory is allocated here, on the
   // device where the model's parameters are. `model` and `device` must outlive it.
-  DeviceTraining(Gpt2& model, int64_t B, kernels::DeviceKernels& device, bool integer);
+  DeviceTraining(Transformer& model, int64_t B, kernels::DeviceKernels& device, bool integer);
   ~DeviceTraining() override;
 
   // Captures activation_quant of every layer on rows of this processor; `on_cpu` is the candidate
@@ -74,7 +75,7 @@ class DeviceTraining : public TrainingPass {
   Status check(const char* what);
   at::Tensor empty(at::IntArrayRef shape, at::ScalarType type) const;
 
-  Gpt2* model_;
+  Transformer* model_;
   kernels::DeviceKernels* device_;
   at::Device place_;
   bool integer_;

@@ -22,7 +22,7 @@ bool FusedTraining::supports(const ModelConfig& config, int64_t B) {
          block_products_supported();
 }
 
-FusedTraining::FusedTraining(Gpt2& model, int64_t B)
+FusedTraining::FusedTraining(Transformer& model, int64_t B)
     : model_(&model),
       B_(B),
       T_(model.config().context),

@@ -1,7 +1,7 @@
-// The training step of Gpt2 without autograd: one forward and backward pass written out, few passes
-// over memory, low-precision products. It computes what Gpt2::forward, cross-entropy and backward
-// compute with Products::kBfloat16, within the rounding of bfloat16 (tests compare them); that path
-// stays the oracle.
+// The training step of Transformer without autograd: one forward and backward pass written out, few
+// passes over memory, low-precision products. It computes what Transformer::forward, cross-entropy
+// and backward compute with Products::kBfloat16, within the rounding of bfloat16 (tests compare
+// them); that path stays the oracle.
 //
 // Activations between two products live as the accumulators of the first one: the second one's
 // input is made of them row by row, normalised or activated, and quantised at once. Backward makes
@@ -17,8 +17,8 @@
 
 #include "trainer/model/fused_attention.h"
 #include "trainer/model/fused_linear.h"
-#include "trainer/model/gpt2.h"
 #include "trainer/model/training_pass.h"
+#include "trainer/model/transformer.h"
 
 namespace bitloop::trainer {
 
@@ -29,7 +29,7 @@ class FusedTraining : public TrainingPass {
 
   // For micro-batches of B sequences of config.context tokens. All memory is allocated here.
   // `model` must outlive it.
-  FusedTraining(Gpt2& model, int64_t B);
+  FusedTraining(Transformer& model, int64_t B);
   ~FusedTraining() override;
 
   Status begin_step(const ForwardContext& context) override;
@@ -89,7 +89,7 @@ class FusedTraining : public TrainingPass {
   std::vector<Norm*> norms();
   Status run(const ForwardContext& context);
 
-  Gpt2* model_;
+  Transformer* model_;
   int64_t B_, T_, R_, D_, V_, threads_;
   int64_t grain_;       // threads own whole sequences, where there are enough of them
   bool by_sequence_;    // and attention goes hand in hand with the products beside it

@@ -13,7 +13,7 @@ class TrainingPass {
  public:
   virtual ~TrainingPass() = default;
 
-  // After each Gpt2::quantize_weights.
+  // After each Transformer::quantize_weights.
   virtual Status begin_step(const ForwardContext& context) = 0;
   // One micro-batch, ids and targets (B, T) int64 of this processor: its mean loss in nats. Adds
   // `share` times its gradients to those of the parameters and of each layer's used_weight. Errors

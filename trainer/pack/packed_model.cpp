@@ -174,7 +174,7 @@ Status unpack_weight(Reader& reader, BitLinear& layer, const lua::Format& format
 
 }  // namespace
 
-PackedModel pack_model(Gpt2& model, const lua::Format* format, at::ScalarType floats) {
+PackedModel pack_model(Transformer& model, const lua::Format* format, at::ScalarType floats) {
   const at::NoGradGuard no_grad;
   PackedModel packed;
   std::set<std::string> latents;  // their codes are stored in their place
@@ -244,7 +244,7 @@ Result<json> read_description(const MappedTensors& tensors) {
   return description;
 }
 
-Status unpack_model(const MappedTensors& tensors, const json& description, Gpt2& model,
+Status unpack_model(const MappedTensors& tensors, const json& description, Transformer& model,
                     const lua::Format* format) {
   const at::NoGradGuard no_grad;
   Reader reader(tensors, description.at("xxh3"), model.device());

@@ -9,7 +9,7 @@
 #include "harness/base/result.h"
 #include "trainer/checkpoint/mapped_tensors.h"
 #include "trainer/checkpoint/safetensors.h"
-#include "trainer/model/gpt2.h"
+#include "trainer/model/transformer.h"
 
 namespace bitloop::trainer {
 
@@ -23,7 +23,7 @@ struct PackedModel {
 // `format` of the quantizer, null for a float model; `floats`: kFloat or kBFloat16, the type of
 // embeddings, norms, biases and weights that stay float. Requires: model.quantize_weights ran for a
 // score (lambda 1, not captured).
-PackedModel pack_model(Gpt2& model, const lua::Format* format, at::ScalarType floats);
+PackedModel pack_model(Transformer& model, const lua::Format* format, at::ScalarType floats);
 
 // Writes the file and fsyncs. `description`: what a reader needs to know beside the tensors.
 Status write_packed(int fd, const PackedModel& packed, const nlohmann::json& description);
@@ -34,7 +34,7 @@ Result<nlohmann::json> read_description(const MappedTensors& tensors);
 // Fills the model: floats, parameters, state, and in each quantised layer what it stores. Every
 // tensor is compared with its checksum. Error "bad_weights": a sentence that follows the file's
 // name.
-Status unpack_model(const MappedTensors& tensors, const nlohmann::json& description, Gpt2& model,
-                    const lua::Format* format);
+Status unpack_model(const MappedTensors& tensors, const nlohmann::json& description,
+                    Transformer& model, const lua::Format* format);
 
 }  // namespace bitloop::trainer

@@ -32,7 +32,7 @@ class AuditsTest : public testing::Test {
   }
   static constexpr int64_t kBatch = 4;
   const ForwardContext scored_{.step = 9, .total_steps = 9};
-  Gpt2 model_;
+  Transformer model_;
   TokenStream text_;
   bool leaks_ = false;
 };

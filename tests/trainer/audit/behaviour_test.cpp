@@ -27,7 +27,7 @@ class BehaviourTest : public testing::Test {
     run.job.candidate_path = "candidate.lua";
     run.job.rules.allowed_config["learning_rate"] = {1e-5, 1e-1};
     run.job.model = small_model();
-    run.model = std::make_unique<Gpt2>(run.job.model, false, 3);
+    run.model = std::make_unique<Transformer>(run.job.model, false, 3);
     const Status loaded = load_candidate(run);
     EXPECT_TRUE(loaded) << (loaded ? "" : loaded.error().message);
     const at::Tensor before = run.model->bitlinears().front()->weight.detach().clone();

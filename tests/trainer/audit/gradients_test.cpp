@@ -29,12 +29,13 @@ class GradientsTest : public testing::Test {
   Finding of(lua::Quantizer& quantizer, double lambda = 1.0) {
     ModelConfig config = small_model();
     config.width = 128;  // the zoo's transforms are of blocks of 128
-    Gpt2 model(config, false, 3);
+    Transformer model(config, false, 3);
     BitLinear& layer = *model.bitlinears().front();
     if (quantizer.has("init")) {
       auto made = quantizer.init(layer.layer, layer.weight.detach());
       EXPECT_TRUE(made) << (made ? "" : made.error().message);
-      for (auto& [name, param] : made->params) layer.params[name] = param.value.requires_grad_(true);
+      for (auto& [name, param] : made->params)
+        layer.params[name] = param.value.requires_grad_(true);
       layer.state = std::move(made->state);
     }
     return audit_gradients(
@@ -68,11 +69,13 @@ TEST_F(GradientsTest, AParameterWithoutOneIsRefusedAsTrainingWould) {
 }
 
 TEST_F(GradientsTest, ARegularizerOrARowBiasReachesItToo) {
-  EXPECT_TRUE(of(with_surrogate("w * 1", "function Q.regularizer(w, value, ctx)\n"
-                                         "  return ctx.params.s:square():sum()\nend\n"))
+  EXPECT_TRUE(of(with_surrogate("w * 1",
+                                "function Q.regularizer(w, value, ctx)\n"
+                                "  return ctx.params.s:square():sum()\nend\n"))
                   .ok);
-  EXPECT_TRUE(of(with_surrogate("w * 1", "function Q.row_bias(w, codes, ctx)\n"
-                                         "  return w:mean{dim = -1} * ctx.params.s\nend\n"))
+  EXPECT_TRUE(of(with_surrogate("w * 1",
+                                "function Q.row_bias(w, codes, ctx)\n"
+                                "  return w:mean{dim = -1} * ctx.params.s\nend\n"))
                   .ok);
 }
 
@@ -104,11 +107,11 @@ return Q
 }
 
 TEST_F(GradientsTest, AnErrorInABackwardFunctionIsTheFindings) {
-  const Finding found = of(with_surrogate("f(w) * s",
-                                          "") /* f is defined above the functions */
-                               .insert(1, "local f = bitloop.autograd{forward = function(x) return "
-                                          "x * 2 end, backward = function(g, x) return "
-                                          "g:nonsense() end}\n"));
+  const Finding found = of(with_surrogate("f(w) * s", "") /* f is defined above the functions */
+                               .insert(1,
+                                       "local f = bitloop.autograd{forward = function(x) return "
+                                       "x * 2 end, backward = function(g, x) return "
+                                       "g:nonsense() end}\n"));
   EXPECT_FALSE(found.ok);
   EXPECT_EQ(found.status, "script_error");
   EXPECT_THAT(found.detail, HasSubstr("nonsense"));

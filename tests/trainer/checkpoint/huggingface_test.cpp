@@ -31,13 +31,13 @@ ModelConfig config(bool bias) {
 TEST(HuggingFace, WhatIsExportedIsTheSameModelWhenItIsRead) {
   const at::NoGradGuard no_grad;
   for (const bool bias : {true, false}) {
-    Gpt2 model(config(bias), false, 5);
+    Transformer model(config(bias), false, 5);
     for (const auto& [name, tensor] : model.named_parameters())
       if (tensor.dim() == 1) tensor.detach().add_(at::randn(tensor.sizes()), 0.1);
     const auto read = read_huggingface_config(huggingface_config(model.config()));
     ASSERT_TRUE(read) << read.error().message;
     EXPECT_EQ(read->padded_vocab_size, model.config().vocab_size);
-    Gpt2 other = Gpt2::empty(*read, false);
+    Transformer other = Transformer::empty(*read, false);
     const Status loaded = load_huggingface(mapped(huggingface_tensors(model)), other);
     ASSERT_TRUE(loaded) << loaded.error().message;
     const ForwardContext context;
@@ -51,10 +51,11 @@ TEST(HuggingFace, WhatIsExportedIsTheSameModelWhenItIsRead) {
 }
 
 TEST(HuggingFace, AHeadOfItsOwnIsRefused) {
-  Gpt2 model(config(true), false, 5);
+  Transformer model(config(true), false, 5);
   NamedTensors tensors = huggingface_tensors(model);
   const at::Tensor wte = model.named_parameters().front().second.detach().narrow(0, 0, 17);
-  Gpt2 other = Gpt2::empty(*read_huggingface_config(huggingface_config(model.config())), false);
+  Transformer other =
+      Transformer::empty(*read_huggingface_config(huggingface_config(model.config())), false);
   tensors.emplace_back("lm_head.weight", wte);
   EXPECT_TRUE(load_huggingface(mapped(tensors), other));
   tensors.back().second = wte + 1;

@@ -19,7 +19,7 @@ TEST_F(DeviceFiles, APackedModelComesBackToTheBit) {
   for (const std::string& name : shipped_names()) {
     const std::string text = shipped_text(name);
     const auto quantizer = quantizer_on(cuda(), text);
-    Gpt2 model(device_model(), false, 5), other(device_model(), false, 6);
+    Transformer model(device_model(), false, 5), other(device_model(), false, 6);
     model.to(cuda());
     other.to(cuda());
     init_layers(model, *quantizer);

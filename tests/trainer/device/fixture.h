@@ -11,7 +11,7 @@
 
 #include "tests/trainer/fixture.h"
 #include "trainer/device/device.h"
-#include "trainer/model/gpt2.h"
+#include "trainer/model/transformer.h"
 
 namespace bitloop::trainer {
 
@@ -59,14 +59,14 @@ inline ModelConfig device_model() {
 }
 
 // Q.init of every layer, and what the model learns in all.
-inline std::vector<std::pair<std::string, at::Tensor>> learnable(Gpt2& model) {
+inline std::vector<std::pair<std::string, at::Tensor>> learnable(Transformer& model) {
   auto all = model.named_parameters();
   for (BitLinear* layer : model.bitlinears())
     for (auto& [name, tensor] : layer->params)
       all.emplace_back(layer->layer.name + "." + name, tensor);
   return all;
 }
-inline void init_layers(Gpt2& model, lua::Quantizer& quantizer) {
+inline void init_layers(Transformer& model, lua::Quantizer& quantizer) {
   if (!quantizer.has("init")) return;
   for (BitLinear* layer : model.bitlinears()) {
     const auto made = quantizer.init(layer->layer, layer->weight.detach());

@@ -36,7 +36,7 @@ struct Subject {
         .quantizer = quantizer.get(), .total_steps = 4, .training = training, .products = products};
   }
   std::unique_ptr<lua::Quantizer> quantizer;
-  Gpt2 model;
+  Transformer model;
 };
 
 // Losses and the last step's gradients of `steps` steps of two micro-batches.
@@ -76,7 +76,7 @@ Trained train(Subject& subject, Products products, int64_t steps) {
 }
 
 TEST_F(DeviceModel, StartsWithTheSameBits) {
-  Gpt2 here(device_model(), true, 5), there(device_model(), true, 5);
+  Transformer here(device_model(), true, 5), there(device_model(), true, 5);
   there.to(cuda());
   const auto parameters = here.named_parameters();
   for (size_t i = 0; i < parameters.size(); ++i) {

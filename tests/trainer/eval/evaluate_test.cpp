@@ -20,7 +20,7 @@ class EvaluateTest : public testing::Test {
     EXPECT_TRUE(made) << made.error().message;
     return made ? *made : EvalScore{};
   }
-  Gpt2 model_;
+  Transformer model_;
   TokenStream text_;
   std::unique_ptr<lua::Quantizer> ternary_ = quantizer_from(kTernaryLua);
 };

@@ -9,7 +9,7 @@ namespace bitloop::trainer {
 namespace {
 
 // Each window alone through the model's own forward pass.
-WindowScore plain(Gpt2& model, const Window& window, const ForwardContext& context) {
+WindowScore plain(Transformer& model, const Window& window, const ForwardContext& context) {
   const auto T = static_cast<int64_t>(window.input.size());
   const at::Tensor ids = at::tensor(window.input).to(at::kLong).view({1, T});
   const at::Tensor logits =
@@ -52,7 +52,7 @@ std::vector<Window> many_windows() {
 
 TEST(Scorer, BatchesOfAllLengthsChangeNoScore) {
   const at::NoGradGuard no_grad;
-  Gpt2 model(small_model(), false, 3);  // 17 tokens in 32 rows, a context of 12
+  Transformer model(small_model(), false, 3);  // 17 tokens in 32 rows, a context of 12
   for (const auto& [name, tensor] : model.named_parameters()) tensor.detach().mul_(8.0);
   const ForwardContext context;
   ASSERT_TRUE(model.quantize_weights(context));
@@ -83,7 +83,7 @@ TEST(Scorer, BatchesOfAllLengthsChangeNoScore) {
 // What a repetition of a score does otherwise than the score.
 TEST(Scorer, NeitherTheOrderOfBatchesNorThatOfRowsChangesABit) {
   const at::NoGradGuard no_grad;
-  Gpt2 model(small_model(), /*quantize_head=*/true, 3);
+  Transformer model(small_model(), /*quantize_head=*/true, 3);
   const auto digest_of = [&](const std::string& lua, bool reversed, uint64_t seed) {
     const auto quantizer = quantizer_from(lua);
     ForwardContext context{.quantizer = quantizer.get(), .step = 9, .total_steps = 9};

@@ -277,7 +277,7 @@ function Q.activation_quant(x, ctx)
   return (x / s):round():clamp{min = -128, max = 127}, s
 end
 return Q)");
-  Gpt2 model(whole_sequences(), false, 1);
+  Transformer model(whole_sequences(), false, 1);
   const ForwardContext context{.quantizer = quantizer.get(),
                                .training = true,
                                .products = Products::kBfloat16,
@@ -345,7 +345,7 @@ TEST(FusedTraining, AFailingFunctionIsItsError) {
   const auto quantizer = quantizer_from(
       "local Q = {name = 'x', levels = {-1, 1}}\nfunction Q.activation_quant(x, ctx)\n"
       "  error('no')\nend\nreturn Q");
-  Gpt2 model(small_model(), false, 1);
+  Transformer model(small_model(), false, 1);
   const ForwardContext context{
       .quantizer = quantizer.get(), .training = true, .products = Products::kBfloat16};
   ASSERT_TRUE(model.quantize_weights(context));

@@ -38,7 +38,7 @@ inline std::unique_ptr<lua::Quantizer> load(const std::string& what, at::Device 
                                                    : quantizer_from(what, device);
 }
 
-inline void init_params(Gpt2& model, lua::Quantizer& quantizer) {
+inline void init_params(Transformer& model, lua::Quantizer& quantizer) {
   if (!quantizer.has("init")) return;
   for (BitLinear* layer : model.bitlinears()) {
     auto made = quantizer.init(layer->layer, layer->weight.detach());
@@ -146,7 +146,7 @@ class Trainer {
   // For try_step_with.
   void use(WeightPrograms& programs) { weight_programs_ = &programs; }
   FusedTraining* fused() { return fused_.get(); }
-  Gpt2& model() { return model_; }
+  Transformer& model() { return model_; }
 
  private:
   std::vector<std::pair<std::string, at::Tensor>> learnable() {
@@ -159,7 +159,7 @@ class Trainer {
 
   Case case_;
   std::unique_ptr<lua::Quantizer> quantizer_;
-  Gpt2 model_;
+  Transformer model_;
   std::unique_ptr<FusedTraining> fused_;
   WeightPrograms* weight_programs_ = nullptr;
 };

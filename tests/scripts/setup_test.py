@@ -17,7 +17,7 @@ UNPACKED = sorted(
      "cudnn-frontend/include/cudnn_frontend.h"]
     + [f"libtorch/lib/{name}" for name in
        ("libtorch_cpu.so", "libc10.so", "libtorch_cuda.so", "libc10_cuda.so", "libtorch_cuda_linalg.so",
-        "libtorch_nvshmem.so", "libgomp.so.1", "libcudart.so.13", "libcupti.so.13")])
+        "libtorch_nvshmem.so", "libcaffe2_nvrtc.so", "libgomp.so.1", "libcudart.so.13", "libcupti.so.13")])
 
 
 @pytest.fixture
@@ -211,6 +211,30 @@ def test_other_processor(machine):
     refused(machine.run(FAKE_MACHINE="aarch64"), "this machine is aarch64.*x86-64 only")
 
 
+def test_the_cuda_toolkit_comes_when_it_is_asked_for(machine):
+    machine.run()
+    result = machine.run("--cuda")
+    assert result.returncode == 0, result.stderr
+    assert len(machine.calls("pip")) == 3  # and not again what is there
+    nvidia = machine.root / ".deps/nvidia"
+    assert sorted(str(p.relative_to(nvidia)) for p in nvidia.rglob("*") if p.is_file() and not p.is_symlink()) == [
+        "cu13/bin/nvcc", "cu13/include/cublasLt.h", "cu13/lib/libcublasLt.so.13", "cu13/lib/libcudart.so.13",
+        "cu13/lib/libcupti.so.13", "cudnn/lib/libcudnn.so.9"]
+    assert (nvidia / "cudnn/lib/libcudnn.so").read_text() == "bytes of nvidia/cudnn/lib/libcudnn.so.9"
+    assert (nvidia / "cu13/lib64").readlink().name == "lib"
+    assert machine.run("--cuda", FAKE_PIP="offline").returncode == 0
+    assert machine.log.read_text() == ""
+    assert machine.run().returncode == 0 and nvidia.exists()  # a later set-up without it takes nothing away
+
+
+def test_a_damaged_part_of_the_toolkit_is_refused(machine):
+    machine.run()
+    refused(machine.run("--cuda", FAKE_PIP="hash"), "another sha256 than scripts/cuda-wheels.txt says")
+    refused(machine.run("--cuda", FAKE_FREE_KB="1000"), "the disk is too full: unpacking the CUDA toolkit needs 3000 MB")
+    refused(machine.run("--cuda", FAKE_UNZIP="unzip: bad zipfile"), "could not be unpacked: unzip: bad zipfile")
+    assert not (machine.root / ".deps/nvidia").exists()
+
+
 def test_help(machine):
     result = machine.run("--help")
     assert result.returncode == 0 and "--skip-packages" in result.stdout
@@ -223,7 +247,8 @@ def test_unknown_option(machine):
 
 
 def test_the_real_pins_are_complete():
-    lines = [line for line in (SOURCE / "scripts/wheels.txt").read_text().splitlines() if line and line[0] != "#"]
-    assert len(lines) == 8
+    lines = [line for name in ("wheels", "cuda-wheels") for line in (SOURCE / f"scripts/{name}.txt").read_text().splitlines()
+             if line and line[0] != "#"]
+    assert len(lines) == 8 + 17
     for line in lines:
         assert re.fullmatch(r"[a-z0-9-]+==[0-9.]+ [0-9a-f]{64} [1-9][0-9]+ [A-Za-z0-9_.-]+", line), line

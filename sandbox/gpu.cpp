@@ -193,12 +193,13 @@ Result<Gpu> find_gpu(const GpuSearch& search) {
   Libraries libraries(search);
   BITLOOP_TRY(show_driver(libraries));
   BITLOOP_ASSIGN(needs, read_elf_needs(search.program));
-  const fs::path beside = search.program.parent_path();
   for (const std::string& name : search.opened) {
-    // Beside the program: the file alone, since that folder is none of libraries.
-    if (read_elf_needs(beside / name)) {
-      libraries.show_file(beside / name);
-      libraries.show(beside / name, needs.folders);
+    // The file alone, since such a folder may hold anything else.
+    const auto own = std::ranges::find_if(
+        search.own, [&](const fs::path& folder) { return bool(read_elf_needs(folder / name)); });
+    if (own != search.own.end()) {
+      libraries.show_file(*own / name);
+      libraries.show(*own / name, needs.folders);
     } else if (const auto folder = libraries.find(name, needs.folders)) {
       if (std::ranges::find(needs.folders, *folder) == needs.folders.end())
         libraries.search_folder(*folder);

@@ -19,6 +19,8 @@ namespace bitloop::sandbox {
 struct GpuSearch {
   std::filesystem::path program;    // absolute
   std::vector<std::string> opened;  // names of libraries that it opens, which need not be there
+  // Folders of the program's own libraries, looked at first; of these the jail shows single files.
+  std::vector<std::filesystem::path> own;
   // N of the GPUs' device files: "0,2". Nothing: all of them.
   std::optional<std::string> numbers;
   std::string library_path;                // as LD_LIBRARY_PATH, looked at first

@@ -26,6 +26,7 @@ using namespace bitloop;
 using namespace bitloop::trainer;
 
 constexpr int kDone = 0, kMachine = 3;
+constexpr size_t kLongestMessage = 1000;
 
 // Activations of a step are freed and asked for again at the next: keep their pages instead of
 // returning them to the kernel, which would zero them anew each time.
@@ -53,9 +54,13 @@ void send_failure(const Records& records, const std::string& status, const std::
 // What LibTorch threw, as a status.
 Error failure_of(const c10::Error& error) {
   const std::string what = error.what_without_backtrace();
-  const bool memory = what.find("allocate memory") != std::string::npos ||
+  // Of cuBLAS and cuDNN, whose failures have no type of their own.
+  const bool full = what.find("CUBLAS_STATUS_ALLOC_FAILED") != std::string::npos;
+  if (!full && (what.starts_with("CUDA error") || what.starts_with("cuDNN error")))
+    return {"infrastructure", "the GPU failed: " + what.substr(0, kLongestMessage)};
+  const bool memory = full || what.find("allocate memory") != std::string::npos ||
                       dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr;
-  return {memory ? "out_of_memory" : "script_error", what.substr(0, 1000)};
+  return {memory ? "out_of_memory" : "script_error", what.substr(0, kLongestMessage)};
 }
 
 // A shell has no result: what a chunk does wrong is an answer, and what goes wrong outside of one

@@ -19,6 +19,12 @@ std::filesystem::path program_path(const char* name) {
   return executable_path().parent_path() / name;
 }
 
+std::vector<std::filesystem::path> library_folders(const std::filesystem::path& program) {
+  const std::filesystem::path folder = program.parent_path();
+  return {(folder / "../lib").lexically_normal(), (folder / "../../lib").lexically_normal(),
+          folder};
+}
+
 std::filesystem::path share_dir() {
   if (const char* hook = std::getenv("BITLOOP_SHARE")) return hook;
   return executable_path().parent_path().parent_path() / "share" / "bitloop";

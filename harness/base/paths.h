@@ -4,12 +4,16 @@
 #pragma once
 
 #include <filesystem>
+#include <vector>
 
 namespace bitloop {
 
 std::filesystem::path executable_path();  // of this process, links resolved
 // A program beside this one: program_path("bitloop-trainer").
 std::filesystem::path program_path(const char* name);
+// Where such a program's own libraries may lie, in the order in which they are looked for: beside
+// an installed or built program, above a test's, in its own folder.
+std::vector<std::filesystem::path> library_folders(const std::filesystem::path& program);
 // ../share/bitloop: quantizers/, presets/, tasks/, data/, *.md. The environment variable
 // BITLOOP_SHARE (a hook for tests) names another folder.
 std::filesystem::path share_dir();

@@ -14,8 +14,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 using sandbox::KilledBy;
 
-constexpr const char* kTrainerStatuses[] = {"ok",      "script_error",  "rejected",     "diverged",
-                                            "timeout", "out_of_memory", "stopped_early"};
+constexpr const char* kTrainerStatuses[] = {
+    "ok",      "script_error",  "rejected",      "diverged",
+    "timeout", "out_of_memory", "stopped_early", "infrastructure"};
 
 constexpr const char* kDigest = "benchmarks_digest";    // of every log-probability
 constexpr const char* kDocuments = "documents_digest";  // of what the benchmarks were asked on

@@ -63,6 +63,26 @@ sandbox::Policy make_policy(const Run& run, milliseconds time_left, bool output_
   return policy;
 }
 
+std::string wanted_device(const Json& document) {
+  return document.value(Json::json_pointer("/preset/train/device"), std::string("cpu"));
+}
+
+// With the GPUs that `device` asks for; with "auto" without them, where that can't be, and the log
+// says why.
+Result<sandbox::Jail> start_jail(const std::function<sandbox::Policy()>& policy_without_gpu,
+                                 const std::string& device,
+                                 std::vector<sandbox::LayerState>& layers) {
+  sandbox::Policy policy = policy_without_gpu();
+  BITLOOP_ASSIGN(why_not, add_gpu(policy, device));
+  if (!why_not.empty()) fmt::print(stderr, "{}\n", why_not);
+  auto jail = sandbox::Jail::start(policy, &layers);
+  if (jail || !policy.gpu || device != "auto") return jail;
+  fmt::print(stderr, "training on the CPU, since no jail with a GPU can be made: {}\n",
+             jail.error().message);
+  layers.clear();
+  return sandbox::Jail::start(policy_without_gpu(), &layers);
+}
+
 // One jail from start to end.
 Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool output_writable,
                  const RecordSink& on_record) {
@@ -78,18 +98,20 @@ Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool ou
     if (error != nullptr)
       return not_run(fmt::format("the run's descriptors cannot be made: {}", error->message), {});
 
-  sandbox::Policy policy =
-      make_policy(run, run.job.waits ? kLongestWait : time_left, output_writable);
-  if (const auto added = add_gpu(policy, run.job.device); !added)
-    return not_run(added.error().message, {});
-  policy.descriptors = {{output->write.get(), STDOUT_FILENO},
-                        {output->write.get(), STDERR_FILENO},
-                        {job_fd->get(), kJobFd},
-                        {events->write.get(), kEventFd}};
-  // Read by the trainer itself: when the host dies, that is the end of the file and of the trainer.
-  if (run.job.waits) policy.descriptors.push_back({STDIN_FILENO, kCandidateFd});
+  const auto policy_without_gpu = [&] {
+    sandbox::Policy policy =
+        make_policy(run, run.job.waits ? kLongestWait : time_left, output_writable);
+    policy.descriptors = {{output->write.get(), STDOUT_FILENO},
+                          {output->write.get(), STDERR_FILENO},
+                          {job_fd->get(), kJobFd},
+                          {events->write.get(), kEventFd}};
+    // Read by the trainer itself: when the host dies, that is the end of the file and of the
+    // trainer.
+    if (run.job.waits) policy.descriptors.push_back({STDIN_FILENO, kCandidateFd});
+    return policy;
+  };
   std::vector<sandbox::LayerState> layers;
-  auto jail = sandbox::Jail::start(policy, &layers);
+  auto jail = start_jail(policy_without_gpu, wanted_device(document), layers);
   if (!jail) return not_run(jail.error().message, std::move(layers));
   job_fd->reset();
   events->write.reset();
@@ -219,6 +241,12 @@ Outcome run_job(Run& run) {
   }
   Json repetition = run.job.document;
   repetition["kind"] = "verify";
+  // On the device that training had, whatever "auto" would choose now.
+  if (run.job.device == "auto")
+    repetition["preset"]["train"]["device"] =
+        outcome.result->value(Json::json_pointer("/metrics/device"), std::string("cpu")) == "cpu"
+            ? "cpu"
+            : "cuda";
   const auto spent =
       std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - start);
   const milliseconds left = std::max(total - spent, milliseconds(1));

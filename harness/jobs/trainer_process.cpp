@@ -61,15 +61,17 @@ sandbox::Policy trainer_policy(unsigned threads, uint64_t memory_bytes, bool all
   return policy;
 }
 
-Status add_gpu(sandbox::Policy& policy, std::string_view device) {
+Result<std::string> add_gpu(sandbox::Policy& policy, std::string_view device) {
   if (device == "cpu" || (device == "auto" && !sandbox::gpu_present())) return {};
   sandbox::GpuSearch search;
   search.program = policy.program;
   search.opened.assign(std::begin(kGpuLibraries), std::end(kGpuLibraries));
+  search.own = library_folders(policy.program);
   if (const char* folders = std::getenv("LD_LIBRARY_PATH")) search.library_path = folders;
   if (const char* numbers = std::getenv("CUDA_VISIBLE_DEVICES")) search.numbers = numbers;
   auto gpu = sandbox::find_gpu(search);
-  if (!gpu && device == "auto") return {};
+  if (!gpu && device == "auto")
+    return fmt::format("training on the CPU, since no GPU can be had: {}", gpu.error().message);
   if (!gpu) return std::unexpected(gpu.error());
   std::vector<std::string> folders;
   for (const std::filesystem::path& folder : gpu->library_path) folders.push_back(folder.string());
@@ -79,7 +81,7 @@ Status add_gpu(sandbox::Policy& policy, std::string_view device) {
   policy.threads += kGpuThreads;
   policy.open_files = kGpuFiles;
   policy.gpu = std::move(*gpu);
-  return {};
+  return std::string();
 }
 
 Result<UniqueFd> sealed_file(std::string_view content) {

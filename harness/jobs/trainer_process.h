@@ -33,9 +33,10 @@ std::set<std::string> layers_disabled_for_test();
 sandbox::Policy trainer_policy(unsigned threads, uint64_t memory_bytes, bool allow_degraded);
 
 // Gives the jail this machine's GPUs, or those that CUDA_VISIBLE_DEVICES names by number, where a
-// job's device ("cpu", "cuda" or "auto") asks for them: with "auto", where they are found. Errors:
-// those of find_gpu.
-Status add_gpu(sandbox::Policy& policy, std::string_view device);
+// job's device ("cpu", "cuda" or "auto") asks for them: with "auto", where they are found; where
+// they are not although there is a driver, the sentence returned says why. Errors: those of
+// find_gpu.
+Result<std::string> add_gpu(sandbox::Policy& policy, std::string_view device);
 
 // A sealed memory file, at its beginning: the jail can read it, and nobody can change it.
 Result<UniqueFd> sealed_file(std::string_view content);

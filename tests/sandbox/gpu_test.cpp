@@ -301,6 +301,7 @@ TEST_F(FindGpuTest, FindsTheDriverAndWhatIsOpenedByName) {
   std::ofstream(folder_ / "more/libnothing.so") << "no library";
   auto wanted = search();
   wanted.program = folder_ / "bin/program";
+  wanted.own = {folder_ / "none", folder_ / "bin"};
   wanted.opened = {"libbeside.so", "libelsewhere.so", "libnothing.so", "libnowhere.so"};
   wanted.library_path += ":relative:" + (folder_ / "more").string();
   const auto gpu = sandbox::find_gpu(wanted);

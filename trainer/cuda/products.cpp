@@ -100,6 +100,10 @@ void Products::choose(const DeviceProduct& p, Plan& made) {
   if (!failure_.check(cublasLtMatmulPreferenceCreate(&preference), "cuBLASLt")) return;
   cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                        &kWorkspace, sizeof kWorkspace);
+  // Parts of a sum stay float32 until they are added.
+  const uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+  cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                                       &reductions, sizeof reductions);
   cublasLtMatmulHeuristicResult_t found[kCandidates];
   int count = 0;
   const cublasStatus_t status =

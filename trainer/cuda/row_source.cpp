@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "trainer/cuda/program_source.h"
+#include "trainer/kernels/codes.h"
 
 namespace bitloop::cuda {
 namespace {
@@ -77,8 +78,12 @@ std::string store(const kernels::RowQuantizer& quantizer) {
       makes_whole_codes(program, quantizer.low, quantizer.high)
           ? "float sum_of_codes = 0.0f;\n  EACH sum_of_codes += x[i];\n  good = good && "
             "sum_of_codes == sum_of_codes;"
-          : fmt::format("EACH good = good && rintf(x[i]) == x[i] && x[i] >= {} && x[i] <= {};",
-                        number(quantizer.low), number(quantizer.high));
+          : fmt::format(R"cuda(EACH {{
+    const float whole = rintf(x[i]);
+    good = good && fabsf(x[i] - whole) <= {} && whole >= {} && whole <= {};
+    x[i] = whole;
+  }})cuda",
+                        number(kernels::kSnap), number(quantizer.low), number(quantizer.high));
   return fmt::format(R"cuda(
   float scale = {1};
   if ({2}) scale = round_half(scale);

@@ -1,4 +1,6 @@
 // Passes over rows and columns: a LayerNorm's backward, sums of columns, cross-entropy.
+#include <algorithm>
+
 #include "trainer/cuda/kernels.cuh"
 #include "trainer/cuda/launches.h"
 
@@ -196,7 +198,13 @@ void launch_column_parts(const Bf16* x, int64_t R, int64_t N, int64_t count, flo
 
 void launch_cross_entropy(Bf16* logits, const int64_t* targets, int64_t R, int64_t V, float scale,
                           float* losses) {
-  constexpr int64_t kMost = 110 << 10;  // two blocks of a multiprocessor fit
+  // Two blocks of a multiprocessor of Hopper fit; others have less.
+  static const int64_t kMost = [] {
+    int device = 0, bytes = 0;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    return std::min<int64_t>(bytes, 110 << 10);
+  }();
   const int64_t bytes = V * static_cast<int64_t>(sizeof(Bf16));
   auto* rows = reinterpret_cast<Vector*>(logits);
   const auto grid = static_cast<unsigned>(R);

@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <system_error>
 
+#include "harness/base/paths.h"
+
 namespace bitloop::trainer {
 namespace {
 
@@ -14,11 +16,8 @@ constexpr const char* kLibrary = "libbitloop_cuda.so";
 
 std::string library_path() {
   std::error_code failed;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", failed);
-  for (const char* folder : {"../lib", "../../lib", "."}) {
-    const std::filesystem::path path = program.parent_path() / folder / kLibrary;
-    if (std::filesystem::exists(path, failed)) return path.lexically_normal();
-  }
+  for (const std::filesystem::path& folder : library_folders(executable_path()))
+    if (std::filesystem::exists(folder / kLibrary, failed)) return folder / kLibrary;
   return kLibrary;
 }
 

@@ -65,8 +65,9 @@ void store_codes(const RowQuantizer& quantizer, const std::vector<float>& codes,
     if (!round_stored(&scale, 1, quantizer.half_scale, &scale)) *out.refused = 1;
     if (out.scale != nullptr) out.scale[r] = scale;
     for (int64_t k = 0; k < K; ++k) {
-      const float code = codes[static_cast<size_t>(r * K + k)];
-      const bool good = std::rint(code) == code && code >= quantizer.low && code <= quantizer.high;
+      const float made = codes[static_cast<size_t>(r * K + k)], code = std::rint(made);
+      const bool good =
+          std::abs(made - code) <= kSnap && code >= quantizer.low && code <= quantizer.high;
       if (!good) *out.refused = 1;
       if (out.value != nullptr) out.value[r * K + k] = to_bfloat16(code * scale);
       if (out.codes != nullptr) out.codes[r * K + k] = good ? static_cast<int8_t>(code) : int8_t{0};

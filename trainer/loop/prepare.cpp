@@ -35,8 +35,13 @@ Status warm_device_pass(Run& run) {
   const ModelConfig& m = run.job.model;
   const int64_t B = run.job.train.micro_batch;
   if (!wants_fused(run) || !DeviceTraining::refuses(m, B).empty()) return {};
-  BITLOOP_ASSIGN(kernels, open_cuda_kernels());
-  run.kernels = std::move(kernels);
+  auto kernels = open_cuda_kernels();
+  if (!kernels && run.chose_device) {
+    fmt::print(stderr, "training goes operation by operation: {}\n", kernels.error().message);
+    return {};
+  }
+  if (!kernels) return std::unexpected(kernels.error());
+  run.kernels = std::move(*kernels);
   auto pass = std::make_unique<DeviceTraining>(*run.model, B, *run.kernels, /*integer=*/true);
   const ForwardContext context{.training = true, .products = Products::kBfloat16};
   BITLOOP_TRY(run.model->quantize_weights(context));
@@ -51,15 +56,15 @@ Status warm_training(Run& run) {
   const ModelConfig& m = run.job.model;
   const int64_t T = m.context;
   ForwardContext context{.training = true, .products = run.training_products()};
-  if (!run.device.is_cpu()) {
-    BITLOOP_TRY(warm_device_pass(run));
-  } else if (wants_fused(run) && FusedTraining::supports(m, run.job.train.micro_batch)) {
+  if (run.device.is_cpu() && wants_fused(run) &&
+      FusedTraining::supports(m, run.job.train.micro_batch)) {
     auto pass = std::make_unique<FusedTraining>(*run.model, run.job.train.micro_batch);
     pass->warm();
     run.fused = std::move(pass);
   }
-  // Autograd's path too: surrogates go through it, and what the fused step does not take.
-  const int64_t B = run.eager_micro_batch();
+  // Autograd's path too: surrogates go through it, and what the fused step does not take. On a GPU
+  // with one sequence, since the fused step's memory is to fit beside it.
+  const int64_t B = run.device.is_cpu() ? run.job.train.micro_batch : 1;
   const Batch batch = training_batch(run.data.train, 0, 0, 0, B, T).to(run.device);
   run.model->quantize_weights(context);
   const auto logits = run.model->forward(batch.inputs_BT, context);
@@ -68,7 +73,7 @@ Status warm_training(Run& run) {
     warm_integer_products(*layer, B * T, context.products);
   for (const auto& [name, tensor] : run.model->named_parameters())
     tensor.mutable_grad() = at::Tensor();
-  return {};
+  return run.device.is_cpu() ? Status() : warm_device_pass(run);
 }
 
 // What every kind of job runs: the model in float32.
@@ -107,6 +112,14 @@ sandbox::LockDownProfile profile_of(at::Device device) {
   return device.is_cpu() ? sandbox::LockDownProfile::kCpu : sandbox::LockDownProfile::kCuda;
 }
 
+// The candidate with tensors on this processor, where functions are captured for a GPU.
+Result<std::unique_ptr<lua::Quantizer>> load_for_capture(const Job& job) {
+  // Of a GPU's weights everything is larger and, here, slower; whether a function takes too long is
+  // found out where it runs.
+  constexpr lua::Limits kAmple = {.tensor_bytes = size_t{16} << 30, .call_seconds = 60};
+  return lua::Quantizer::load(job.candidate, job.candidate_path, kAmple);
+}
+
 // Whether the fused step knows this candidate, which may need getting ready for it; else training
 // goes through autograd, and standard error says why.
 Status offer_to_fused(Run& run) {
@@ -116,7 +129,7 @@ Status offer_to_fused(Run& run) {
   }
   std::string why = DeviceTraining::refuses(*run.quantizer);
   if (why.empty()) {
-    BITLOOP_ASSIGN(on_cpu, lua::Quantizer::load(run.job.candidate, run.job.candidate_path, {}));
+    BITLOOP_ASSIGN(on_cpu, load_for_capture(run.job));
     auto weights = std::make_unique<DeviceWeights>(*run.kernels);
     BITLOOP_TRY(weights->capture(run.model->bitlinears(), *on_cpu, run.context(0, true)));
     if (!weights->reason().empty())
@@ -177,6 +190,7 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
   auto run = std::make_unique<Run>();
   run->job = std::move(job);
   run->records = &records;
+  run->chose_device = run->job.train.device == "auto";
   BITLOOP_ASSIGN(device, open_device(run->job.train.device));
   run->device = device;
   run->job.train.device = device.is_cpu() ? "cpu" : "cuda";

@@ -32,6 +32,7 @@ struct Run {
   Job job;
   const Records* records = nullptr;
   at::Device device = at::kCPU;  // of the model and all that it computes with
+  bool chose_device = false;     // it was "auto" that chose it
   Dataset data;
   std::optional<Benchmarks> benchmarks;  // that the job asks for
   UniqueFd weights_file;  // output/weights.safetensors and packed.safetensors: written by train
@@ -85,9 +86,9 @@ Preflight run_preflight(Run& run);
 // The same after the final evaluation: levels and bits are read off the very tensors that were
 // scored, before anything quantises again.
 Preflight audit_score(Run& run);
-// How the final evaluation of train and verify is done, batches first to last or reversed.
-// Sequences of one forward pass of an evaluation.
+// Sequences of one forward pass of an evaluation. Requires: the job's device has been opened.
 int64_t evaluation_batch(const Job& job);
+// How the final evaluation of train and verify is done, batches first to last or reversed.
 EvalOptions score_options(const Job& job, bool reversed);
 
 // Shares of the weights' codes below, at and above zero, over all layers; nullopt where there are

@@ -17,11 +17,13 @@ Result<CapturedFunction> captured_on(int64_t rows, int64_t K, const QuantizingFu
   at::Generator random = at::detail::createCPUGenerator(static_cast<uint64_t>(rows));
   const at::Tensor x_RK = at::empty({rows, K}, at::kFloat).normal_(0.0, 1.0, random);
   Capture capture;
-  BITLOOP_TRY(try_capture(capture, function, x_RK, params, state));
   const auto refuse = [&](const std::string& why) {
     return fail("not_captured",
                 fmt::format("activation_quant (layer {}): {}", layer.layer.name, why));
   };
+  // What fails here, on another device and on made-up numbers, is not the candidate's verdict.
+  if (const Status tried = try_capture(capture, function, x_RK, params, state); !tried)
+    return refuse(tried.error().message);
   if (capture.state != Capture::kCaptured) return refuse(capture.reason);
   if (!capture.function->streams()) return refuse("looks beyond single rows");
   if (capture.function->has_surrogate()) return refuse("has a surrogate");
@@ -37,8 +39,8 @@ DeviceTraining::Linear::Linear(const DeviceTraining& all, BitLinear& bit_linear)
       weight(all.empty({N, K}, at::kBFloat16)),
       value(all.empty({all.R_, K}, at::kBFloat16)),
       all_(&all) {
-  const bool tied = bit_linear.weight.is_same(all.model_->wte_);
-  gradient = tied && !bit_linear.quantized ? all.dwte_ : all.empty({N, K}, at::kFloat);
+  if (!bit_linear.weight.is_same(all.model_->wte_) || bit_linear.quantized)
+    own_gradient_ = all.empty({N, K}, at::kFloat);
   if (bit_linear.bias.defined()) dbias = all.empty({N}, at::kFloat);
 }
 
@@ -84,6 +86,9 @@ Status DeviceTraining::Linear::capture(lua::Quantizer& on_cpu, const ForwardCont
 
 Status DeviceTraining::Linear::take_weights(const ForwardContext& context,
                                             kernels::DeviceKernels& device, bool wants_integer) {
+  // A head that is the embedding itself shares its gradient, also where the task would have it
+  // quantised and the candidate leaves weights float.
+  gradient = layer->used_weight.is_same(all_->model_->wte_) ? all_->dwte_ : own_gradient_;
   const Operand& operand = layer->weight_operand;
   const bool codes_there = operand.codes_int8.defined() && operand.int8_scale.numel() == 1;
   if (codes_there) {

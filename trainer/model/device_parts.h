@@ -67,7 +67,7 @@ struct DeviceTraining::Linear {
   at::Tensor alpha;         // one number, or undefined for 1
   at::Tensor bias;          // (N) bfloat16, or undefined
   at::Tensor value;         // (R, K) bfloat16
-  at::Tensor gradient;      // (N, K) float32 of the value
+  at::Tensor gradient;      // (N, K) float32 of the value: this step's
   at::Tensor dbias;         // (N) float32, or undefined
   std::unique_ptr<kernels::CompiledRows> rows;    // null: rows are only rounded
   std::vector<int> column_inputs, scalar_inputs;  // of the captured graph
@@ -89,7 +89,8 @@ struct DeviceTraining::Linear {
 
  private:
   const DeviceTraining* all_;
-  at::Tensor value_used_;  // that the weight is rounded from
+  at::Tensor own_gradient_;  // undefined for a head that is always the embedding
+  at::Tensor value_used_;    // that the weight is rounded from
 };
 
 struct DeviceTraining::Layer {

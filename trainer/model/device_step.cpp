@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "trainer/model/device_parts.h"
@@ -92,7 +93,8 @@ std::vector<DeviceTraining::Linear*> DeviceTraining::linears() {
 Status DeviceTraining::check(const char* what) {
   const std::string failed = device_->error();
   if (failed.empty()) return {};
-  const bool memory = failed.find("memory") != std::string::npos;
+  const bool memory = failed.find("out of memory") != std::string::npos ||
+                      failed.find("no memory is left") != std::string::npos;
   return fail(memory ? "out_of_memory" : "infrastructure",
               fmt::format("the GPU failed in {}: {}", what, failed));
 }
@@ -266,7 +268,7 @@ void DeviceTraining::embed_backward(const at::Tensor& ids, const at::Tensor& ids
 }
 
 Result<double> DeviceTraining::accumulate(const at::Tensor& ids_BT, const at::Tensor& targets_BT,
-                                          const ForwardContext&, double share) {
+                                          const ForwardContext& context, double share) {
   const at::Tensor ids = ids_BT.to(at::kCPU).contiguous(), ids_there = ids.to(place_),
                    targets = targets_BT.contiguous().to(place_);
   gradient_scale_ = static_cast<float>(share / static_cast<double>(R_));
@@ -284,12 +286,22 @@ Result<double> DeviceTraining::accumulate(const at::Tensor& ids_BT, const at::Te
   BITLOOP_TRY(check("a training step"));
   const double loss = losses_.sum(at::kDouble).item<double>() / static_cast<double>(R_);
   BITLOOP_TRY(check("a training step"));
-  // With a loss that is no number codes are none either: that is not the candidate's doing.
-  if (std::isfinite(loss) && refused_.item<int32_t>() != 0)
-    return fail("rejected",
-                "activation_quant: a code is not a whole number in its range, or a scale is not "
-                "finite as it is stored");
+  if (refused_.item<int32_t>() != 0) BITLOOP_TRY(judge(ids_there, context, std::isfinite(loss)));
   return loss;
+}
+
+// What the functions themselves say of codes that a program refused: with activations that are no
+// numbers the codes are none either, and that is not the candidate's doing.
+Status DeviceTraining::judge(const at::Tensor& ids_BT, const ForwardContext& context,
+                             bool is_finite) {
+  at::NoGradGuard no_grad;
+  for (int64_t b = 0; b < B_; ++b)
+    if (auto features = model_->features(ids_BT.narrow(0, b, 1), context); !features)
+      return std::unexpected(features.error());
+  if (!is_finite) return {};
+  return fail("rejected",
+              "activation_quant: a code is not a whole number in its range, or a scale is not "
+              "finite as it is stored");
 }
 
 void DeviceTraining::attach_gradients() {

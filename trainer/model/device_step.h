@@ -6,9 +6,9 @@
 // Everything between two products is bfloat16, the residual stream too; sums of products, norms'
 // statistics, losses and the gradients of parameters are float32. A quantised activation is made by
 // the kernel that makes the activation: normalised, activated or read once, quantised and stored.
-// Products of codes: bfloat16 holds every code, so their sums are exact as long as they stay below
-// 2^24; scales of weights follow. With `integer`, int8 codes are multiplied as such, and both
-// scales follow in float32.
+// What products read: activations as codes times scale, rounded to bfloat16; weights with one scale
+// as their codes, which bfloat16 holds exactly, other weights as values, rounded. With `integer`,
+// int8 codes of both are multiplied as such, which is exact, and both scales follow in float32.
 //
 // Memory: for each layer 17 rows of D bfloat16 numbers a token.
 #pragma once
@@ -39,8 +39,7 @@ class DeviceTraining : public TrainingPass {
   ~DeviceTraining() override;
 
   // Captures activation_quant of every layer on rows of this processor; `on_cpu` is the candidate
-  // in a state whose tensors are there. Error "not_captured" with the reason; else the function's
-  // own.
+  // in a state whose tensors are there. Error "not_captured" with the reason.
   Status capture(lua::Quantizer& on_cpu, const ForwardContext& context);
 
   Status begin_step(const ForwardContext& context) override;
@@ -55,6 +54,7 @@ class DeviceTraining : public TrainingPass {
   struct Linear;
   struct Layer;
 
+  Status judge(const at::Tensor& ids_BT, const ForwardContext& context, bool is_finite);
   void forward();
   void forward_layer(Layer& layer, const at::Tensor& x_next);
   void head_pass(const at::Tensor& targets);

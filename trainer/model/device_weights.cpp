@@ -42,12 +42,13 @@ Status DeviceWeights::capture_layer(BitLinear& layer, lua::Quantizer& on_cpu,
   if (levels.factor == 0) return refuse("its levels are no multiples of one number");
   const NamedTensorMap params = on_cpu_of(layer.params), state = on_cpu_of(layer.state);
   Capture capture;
-  BITLOOP_TRY(try_capture(
+  const Status tried = try_capture(
       capture,
       [&](const at::Tensor& w, lua::Recording* recording) {
         return on_cpu.weight_quant(w, script_context(layer, context, params, state), recording);
       },
-      layer.weight.detach().to(at::kCPU), params, state));
+      layer.weight.detach().to(at::kCPU), params, state);
+  if (!tried) return refuse(tried.error().message);
   if (capture.state != Capture::kCaptured) return refuse(capture.reason);
   const CapturedFunction& function = *capture.function;
   const lua::Graph& graph = function.graph();

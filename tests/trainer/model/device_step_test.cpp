@@ -3,6 +3,7 @@
 #include "trainer/model/device_step.h"
 
 #include <ATen/ATen.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -61,6 +62,27 @@ return Q
   head.name = "quantised_head";
   head.quantize_head = true;
   all.push_back(head);
+  // The task would have the head quantised, the candidate leaves all weights float: the head's
+  // gradient and the lookup's are of one tensor.
+  DeviceCase float_head = all[0];
+  float_head.name = "float_in_a_quantised_head";
+  float_head.quantize_head = true;
+  all.push_back(float_head);
+  DeviceCase nearly_whole = all[3];
+  nearly_whole.name = "codes_within_the_snap";
+  nearly_whole.quantizer = R"(
+local Q = {name = "near", levels = {-1, 0, 1}}
+function Q.weight_quant(w, ctx)
+  local scale = w:abs():mean():clamp{min = 1e-5}
+  return (w / scale):round():clamp{min = -1, max = 1}, scale
+end
+function Q.activation_quant(x, ctx)
+  local scale = x:abs():amax{dim = -1, keepdim = true}:clamp{min = 1e-5} / 127
+  return (x / scale):round():clamp{min = -128, max = 127} + 4e-7, scale
+end
+return Q
+)";
+  all.push_back(nearly_whole);
   DeviceCase no_bias = all[3];
   no_bias.name = "no_bias";
   no_bias.model.bias = false;
@@ -206,6 +228,34 @@ return Q
   const auto refused = trainer.try_step_with(device, random_batch(c));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, "rejected");
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("h.0.attn.c_attn"));
+}
+
+// A failure where functions are only looked at, on this processor, sends training another way.
+TEST(DeviceStepRefusals, AFunctionThatFailsWhenItIsLookedAtIsNotCaptured) {
+  const auto kernels = kernels::reference_kernels();
+  const std::string failing = R"(
+local Q = {name = "large", levels = {-1, 0, 1}}
+function Q.weight_quant(w, ctx)
+  if ctx.training then torch.zeros{1 << 20, 1 << 10} end
+  return w:sign(), w:abs():mean():clamp{min = 1e-5}
+end
+function Q.activation_quant(x, ctx)
+  if ctx.training then torch.zeros{1 << 20, 1 << 10} end
+  local s = x:abs():amax{dim = -1, keepdim = true}:clamp{min = 1e-5} / 100
+  return (x / s):round(), s
+end
+return Q
+)";
+  Trainer trainer({.name = "", .quantizer = failing, .model = device_model()});
+  const auto on_cpu = load(failing);
+  DeviceTraining device(trainer.model(), 3, *kernels, false);
+  const Status captured = device.capture(*on_cpu, {.training = true});
+  ASSERT_FALSE(captured);
+  EXPECT_EQ(captured.error().code, "not_captured") << captured.error().message;
+  DeviceWeights weights(*kernels);
+  EXPECT_TRUE(weights.capture(trainer.model().bitlinears(), *on_cpu, {.training = true}));
+  EXPECT_NE(weights.reason(), "");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// GPT-2 in the form of Hugging Face's transformers: config.json and model.safetensors, where linear
-// layers of the blocks are Conv1D, with transposed weights, and the head is the token embedding.
+// Models in the form of Hugging Face's transformers: config.json, and weights in one safetensors
+// file or several. Two architectures: GPT-2, where linear layers of the blocks are Conv1D, with
+// transposed weights, and Llama, whose names and shapes are ours.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -12,15 +13,24 @@
 namespace bitloop::trainer {
 
 // The shape that config.json names. Error "bad_model": a sentence with the member that this version
-// can't honour (another architecture, another activation, a head that is not tied, …).
+// can't honour (another architecture, another activation, scaled rotary positions, …).
 Result<ModelConfig> read_huggingface_config(const nlohmann::json& config);
-
-// Fills the model. Names may begin with "transformer.". Error "bad_weights" names a tensor that is
-// missing or has another shape.
-Status load_huggingface(const MappedTensors& tensors, Transformer& model);
-
-// The other direction. Embedding rows beyond the vocabulary, which only training has, are left out.
+// The other direction. Requires: architecture gpt2 or llama.
 nlohmann::json huggingface_config(const ModelConfig& config);
+
+// A float model of that shape with these weights, in float32. Error "bad_weights": a sentence that
+// follows the file's name, with a tensor that is missing, has another shape, belongs to another
+// model, or holds a number that is not finite. Asks for no more memory than the weights have.
+Result<Transformer> read_huggingface(const ModelConfig& config, const MappedTensors& tensors);
+// The same into a model that is there, whose embedding (and head) may have more rows than the
+// vocabulary: those become zeros.
+Status load_huggingface(const MappedTensors& tensors, Transformer& model);
+// Error "bad_model" names the first member of config.json, as `found` was read from it, that makes
+// another model than `wanted`.
+Status is_same_model(const ModelConfig& wanted, const ModelConfig& found);
+
+// The model's tensors under their names there. Embedding rows beyond the vocabulary, which only
+// training has, are left out.
 NamedTensors huggingface_tensors(Transformer& model);
 
 }  // namespace bitloop::trainer

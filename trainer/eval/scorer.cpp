@@ -179,10 +179,7 @@ Result<std::vector<WindowScore>> score_windows(Transformer& model, std::span<con
 
 void warm_scoring(const ModelConfig* scored, at::Device device) {
   if (scored != nullptr && device.is_cpu()) {
-    const int64_t D = scored->width;
-    for (const auto& [N, K] :
-         {std::pair{3 * D, D}, {D, D}, {4 * D, D}, {D, 4 * D}, {scored->padded_vocab_size, D}})
-      (void)warm_float_product(N, K);
+    for (const auto& [N, K] : product_shapes(*scored)) (void)warm_float_product(N, K);
   }
   Transformer model({.vocab_size = 64,
                      .padded_vocab_size = 64,

@@ -22,7 +22,7 @@ Status use_quantised_weights(Run& run) {
                 "this quantizer transforms what its layers read, which a Hugging Face model has no "
                 "place for: --weights latent exports the weights before quantisation");
   for (BitLinear* layer : run.model->bitlinears()) {
-    if (layer->layer.name == "lm_head")
+    if (layer->layer.name == "lm_head" && run.job.model.tied_head)
       return fail("wrong_usage",
                   "the head of this run is quantised, but a Hugging Face model's is the embedding: "
                   "--weights latent exports the weights before quantisation");

@@ -51,12 +51,22 @@ Result<Job> job_of(const json& description) {
 
 // Whether a model of this shape can be in the file at all: before memory is asked for.
 Status check_shape(const MappedTensors& tensors, const ModelConfig& model) {
-  const auto is = [&](const char* name, int64_t rows) {
+  const auto is = [&](const std::string& name, int64_t rows) {
     return tensors.shape(name) == std::vector<int64_t>{rows, model.width};
   };
-  if (!is("wte.weight", model.padded_vocab_size) || !is("wpe.weight", model.context) ||
-      model.layers > std::ssize(tensors.names()) ||
-      !tensors.has(fmt::format("h.{}.ln_1.weight", model.layers - 1)))
+  // A weight, or its codes: no code has less than a bit.
+  const auto has_weights = [&](const std::string& layer, int64_t count) {
+    const size_t bytes =
+        tensors.bytes(layer + ".weight").size() + tensors.bytes(layer + ".codes").size();
+    return bytes >= static_cast<size_t>(count / 8);
+  };
+  const int64_t D = model.width, F = model.hidden_width(), last = model.layers - 1;
+  const bool llama = model.is_llama();
+  const std::string block = fmt::format("{}{}.", llama ? "model.layers." : "h.", last);
+  if (!is(BlockMaker::embedding_name(model), model.padded_vocab_size) ||
+      (!llama && !is("wpe.weight", model.context)) || model.layers > std::ssize(tensors.names()) ||
+      !tensors.has(block + (llama ? "input_layernorm.weight" : "ln_1.weight")) ||
+      !has_weights(block + (llama ? "mlp.down_proj" : "mlp.c_proj"), D * F))
     return bad("holds another model than it says");
   return {};
 }

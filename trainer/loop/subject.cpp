@@ -24,10 +24,10 @@ Result<Subject> load_run(const json& model, const MappedTensors& tensors, const 
 
 Result<Subject> load_huggingface_model(const ModelConfig& config, const MappedTensors& tensors) {
   Subject subject;
-  subject.made = std::make_unique<Transformer>(Transformer::empty(config, false));
+  BITLOOP_ASSIGN(model, read_huggingface(config, tensors));
+  subject.made = std::make_unique<Transformer>(std::move(model));
   subject.model = subject.made.get();
   subject.context.packed = true;
-  BITLOOP_TRY(load_huggingface(tensors, *subject.model));
   return subject;
 }
 

@@ -17,11 +17,11 @@ inline kernels::Bf16* bits(const at::Tensor& bfloat16) {
 
 // A LayerNorm with the statistics of its last forward pass.
 struct DeviceTraining::Norm {
-  const LayerNorm* norm;
+  const NormLayer* norm;
   at::Tensor mean, rstd;      // (R)
   at::Tensor dweight, dbias;  // (D) float32
 
-  Norm(const DeviceTraining& all, const LayerNorm& layer_norm)
+  Norm(const DeviceTraining& all, const NormLayer& layer_norm)
       : norm(&layer_norm),
         mean(all.empty({all.R_}, at::kFloat)),
         rstd(all.empty({all.R_}, at::kFloat)),
@@ -105,9 +105,9 @@ struct DeviceTraining::Layer {
   Layer(const DeviceTraining& all, Block& block)
       : ln_1(all, block.ln_1),
         ln_2(all, block.ln_2),
-        qkv(all, block.qkv),
+        qkv(all, block.qkv.front()),
         proj(all, block.attn_proj),
-        fc(all, block.fc),
+        fc(all, block.fc.front()),
         mlp(all, block.mlp_proj),
         x(all.empty({all.R_, all.D_}, at::kBFloat16)),
         x_mid(all.empty({all.R_, all.D_}, at::kBFloat16)),

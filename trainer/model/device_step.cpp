@@ -20,6 +20,7 @@ constexpr int64_t kHeadRows = 16384;    // logits of so many rows at a time: 1.6
 }  // namespace
 
 std::string DeviceTraining::refuses(const ModelConfig& config, int64_t B) {
+  if (config.is_llama()) return "the model is a Llama, which has no kernels of its own";
   if (config.width % 64 != 0 || config.padded_vocab_size % 64 != 0 ||
       (config.width / config.heads) % 8 != 0 || config.width / config.heads > 128)
     return "widths are not multiples of 64, or heads are larger than 128";

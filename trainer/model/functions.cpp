@@ -64,6 +64,12 @@ at::Tensor gelu_tanh(const at::Tensor& x) {
   return x.is_cpu() ? Gelu::apply(x.contiguous()) : at::gelu(x, "tanh");
 }
 
+at::Tensor rms_norm(const at::Tensor& x_RD, const at::Tensor& weight_D, double epsilon) {
+  return x_RD * at::rsqrt(x_RD.square().mean(-1, /*keepdim=*/true) + epsilon) * weight_D;
+}
+
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) { return at::silu(gate) * up; }
+
 namespace {
 
 // Operations that have a form which is the same in every run take it, and those that have none are

@@ -11,6 +11,11 @@ namespace bitloop::trainer {
 // tanh-GELU, any shape, float32 contiguous.
 at::Tensor gelu_tanh(const at::Tensor& x);
 
+// RMSNorm of rows: x / sqrt(mean(x²) + epsilon) weight. x (R, D) float32, weight (D).
+at::Tensor rms_norm(const at::Tensor& x_RD, const at::Tensor& weight_D, double epsilon);
+// silu(gate) up (Shazeer 2020), all of one shape, float32.
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
+
 // Causal multi-head self-attention: softmax(q kᵀ / sqrt(D / H), masked) v.
 // qkv (B, T, 3 D): queries, keys and values beside one another, each D = heads * head size. Returns
 // (B, T, D).

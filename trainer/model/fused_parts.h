@@ -30,13 +30,13 @@ void FusedTraining::each_part(const Body& body) {
 
 // A LayerNorm with the statistics of its last forward pass and each thread's part of its gradients.
 struct FusedTraining::Norm {
-  const LayerNorm* norm;
+  const NormLayer* norm;
   int64_t D, threads;
   Buffer<float> mean, rstd;                  // (R)
   Buffer<float> dweight_parts, dbias_parts;  // (threads, D)
   Gradient dweight, dbias;
 
-  Norm(const LayerNorm& layer_norm, int64_t R, int64_t threads_)
+  Norm(const NormLayer& layer_norm, int64_t R, int64_t threads_)
       : norm(&layer_norm),
         D(layer_norm.weight.numel()),
         threads(threads_),
@@ -80,9 +80,9 @@ struct FusedTraining::Layer {
   Layer(Block& block, int64_t R, int64_t D, int64_t heads_count, int64_t grain, int64_t threads)
       : ln_1(block.ln_1, R, threads),
         ln_2(block.ln_2, R, threads),
-        qkv(block.qkv, R, grain, threads),
+        qkv(block.qkv.front(), R, grain, threads),
         proj(block.attn_proj, R, grain, threads),
-        fc(block.fc, R, grain, threads),
+        fc(block.fc.front(), R, grain, threads),
         mlp(block.mlp_proj, R, grain, threads),
         x(R * D),
         x_mid(R * D),

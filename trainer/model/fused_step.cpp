@@ -16,7 +16,7 @@ constexpr int64_t kMostLogits = int64_t{1}
 }  // namespace
 
 bool FusedTraining::supports(const ModelConfig& config, int64_t B) {
-  return config.width % 16 == 0 && config.padded_vocab_size % 16 == 0 &&
+  return !config.is_llama() && config.width % 16 == 0 && config.padded_vocab_size % 16 == 0 &&
          B * config.context * config.padded_vocab_size <= kMostLogits &&
          FusedAttention::supports({B, config.context, config.heads, config.width / config.heads}) &&
          block_products_supported();

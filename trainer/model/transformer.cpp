@@ -2,10 +2,8 @@
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
-#include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <memory>
 
 #include "trainer/kernels/decode_attention.h"
@@ -13,14 +11,6 @@
 #include "trainer/model/functions.h"
 
 namespace bitloop::trainer {
-namespace {
-
-at::Tensor layer_norm(const at::Tensor& x, const LayerNorm& norm) {
-  return at::layer_norm(x, {x.size(-1)}, norm.weight, norm.bias, kNormEpsilon);
-}
-
-}  // namespace
-
 Transformer::Transformer(const ModelConfig& config, bool quantize_head, uint64_t seed)
     : Transformer(config, quantize_head,
                   std::make_unique<at::Generator>(at::detail::createCPUGenerator(seed)).get()) {}
@@ -31,52 +21,28 @@ Transformer Transformer::empty(const ModelConfig& config, bool quantize_head) {
 
 Transformer::Transformer(const ModelConfig& config, bool quantize_head, const at::Generator* random)
     : config_(config) {
-  const int64_t D = config.width, L = config.layers;
+  const int64_t D = config.width, V = config.padded_vocab_size;
   const auto normal = [&](at::IntArrayRef shape, double deviation) {
     const at::Tensor made = at::empty(shape, at::kFloat);
     if (random != nullptr) made.normal_(0.0, deviation, *random);
     return made.requires_grad_(true);
   };
-  const auto norm = [&] {
-    return LayerNorm{at::ones({D}).requires_grad_(true), at::zeros({D}).requires_grad_(true)};
-  };
-  const double residual = 0.02 / std::sqrt(2.0 * static_cast<double>(L));
-  int64_t index = 0;
-  const int64_t count = 4 * L + (quantize_head ? 1 : 0);
-  const auto linear = [&](const std::string& name, const char* kind, int64_t N, int64_t K,
-                          double deviation) {
-    BitLinear layer;
-    layer.layer = {.name = name,
-                   .index = index++,
-                   .count = count,
-                   .kind = kind,
-                   .in_features = K,
-                   .out_features = N};
-    layer.weight = normal({N, K}, deviation);
-    if (config.bias) layer.bias = at::zeros({N}).requires_grad_(true);
-    return layer;
-  };
-  wte_ = normal({config.padded_vocab_size, D}, 0.02);
-  wpe_ = normal({config.context, D}, 0.02);
-  for (int64_t i = 0; i < L; ++i) {
-    const std::string name = fmt::format("h.{}.", i);
-    Block block;
-    block.ln_1 = norm();
-    block.qkv = linear(name + "attn.c_attn", "attn_qkv", 3 * D, D, 0.02);
-    block.attn_proj = linear(name + "attn.c_proj", "attn_proj", D, D, residual);
-    block.ln_2 = norm();
-    block.fc = linear(name + "mlp.c_fc", "mlp_fc", 4 * D, D, 0.02);
-    block.mlp_proj = linear(name + "mlp.c_proj", "mlp_proj", D, 4 * D, residual);
-    blocks_.push_back(std::move(block));
-  }
-  ln_f_ = norm();
+  const int64_t in_blocks = config.layers * BlockMaker::layers_of_a_block(config);
+  wte_ = normal({V, D}, 0.02);
+  if (config.is_llama())
+    rotary_.emplace(config);
+  else
+    wpe_ = normal({config.context, D}, 0.02);
+  BlockMaker make(config, normal, in_blocks + (quantize_head ? 1 : 0));
+  for (int64_t i = 0; i < config.layers; ++i) blocks_.push_back(make.block(i));
+  ln_f_ = make.norm(BlockMaker::last_norm_name(config));
   head_.layer = {.name = "lm_head",
-                 .index = index,
-                 .count = count,
+                 .index = in_blocks,
+                 .count = in_blocks + (quantize_head ? 1 : 0),
                  .kind = "head",
                  .in_features = D,
-                 .out_features = config.padded_vocab_size};
-  head_.weight = wte_;
+                 .out_features = V};
+  head_.weight = config.tied_head ? wte_ : normal({V, D}, 0.02);
   head_.quantized = quantize_head;
 }
 
@@ -86,20 +52,29 @@ void Transformer::to(at::Device device) {
       parameter = parameter.detach().to(device).requires_grad_(true);
   };
   for (at::Tensor* embedding : {&wte_, &wpe_}) move(*embedding);
-  const auto move_norm = [&](LayerNorm& norm) {
-    move(norm.weight);
-    move(norm.bias);
-  };
-  for (Block& block : blocks_) {
-    move_norm(block.ln_1);
-    move_norm(block.ln_2);
-    for (BitLinear* layer : {&block.qkv, &block.attn_proj, &block.fc, &block.mlp_proj}) {
+  for (NormLayer* norm : norms()) {
+    move(norm->weight);
+    move(norm->bias);
+  }
+  for (Block& block : blocks_)
+    for (BitLinear* layer : block.layers()) {
       move(layer->weight);
       move(layer->bias);
     }
+  if (config_.tied_head)
+    head_.weight = wte_;
+  else
+    move(head_.weight);
+}
+
+std::vector<NormLayer*> Transformer::norms() {
+  std::vector<NormLayer*> all;
+  for (Block& block : blocks_) {
+    all.push_back(&block.ln_1);
+    all.push_back(&block.ln_2);
   }
-  move_norm(ln_f_);
-  head_.weight = wte_;
+  all.push_back(&ln_f_);
+  return all;
 }
 
 Status Transformer::quantize_weights(const ForwardContext& context) {
@@ -117,58 +92,97 @@ Result<at::Tensor> Transformer::logits(const at::Tensor& x_ND, const ForwardCont
   return bitlinear_forward(head_, x_ND, context);
 }
 
+at::Tensor Transformer::embed(const at::Tensor& ids, const at::Tensor& positions) const {
+  const at::Tensor tokens = at::embedding(wte_, ids);
+  if (!wpe_.defined()) return tokens;
+  return tokens +
+         (positions.defined() ? at::embedding(wpe_, positions) : wpe_.narrow(0, 0, ids.size(-1)));
+}
+
+std::optional<Rotary::Angles> Transformer::angles(const at::Tensor& positions_P) const {
+  return rotary_ ? std::optional(rotary_->angles(positions_P)) : std::nullopt;
+}
+
+at::Tensor Transformer::turn(const at::Tensor& qkv_RC,
+                             const std::optional<Rotary::Angles>& angles) const {
+  return angles ? rotary_->turn(qkv_RC, *angles) : qkv_RC;
+}
+
 Result<at::Tensor> Transformer::features(const at::Tensor& ids_BT, const ForwardContext& context,
                                          const Layout* layout) {
   const int64_t B = ids_BT.size(0), T = ids_BT.size(1), D = config_.width, R = B * T;
-  const at::Tensor positions =
-      layout != nullptr ? at::embedding(wpe_, layout->positions_BT) : wpe_.narrow(0, 0, T);
-  return run_blocks((at::embedding(wte_, ids_BT) + positions).view({R, D}), context,
-                    [&](size_t, const at::Tensor& qkv_RC) {
-                      const at::Tensor qkv_BTC = qkv_RC.view({B, T, 3 * D});
-                      return (layout != nullptr
-                                  ? masked_attention(qkv_BTC, config_.heads, layout->mask_B1TT)
+  const at::Tensor positions_BT = layout != nullptr ? layout->positions_BT : at::Tensor();
+  const auto angles =
+      this->angles(layout != nullptr ? positions_BT.reshape({R})
+                                     : at::arange(T, ids_BT.options().dtype(at::kLong)));
+  return run_blocks(
+      embed(ids_BT, positions_BT).view({R, D}), context, [&](size_t, const at::Tensor& qkv_RC) {
+        const at::Tensor qkv_BTC =
+            repeat_key_heads(turn(qkv_RC, angles), config_.heads, config_.key_heads())
+                .view({B, T, 3 * D});
+        return (layout != nullptr ? masked_attention(qkv_BTC, config_.heads, layout->mask_B1TT)
                                   : causal_attention(qkv_BTC, config_.heads))
-                          .view({R, D});
-                    });
+            .view({R, D});
+      });
 }
+
+namespace {
+
+// The outputs of layers that read the same rows.
+Result<std::vector<at::Tensor>> outputs_of(std::vector<BitLinear>& layers, const at::Tensor& x_RD,
+                                           const ForwardContext& context) {
+  std::vector<at::Tensor> outputs;
+  for (BitLinear& layer : layers) {
+    BITLOOP_ASSIGN(output, bitlinear_forward(layer, x_RD, context));
+    outputs.push_back(std::move(output));
+  }
+  return outputs;
+}
+
+}  // namespace
 
 Result<at::Tensor> Transformer::run_blocks(at::Tensor x_RD, const ForwardContext& context,
                                            const Attend& attend) {
   for (size_t i = 0; i < blocks_.size(); ++i) {
     Block& block = blocks_[i];
-    BITLOOP_ASSIGN(qkv, bitlinear_forward(block.qkv, layer_norm(x_RD, block.ln_1), context));
+    BITLOOP_ASSIGN(parts, outputs_of(block.qkv, normalise(x_RD, block.ln_1), context));
+    at::Tensor qkv = parts.size() == 1 ? parts.front() : at::cat(parts, 1);
     // What the fused step's attention reads: bfloat16.
     if (context.products == Products::kBfloat16) qkv = qkv.to(at::kBFloat16).to(at::kFloat);
     BITLOOP_ASSIGN(attended, bitlinear_forward(block.attn_proj, attend(i, qkv), context));
     x_RD = x_RD + attended;
-    BITLOOP_ASSIGN(hidden, bitlinear_forward(block.fc, layer_norm(x_RD, block.ln_2), context));
-    BITLOOP_ASSIGN(fed, bitlinear_forward(block.mlp_proj, gelu_tanh(hidden), context));
+    BITLOOP_ASSIGN(hidden, outputs_of(block.fc, normalise(x_RD, block.ln_2), context));
+    BITLOOP_ASSIGN(fed, bitlinear_forward(block.mlp_proj, mlp_activation(hidden), context));
     x_RD = x_RD + fed;
   }
-  return layer_norm(x_RD, ln_f_);
+  return normalise(x_RD, ln_f_);
 }
 
 KeyValueCache Transformer::make_cache(int64_t room) const {
   TORCH_CHECK(device().is_cpu(), "a sequence grows on the CPU only");
+  const int64_t width = config_.key_heads() * (config_.width / config_.heads);
   KeyValueCache cache;
   for (int64_t i = 0; i < config_.layers; ++i) {
-    cache.keys.push_back(at::empty({room, config_.width}));
-    cache.values.push_back(at::empty({room, config_.width}));
+    cache.keys.push_back(at::empty({room, width}));
+    cache.values.push_back(at::empty({room, width}));
   }
   return cache;
 }
 
 Result<at::Tensor> Transformer::prefill(const at::Tensor& ids_T, KeyValueCache& cache,
                                         const ForwardContext& context) {
-  const int64_t T = ids_T.size(0), D = config_.width;
+  const int64_t T = ids_T.size(0), D = config_.width, G = config_.key_heads(),
+                width = G * (D / config_.heads);
+  const auto angles = this->angles(at::arange(T));
   BITLOOP_ASSIGN(
-      x_TD,
-      run_blocks(at::embedding(wte_, ids_T) + wpe_.narrow(0, 0, T), context,
-                 [&](size_t i, const at::Tensor& qkv_TC) {
-                   cache.keys[i].narrow(0, 0, T).copy_(qkv_TC.narrow(1, D, D));
-                   cache.values[i].narrow(0, 0, T).copy_(qkv_TC.narrow(1, 2 * D, D));
-                   return causal_attention(qkv_TC.view({1, T, 3 * D}), config_.heads).view({T, D});
-                 }));
+      x_TD, run_blocks(embed(ids_T, {}), context, [&](size_t i, const at::Tensor& given) {
+        const at::Tensor qkv_TC = turn(given, angles);
+        cache.keys[i].narrow(0, 0, T).copy_(qkv_TC.narrow(1, D, width));
+        cache.values[i].narrow(0, 0, T).copy_(qkv_TC.narrow(1, D + width, width));
+        return causal_attention(repeat_key_heads(qkv_TC, config_.heads, G).view({1, T, 3 * D}),
+                                config_.heads)
+            .view({T, D});
+      }));
   cache.length = T;
   return x_TD;
 }
@@ -176,7 +190,8 @@ Result<at::Tensor> Transformer::prefill(const at::Tensor& ids_T, KeyValueCache& 
 Result<at::Tensor> Transformer::decode(const at::Tensor& ids_R,
                                        std::span<KeyValueCache* const> caches,
                                        const ForwardContext& context) {
-  const int64_t R = ids_R.size(0), D = config_.width, H = config_.heads;
+  const int64_t R = ids_R.size(0), D = config_.width, H = config_.heads, G = config_.key_heads(),
+                S = D / H, width = G * S;
   const at::Tensor positions = at::empty({R}, at::kLong);
   int64_t longest = 0;
   for (int64_t r = 0; r < R; ++r) {
@@ -184,24 +199,24 @@ Result<at::Tensor> Transformer::decode(const at::Tensor& ids_R,
     positions.data_ptr<int64_t>()[r] = length;
     longest = std::max(longest, length + 1);
   }
+  const auto angles = this->angles(positions);
   const at::Tensor scores = at::empty({R, H * longest});
   const auto attend = [&](size_t i, const at::Tensor& given) {
-    const at::Tensor qkv_RC = given.contiguous(), out = at::empty({R, D});
+    const at::Tensor qkv_RC = turn(given, angles).contiguous(), out = at::empty({R, D});
     kernels::run_items(R, [&](int64_t r) {
       KeyValueCache& cache = *caches[static_cast<size_t>(r)];
-      const float* qkv = qkv_RC.const_data_ptr<float>() + r * 3 * D;
+      const float* qkv = qkv_RC.const_data_ptr<float>() + r * (D + 2 * width);
       float* keys = cache.keys[i].data_ptr<float>();
       float* values = cache.values[i].data_ptr<float>();
-      std::copy_n(qkv + D, D, keys + cache.length * D);
-      std::copy_n(qkv + 2 * D, D, values + cache.length * D);
-      kernels::decode_attention(qkv, keys, values, cache.length + 1, H, D / H,
+      std::copy_n(qkv + D, width, keys + cache.length * width);
+      std::copy_n(qkv + D + width, width, values + cache.length * width);
+      kernels::decode_attention(qkv, keys, values, {cache.length + 1, H, G, S},
                                 scores.data_ptr<float>() + r * H * longest,
                                 out.data_ptr<float>() + r * D);
     });
     return out;
   };
-  BITLOOP_ASSIGN(x_RD, run_blocks(at::embedding(wte_, ids_R) + at::embedding(wpe_, positions),
-                                  context, attend));
+  BITLOOP_ASSIGN(x_RD, run_blocks(embed(ids_R, positions), context, attend));
   for (KeyValueCache* cache : caches) ++cache->length;
   return x_RD;
 }
@@ -213,33 +228,33 @@ void Transformer::finish_weight_gradients(const ForwardContext& context) {
 std::vector<BitLinear*> Transformer::bitlinears() {
   std::vector<BitLinear*> layers;
   for (Block& block : blocks_)
-    for (BitLinear* layer : {&block.qkv, &block.attn_proj, &block.fc, &block.mlp_proj})
-      layers.push_back(layer);
+    for (BitLinear* layer : block.layers()) layers.push_back(layer);
   if (head_.quantized) layers.push_back(&head_);
   return layers;
 }
 
 std::vector<std::pair<std::string, at::Tensor>> Transformer::named_parameters() {
-  std::vector<std::pair<std::string, at::Tensor>> all = {{"wte.weight", wte_},
-                                                         {"wpe.weight", wpe_}};
-  const auto add_norm = [&](const std::string& name, const LayerNorm& norm) {
-    all.emplace_back(name + ".weight", norm.weight);
-    all.emplace_back(name + ".bias", norm.bias);
+  std::vector<std::pair<std::string, at::Tensor>> all = {
+      {BlockMaker::embedding_name(config_), wte_}};
+  if (wpe_.defined()) all.emplace_back("wpe.weight", wpe_);
+  const auto add = [&](const std::string& name, const at::Tensor& weight, const at::Tensor& bias) {
+    all.emplace_back(name + ".weight", weight);
+    if (bias.defined()) all.emplace_back(name + ".bias", bias);
   };
+  const auto add_norm = [&](const NormLayer& norm) { add(norm.name, norm.weight, norm.bias); };
   const auto add_linear = [&](const BitLinear& layer) {
-    all.emplace_back(layer.layer.name + ".weight", layer.weight);
-    if (layer.bias.defined()) all.emplace_back(layer.layer.name + ".bias", layer.bias);
+    add(layer.layer.name, layer.weight, layer.bias);
   };
-  for (size_t i = 0; i < blocks_.size(); ++i) {
-    const Block& block = blocks_[i];
-    add_norm(fmt::format("h.{}.ln_1", i), block.ln_1);
-    add_linear(block.qkv);
+  for (const Block& block : blocks_) {
+    add_norm(block.ln_1);
+    for (const BitLinear& layer : block.qkv) add_linear(layer);
     add_linear(block.attn_proj);
-    add_norm(fmt::format("h.{}.ln_2", i), block.ln_2);
-    add_linear(block.fc);
+    add_norm(block.ln_2);
+    for (const BitLinear& layer : block.fc) add_linear(layer);
     add_linear(block.mlp_proj);
   }
-  add_norm("ln_f", ln_f_);
+  add_norm(ln_f_);
+  if (!config_.tied_head) add_linear(head_);
   return all;
 }
 

@@ -1,12 +1,17 @@
-// GPT-2 (Radford et al. 2019; nanoGPT's form) with BitLinear in every linear layer of its blocks:
-// pre-norm blocks, learned positions, tanh-GELU, head tied to the token embedding. Legend: B batch,
-// T tokens, D width, H heads, V padded vocabulary, R = B T.
+// A transformer with BitLinear in every linear layer of its blocks (block.h), in two architectures:
+//   GPT-2 (Radford et al. 2019; nanoGPT's form): learned positions, LayerNorm, tanh-GELU, head tied
+//     to the token embedding;
+//   Llama (Touvron et al. 2023): rotary positions, RMSNorm, SwiGLU, heads that may share keys and
+//     values (Ainslie et al. 2023), a head that may be of its own.
+// Legend: B batch, T tokens, D width, H heads, G heads of keys and values, S = D / H, V padded
+// vocabulary, R = B T, C = (H + 2 G) S: what attention reads of a row.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <array>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -15,32 +20,19 @@
 #include "harness/base/result.h"
 #include "trainer/job.h"
 #include "trainer/model/bitlinear.h"
+#include "trainer/model/block.h"
+#include "trainer/model/rotary.h"
 
 namespace bitloop::trainer {
 
-struct LayerNorm {
-  at::Tensor weight;  // (D)
-  at::Tensor bias;    // (D)
-};
-
-struct Block {
-  LayerNorm ln_1, ln_2;
-  BitLinear qkv;        // (3D, D)   name h.<i>.attn.c_attn
-  BitLinear attn_proj;  // (D, D)    h.<i>.attn.c_proj
-  BitLinear fc;         // (4D, D)   h.<i>.mlp.c_fc
-  BitLinear mlp_proj;   // (D, 4D)   h.<i>.mlp.c_proj
-};
-
-inline constexpr double kNormEpsilon = 1e-5;
-
 // Sequences whose tokens don't just follow each other: several continuations of one beginning, say.
 struct Layout {
-  at::Tensor positions_BT;  // int64: which row of the position embedding
+  at::Tensor positions_BT;  // int64: where in the text
   at::Tensor mask_B1TT;     // bool: which places (columns) a place (row) sees
 };
 
-// Keys and values of one sequence's tokens so far, (room, D) for each block: what the next token's
-// attention reads.
+// Keys (turned by their positions, where those are rotary) and values of one sequence's tokens so
+// far, (room, G S) for each block: what the next token's attention reads.
 struct KeyValueCache {
   std::vector<at::Tensor> keys, values;
   int64_t length = 0;  // tokens in it
@@ -89,15 +81,22 @@ class Transformer {
   // The layers that the candidate quantises, in order of the forward pass (the head last, where the
   // task quantises it).
   std::vector<BitLinear*> bitlinears();
-  // Every learnable tensor with its name in the Hugging Face style ("h.0.attn.c_attn.weight", here
-  // (N, K)); fixed order.
+  // Every learnable tensor with its name in the Hugging Face style ("h.0.attn.c_attn.weight",
+  // "model.layers.0.self_attn.q_proj.weight", all (N, K)); fixed order.
   std::vector<std::pair<std::string, at::Tensor>> named_parameters();
   int64_t parameter_count();
 
  private:
   Transformer(const ModelConfig& config, bool quantize_head, const at::Generator* random);
 
-  // The blocks and the last norm on x (R, D). attend(block, qkv (R, 3D)) -> (R, D).
+  // Every norm, in order of the forward pass.
+  std::vector<NormLayer*> norms();
+  // ids -> (R, D), with the positions where those are learned: at `positions`, or 0, 1, 2, …
+  at::Tensor embed(const at::Tensor& ids, const at::Tensor& positions) const;
+  // What turns rows at these positions, where those are rotary.
+  std::optional<Rotary::Angles> angles(const at::Tensor& positions_P) const;
+  at::Tensor turn(const at::Tensor& qkv_RC, const std::optional<Rotary::Angles>& angles) const;
+  // The blocks and the last norm on x (R, D). attend(block, qkv (R, C)) -> (R, D).
   using Attend = std::function<at::Tensor(size_t block, const at::Tensor& qkv_RC)>;
   Result<at::Tensor> run_blocks(at::Tensor x_RD, const ForwardContext& context,
                                 const Attend& attend);
@@ -106,10 +105,11 @@ class Transformer {
   friend class DeviceTraining;
   ModelConfig config_;
   at::Tensor wte_;  // (V, D)
-  at::Tensor wpe_;  // (context, D)
+  at::Tensor wpe_;  // (context, D), or undefined where positions are rotary
+  std::optional<Rotary> rotary_;
   std::vector<Block> blocks_;
-  LayerNorm ln_f_;
-  BitLinear head_;  // its weight is wte_; quantised only where the task says so
+  NormLayer ln_f_;
+  BitLinear head_;  // its weight is wte_, unless untied; quantised only where the task says so
 };
 
 }  // namespace bitloop::trainer

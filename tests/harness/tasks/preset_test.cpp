@@ -16,7 +16,8 @@ json quick() { return load_preset(Share().path(), "quick").value(); }
 TEST(Preset, AllOfThemLoad) {
   Share share;
   EXPECT_THAT(preset_names(share.path()).value(),
-              ElementsAre("medium", "quick", "small", "smollm-135m", "tiny"));
+              ElementsAre("medium", "nativebit-2.2b", "nativebit-25m", "quick", "small",
+                          "smollm-135m", "tiny", "tiny-llama"));
   const std::vector<std::string> names = preset_names(share.path()).value();
   for (const std::string& name : names) {
     auto preset = load_preset(share.path(), name);
@@ -45,6 +46,15 @@ TEST(Preset, HoldWhatTheDesignSays) {
   EXPECT_EQ(llama["kv_heads"], 3);
   EXPECT_EQ(llama["layers"], 30);
   EXPECT_EQ(llama["width"], 576);
+  EXPECT_EQ(llama["context"], 2048);
+  const json recipe = load_preset(share.path(), "smollm-135m").value();
+  EXPECT_EQ(recipe["train"]["batch"].get<int>() * recipe["train"]["sequence"].get<int>(), 4 * 256);
+  EXPECT_EQ(recipe["train"]["schedule"], "constant");
+  EXPECT_EQ(recipe["eval"]["window"], 128);
+  const json largest = load_preset(share.path(), "nativebit-2.2b").value()["model"];
+  EXPECT_EQ(largest["layers"], 26);
+  EXPECT_EQ(largest["width"], 2560);
+  EXPECT_EQ(largest["ffn_width"], 6912);
 }
 
 TEST(Preset, ReadmeDocumentsEveryKey) {
@@ -62,7 +72,9 @@ TEST(Preset, SaysWhichThereAre) {
     auto preset = load_preset(share.path(), name);
     ASSERT_FALSE(preset);
     EXPECT_EQ(preset.error().code, "unknown_preset");
-    EXPECT_THAT(preset.error().message, HasSubstr("medium, quick, small, smollm-135m, tiny"));
+    EXPECT_THAT(preset.error().message,
+                HasSubstr("medium, nativebit-2.2b, nativebit-25m, quick, small, "
+                          "smollm-135m, tiny, tiny-llama"));
   }
   EXPECT_EQ(load_preset("/nowhere", "quick").error().code, "file_not_found");
 }

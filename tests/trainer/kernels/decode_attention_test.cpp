@@ -9,15 +9,21 @@ namespace bitloop::kernels {
 namespace {
 
 TEST(DecodeAttention, IsAttentionOfTheLastRow) {
-  for (const auto& [T, H, S] : {std::tuple{1, 2, 8}, {7, 3, 5}, {130, 4, 32}, {1024, 1, 64}}) {
-    const at::Tensor q = at::randn({H * S}), keys = at::randn({T, H * S}),
-                     values = at::randn({T, H * S}), scores = at::empty({H * T}),
+  for (const auto& [T, H, G, S] : {std::tuple{1, 2, 2, 8},
+                                   {7, 3, 3, 5},
+                                   {7, 6, 3, 5},
+                                   {130, 4, 1, 32},
+                                   {9, 9, 3, 64},
+                                   {1024, 1, 1, 64}}) {
+    const at::Tensor q = at::randn({H * S}), keys = at::randn({T, G * S}),
+                     values = at::randn({T, G * S}), scores = at::empty({H * T}),
                      out = at::empty({H * S});
     decode_attention(q.const_data_ptr<float>(), keys.const_data_ptr<float>(),
-                     values.const_data_ptr<float>(), T, H, S, scores.data_ptr<float>(),
+                     values.const_data_ptr<float>(), {T, H, G, S}, scores.data_ptr<float>(),
                      out.data_ptr<float>());
     const auto heads = [&, H = H, S = S](const at::Tensor& x) {
-      return x.to(at::kDouble).view({-1, H, S}).transpose(0, 1);  // (H, T, S)
+      const at::Tensor of = x.to(at::kDouble).view({x.numel() / x.size(-1), -1, S}).transpose(0, 1);
+      return of.repeat_interleave(H / of.size(0), 0);  // (H, T, S)
     };
     const at::Tensor weights =
         (heads(q).matmul(heads(keys).transpose(1, 2)) / std::sqrt(S)).softmax(-1);

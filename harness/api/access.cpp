@@ -105,12 +105,13 @@ bool sees_event(const MaybeCaller& caller, const sessions::Service& service,
   return data.is_object() && sees_session(caller, service, data.value("session", ""));
 }
 
-std::vector<ledger::RowPtr> visible_results(const MaybeCaller& caller,
-                                            const sessions::Service& service) {
-  std::vector<ledger::RowPtr> rows = service.results();
+std::vector<ledger::StoredRow> visible_results(const MaybeCaller& caller,
+                                               const sessions::Service& service) {
+  std::vector<ledger::StoredRow> rows = service.results();
   if (!sees(caller, ""))
-    std::erase_if(rows, [&](const ledger::RowPtr& row) {
-      return row->type != "baseline" && !sees_session(caller, service, row->session);
+    std::erase_if(rows, [&](const ledger::StoredRow& row) {
+      return row.field("type") != "baseline" &&
+             !sees_session(caller, service, row.field("session"));
     });
   return rows;
 }

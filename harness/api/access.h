@@ -30,8 +30,8 @@ bool sees_event(const MaybeCaller& caller, const sessions::Service& service,
                 const sessions::StreamEvent& event);
 
 // The ledger as the caller sees it: an agent the rows of its own sessions and of baselines.
-std::vector<ledger::RowPtr> visible_results(const MaybeCaller& caller,
-                                            const sessions::Service& service);
+std::vector<ledger::StoredRow> visible_results(const MaybeCaller& caller,
+                                               const sessions::Service& service);
 std::string visible_results_tsv(const MaybeCaller& caller, const sessions::Service& service);
 
 }  // namespace bitloop::api

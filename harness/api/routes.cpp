@@ -196,7 +196,8 @@ void add_general(std::vector<Route>& routes, Service& service, const ApiOptions&
                     [&service](const Request& request) {
                       return page_response(
                           "results", visible_results(request.caller, service),
-                          [](const ledger::RowPtr& row) { return ledger::to_json(*row); }, request);
+                          [](const ledger::StoredRow& row) { return ledger::to_json(row.row()); },
+                          request);
                     }});
   routes.push_back({"GET",
                     "/v1/results.tsv",
@@ -239,7 +240,7 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
                     {},
                     200,
                     "application/json",
-                    [&service](const Request& request) {
+                    [&service](const Request& request) -> Result<Response> {
                       const std::string tag = query_text(request, "tag");
                       std::vector<sessions::ListedSession> list = service.list();
                       std::erase_if(list, [&](const sessions::ListedSession& session) {
@@ -247,12 +248,17 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
                                (!tag.empty() &&
                                 std::ranges::count(session.tags, tag, &sessions::Tag::tag) == 0);
                       });
+                      std::optional<Error> unreadable;
                       const auto whole = [&](const sessions::ListedSession& session) {
-                        ordered_json document = render(*service.get(session.id));
+                        const auto view = service.get(session.id);
+                        if (!view) unreadable = view.error();
+                        ordered_json document = view ? render(*view) : ordered_json::object();
                         document.erase("files");  // the same in every session but for the candidate
                         return document;
                       };
-                      return page_response("sessions", list, whole, request);
+                      Response response = page_response("sessions", list, whole, request);
+                      if (unreadable) return std::unexpected(*unreadable);
+                      return response;
                     }});
   routes.push_back({"GET",
                     "/v1/sessions/{id}",

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <thread>
@@ -33,6 +34,7 @@ struct ServeOptions {
   int jobs = 1;
   int ready_checks = 2;
   int pack_after = 5000;
+  int rest_after = 60;
   bool allow_degraded = false;
   std::string workspace, benchmarks;
 };
@@ -68,14 +70,20 @@ std::string url_of(const std::string& host, int port) {
 // what was in use.
 void keep_the_heap_small() {
   constexpr int kHeaps = 2;
+  constexpr int kFreeAtEnd = 1 << 20;
   constexpr int kLarge = 128 << 10;  // from here on a block has pages of its own
   (void)::mallopt(M_ARENA_MAX, kHeaps);
   (void)::mallopt(M_MMAP_THRESHOLD, kLarge);
-  (void)::mallopt(M_TRIM_THRESHOLD, kLarge);
+  // What is free at the end of a heap is given back from here on: less would go to the kernel and
+  // come back, zeroed, with every edit.
+  (void)::mallopt(M_TRIM_THRESHOLD, kFreeAtEnd);
 }
 
+// What is free but lies between what is in use: the allocator gives back only what lies at an end.
+void give_back_memory() { ::malloc_trim(0); }
+
 void report_packing(std::string_view sentence, bool failed) {
-  ::malloc_trim(0);  // thousands of names were listed
+  give_back_memory();  // thousands of names were listed
   spdlog::log(failed ? spdlog::level::warn : spdlog::level::info, "{}", sentence);
 }
 
@@ -93,9 +101,16 @@ int serve(const ServeOptions& options) {
   if (const Status host = check_host(options, workspace); !host) return report(host.error());
   const auto layers = probe_sandbox(options.allow_degraded);
   if (!layers) return report(layers.error());
-  auto service = sessions::Service::open(
-      {workspace, share_dir(), options.jobs, options.allow_degraded, options.ready_checks,
-       choose_benchmarks(options.benchmarks), /*resumes_runs=*/true});
+  sessions::ServiceOptions opened{.workspace = workspace,
+                                  .share_dir = share_dir(),
+                                  .jobs = options.jobs,
+                                  .allow_degraded = options.allow_degraded,
+                                  .ready_checks = options.ready_checks,
+                                  .benchmarks = choose_benchmarks(options.benchmarks),
+                                  .resumes_runs = true,
+                                  .rest_after = std::chrono::seconds(options.rest_after),
+                                  .after_look = give_back_memory};
+  auto service = sessions::Service::open(opened);
   if (!service) return report(service.error());
   const size_t files = widen_file_limit();
   const size_t spare = files > kFilesForCalls ? files - kFilesForCalls : 0;
@@ -162,6 +177,11 @@ void add_serve(CLI::App& app, int& exit_code) {
                    "files of single objects after which the journal is packed in the background "
                    "(default 5000; 0: never)")
       ->check(CLI::Range(0, 1'000'000));
+  command
+      ->add_option("--rest-after", options->rest_after,
+                   "seconds after which a session that nobody asks for is kept on disk alone, from "
+                   "where it comes back at the next call (default 60; 0: never)")
+      ->check(CLI::Range(0, 86'400));
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
   command->callback([options, &exit_code] { exit_code = serve(*options); });
 }

@@ -11,11 +11,12 @@ const fact = (title, ...value) => h("div", {}, h("dt", {}, title), h("dd", {}, v
 
 const VERDICTS = {first: "first score", inside_noise: "inside the noise", trade_off: "trade-off"};
 
-// A decision in a few words; what it advises is the title.
+// A decision in a few words, and what it advises.
 function decision(of) {
   if (!of) return h("td", {}, MISSING);
   const than = of.against ? ` (#${of.against.test})` : "";
-  return h("td", {title: of.advice}, (VERDICTS[of.verdict] ?? of.verdict) + than);
+  return h("td", {}, h("span", {class: "verdict"}, (VERDICTS[of.verdict] ?? of.verdict) + than),
+    h("span", {class: "advice"}, of.advice));
 }
 
 const tagWords = (tags) => tags.map(({tag}) => tag).join(", ") || MISSING;

@@ -38,6 +38,12 @@ void ReadyChecks::want(std::string_view name) {
   if (options_.most > 0 && !stopping_) note(name);
 }
 
+bool ReadyChecks::is_ready(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::ranges::find(wanted_, name, &Wanted::name);
+  return found != wanted_.end() && found->trainer != nullptr;
+}
+
 std::unique_ptr<ReadyTrainer> ReadyChecks::take(const std::string& name,
                                                 const std::string& identity) {
   const auto found = std::ranges::find(wanted_, name, &Wanted::name);

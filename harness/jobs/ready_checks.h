@@ -54,6 +54,9 @@ class ReadyChecks {
   // starts what is missing, at a time when no check runs.
   void want(std::string_view name);
 
+  // Whether one waits for `name`, so that the next check finds it.
+  bool is_ready(std::string_view name);
+
   // Performs a check to its end, with the trainer that waits for `name` if it was started with this
   // very job and program, or in a folder of its own. Verdicts as those of run_now.
   Verdict run(const std::string& name, const nlohmann::json& job, int timeout_ms);

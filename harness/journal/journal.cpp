@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <condition_variable>
 #include <ctime>
 #include <functional>
 #include <mutex>
@@ -27,8 +29,9 @@ constexpr const char* kAuthor = "bitloop <bitloop@localhost>";
 constexpr const char* kCandidateFile = "candidate.lua";
 constexpr const char* kSessionFile = "session.json";
 constexpr size_t kSmallestPrefix = 4;
-constexpr size_t kMostOnShelf = 4;      // each has the indices of all packs in memory
-constexpr size_t kSpareFiles = 64;      // a dozen events' worth
+constexpr size_t kMostOnShelf = 4;  // each has the indices of all packs in memory
+constexpr std::chrono::milliseconds kLongestRead(200);  // that is waited for to close them all
+constexpr size_t kSpareFiles = 64;                      // a dozen events' worth
 constexpr size_t kPartOfAllFiles = 16;  // but no more than one in so many that may be open
 
 Result<std::string> branch_of(std::string_view session) {
@@ -162,9 +165,7 @@ struct Journal::Impl {
     Lease(Lease&&) = default;
     Lease& operator=(Lease&&) = delete;
     ~Lease() {
-      if (!repository_) return;
-      const std::lock_guard lock(owner_->shelf_mutex);
-      if (owner_->shelf.size() < kMostOnShelf) owner_->shelf.push_back(std::move(repository_));
+      if (repository_) owner_->take_back(std::move(repository_));
     }
     git_repository* get() const { return repository_.get(); }
 
@@ -175,15 +176,43 @@ struct Journal::Impl {
 
   Result<Lease> lease() {
     {
-      const std::lock_guard lock(shelf_mutex);
+      std::unique_lock lock(shelf_mutex);
+      shelf_changed.wait(lock, [this] { return !emptying; });
+      ++leased;
       if (!shelf.empty()) {
         Repository repository = std::move(shelf.back());
         shelf.pop_back();
         return Lease(*this, std::move(repository));
       }
     }
-    BITLOOP_ASSIGN(repository, open_repository(path));
-    return Lease(*this, std::move(repository));
+    auto repository = open_repository(path);
+    if (repository) return Lease(*this, std::move(*repository));
+    take_back(nullptr);
+    return std::unexpected(repository.error());
+  }
+
+  void take_back(Repository repository) {
+    {
+      const std::lock_guard lock(shelf_mutex);
+      if (repository && !emptying && shelf.size() < kMostOnShelf)
+        shelf.push_back(std::move(repository));
+    }
+    repository.reset();  // closed before it is counted as such
+    {
+      const std::lock_guard lock(shelf_mutex);
+      --leased;
+    }
+    shelf_changed.notify_all();
+  }
+
+  void empty_shelf() {
+    std::unique_lock lock(shelf_mutex);
+    if (emptying) return;
+    emptying = true;
+    if (shelf_changed.wait_for(lock, kLongestRead, [this] { return leased == 0; })) shelf.clear();
+    emptying = false;
+    lock.unlock();
+    shelf_changed.notify_all();
   }
 
   Result<LockedFile> lock_branch(const std::string& branch) {
@@ -251,10 +280,14 @@ struct Journal::Impl {
 
   const std::filesystem::path path;
   SpareFiles spare;
+  Deflater deflater;
   std::unique_ptr<WriteAheadLog> log;  // null where it is only read
   bool read_only = false;
   std::mutex shelf_mutex;
+  std::condition_variable shelf_changed;
   std::vector<Repository> shelf;
+  size_t leased = 0;      // repositories that are in use
+  bool emptying = false;  // nobody takes one
   std::mutex head_mutex;  // HEAD is one for all sessions
   std::array<std::mutex, 1024> session_mutexes;
 };
@@ -293,7 +326,7 @@ Result<std::string> Journal::create_session(std::string_view id, const Event& ev
   const auto there = head(id);
   if (there) return fail("session_exists", fmt::format("there is a session {} already", id));
   if (there.error().code != "unknown_session") return std::unexpected(there.error());
-  const ObjectWriter writer(impl_->spare, impl_->path);
+  const ObjectWriter writer(impl_->spare, impl_->deflater, impl_->path);
   BITLOOP_ASSIGN(written, write_commit(writer, event, std::nullopt));
   BITLOOP_ASSIGN(commit, impl_->publish(branch, writer, written, reference));
   impl_->show_in_head(branch);
@@ -318,7 +351,7 @@ Result<std::string> Journal::append(std::string_view session, const Event& event
     return read_parent(repository.get(), head);
   };
   BITLOOP_ASSIGN(parent, read());
-  const ObjectWriter writer(impl_->spare, impl_->path);
+  const ObjectWriter writer(impl_->spare, impl_->deflater, impl_->path);
   BITLOOP_ASSIGN(written, write_commit(writer, event, parent));
   return impl_->publish(branch, writer, written, reference);
 }
@@ -429,6 +462,8 @@ Result<Commit> Journal::find(std::string_view id) const {
   if (code < 0) return std::unexpected(git_error(code, "looking for a commit"));
   return describe(raw);
 }
+
+void Journal::forget_what_was_read() const { impl_->empty_shelf(); }
 
 const std::filesystem::path& Journal::path() const { return impl_->path; }
 

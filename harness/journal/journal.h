@@ -70,6 +70,11 @@ class Journal {
   // The same among all commits of the journal.
   Result<Commit> find(std::string_view id) const;
 
+  // Gives back what libgit2 keeps of what was read: 16 MiB for each pack, in the end. Packs belong
+  // to all repositories that are open, so all are closed at once: calls that come meanwhile wait,
+  // for those that are reading.
+  void forget_what_was_read() const;
+
   const std::filesystem::path& path() const;  // of journal.git
 
  private:

@@ -2,28 +2,10 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <zlib.h>
 
 #include "harness/journal/git.h"
 
 namespace bitloop::journal {
-namespace {
-
-constexpr int kCompression = Z_BEST_SPEED;  // git's own choice for loose objects
-
-Result<std::string> deflated(const std::string& plain) {
-  uLongf size = ::compressBound(plain.size());
-  std::string packed(size, '\0');
-  const int code =
-      ::compress2(reinterpret_cast<Bytef*>(packed.data()), &size,
-                  reinterpret_cast<const Bytef*>(plain.data()), plain.size(), kCompression);
-  if (code != Z_OK)
-    return fail("journal_failed", fmt::format("an object can't be compressed (zlib: {})", code));
-  packed.resize(size);
-  return packed;
-}
-
-}  // namespace
 
 std::filesystem::path loose_path(const std::filesystem::path& repository, const git_oid& id) {
   const std::string name = to_hex(id);
@@ -39,7 +21,7 @@ Result<NewObject> ObjectWriter::write(git_object_t kind, std::string_view conten
   std::string plain = fmt::format("{} {}", git_object_type2string(kind), content.size());
   plain += '\0';
   plain += content;
-  BITLOOP_ASSIGN(packed, deflated(plain));
+  BITLOOP_ASSIGN(packed, deflater_.deflated(plain));
   object.bytes = std::move(packed);
   BITLOOP_ASSIGN(file, spare_.take());
   BITLOOP_TRY(write_all(file.fd(), object.bytes));

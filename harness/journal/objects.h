@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "harness/journal/deflater.h"
 #include "harness/journal/spare_files.h"
 
 namespace bitloop::journal {
@@ -29,9 +30,9 @@ struct NewObject {
 
 class ObjectWriter {
  public:
-  // `spare` must outlive it.
-  ObjectWriter(SpareFiles& spare, std::filesystem::path repository)
-      : spare_(spare), repository_(std::move(repository)) {}
+  // `spare` and `deflater` must outlive it.
+  ObjectWriter(SpareFiles& spare, Deflater& deflater, std::filesystem::path repository)
+      : spare_(spare), deflater_(deflater), repository_(std::move(repository)) {}
 
   // `there`: an object that the repository is known to have, which this may be; else null. What is
   // there without our knowing is written again, which harms nobody: to ask every pack for every
@@ -43,6 +44,7 @@ class ObjectWriter {
 
  private:
   SpareFiles& spare_;
+  Deflater& deflater_;
   std::filesystem::path repository_;
 };
 

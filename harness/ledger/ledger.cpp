@@ -19,16 +19,22 @@ struct Content {
   size_t bytes = 0;
 };
 
-std::string render(const std::vector<RowPtr>& rows) {
+std::string render(const std::vector<StoredRow>& rows) {
   std::string text = header_line() + "\n";
-  for (const RowPtr& row : rows) text += render_line(*row) + "\n";
+  for (const StoredRow& row : rows) {
+    text += row.line();
+    text += '\n';
+  }
   return text;
 }
 
-std::vector<RowPtr> shared(std::vector<Row> rows) {
-  std::vector<RowPtr> list;
+Result<std::vector<StoredRow>> stored(const std::vector<Row>& rows) {
+  std::vector<StoredRow> list;
   list.reserve(rows.size());
-  for (Row& row : rows) list.push_back(std::make_shared<const Row>(std::move(row)));
+  for (const Row& row : rows) {
+    BITLOOP_ASSIGN(line, StoredRow::of(row));
+    list.push_back(std::move(line));
+  }
   return list;
 }
 
@@ -87,6 +93,22 @@ void remove_leftovers(const std::filesystem::path& path) {
 
 }  // namespace
 
+// What is kept in memory is what the file says, so that a restart changes nothing.
+Result<StoredRow> StoredRow::of(const Row& row) {
+  const std::string given = render_line(row);
+  BITLOOP_ASSIGN(same, parse_line(given));
+  const std::string line = render_line(same);
+  auto kept = std::make_shared<char[]>(line.size());
+  line.copy(kept.get(), line.size());
+  return StoredRow(std::move(kept), line.size());
+}
+
+Row StoredRow::row() const { return parse_line(line()).value(); }
+
+std::string_view StoredRow::field(std::string_view column) const {
+  return field_of_line(line(), *find_column(column));
+}
+
 Result<std::unique_ptr<Ledger>> Ledger::open(std::filesystem::path path) {
   remove_leftovers(path);
   auto text = read_file(path);
@@ -101,15 +123,15 @@ Result<std::unique_ptr<Ledger>> Ledger::open(std::filesystem::path path) {
       return std::unexpected(errno_error(path.string(), errno));
   }
   std::unique_ptr<Ledger> ledger(new Ledger(std::move(path)));
-  ledger->rows_ = shared(std::move(content.rows));
+  BITLOOP_ASSIGN(rows, stored(content.rows));
+  ledger->rows_ = std::move(rows);
   return ledger;
 }
 
 Result<std::unique_ptr<Ledger>> Ledger::replace_with(std::filesystem::path path,
                                                      std::vector<Row> rows) {
   std::unique_ptr<Ledger> ledger(new Ledger(std::move(path)));
-  const std::lock_guard lock(ledger->mutex_);
-  BITLOOP_TRY(ledger->rewrite(std::move(rows)));
+  BITLOOP_TRY(ledger->rebuild(std::move(rows)));
   return ledger;
 }
 
@@ -122,23 +144,24 @@ Result<std::vector<Row>> Ledger::read(const std::filesystem::path& path) {
 }
 
 Status Ledger::append(const Row& row) {
-  const std::string line = render_line(row);
-  BITLOOP_ASSIGN(stored, parse_line(line));
+  BITLOOP_ASSIGN(stored, StoredRow::of(row));
   const std::lock_guard lock(mutex_);
-  BITLOOP_TRY(append_line(path_, line + "\n"));
-  rows_.push_back(std::make_shared<const Row>(std::move(stored)));
+  BITLOOP_TRY(append_line(path_, std::string(stored.line()) + "\n"));
+  rows_.push_back(std::move(stored));
   return {};
 }
 
 Status Ledger::submit(std::string_view session, int64_t test) {
   const std::lock_guard lock(mutex_);
-  std::vector<Row> rows;
+  std::vector<StoredRow> rows = rows_;
   bool found = false;
-  for (const RowPtr& stored : rows_) {
-    Row& row = rows.emplace_back(*stored);
-    if (row.session != session) continue;
+  for (StoredRow& stored : rows) {
+    if (stored.field("session") != session) continue;
+    Row row = stored.row();
     row.submitted = row.test == test;
     found = found || row.submitted;
+    BITLOOP_ASSIGN(changed, StoredRow::of(row));
+    stored = std::move(changed);
   }
   if (!found)
     return fail("unknown_row",
@@ -147,32 +170,24 @@ Status Ledger::submit(std::string_view session, int64_t test) {
 }
 
 Status Ledger::rebuild(std::vector<Row> rows) {
+  BITLOOP_ASSIGN(lines, stored(rows));
   const std::lock_guard lock(mutex_);
-  return rewrite(std::move(rows));
+  return rewrite(std::move(lines));
 }
 
-Status Ledger::rewrite(std::vector<Row> rows) {
-  // What is kept in memory is what the file says, so that a restart changes nothing.
-  std::vector<RowPtr> stored;
-  for (const Row& row : rows) {
-    BITLOOP_ASSIGN(same, parse_line(render_line(row)));
-    stored.push_back(std::make_shared<const Row>(std::move(same)));
-  }
-  const std::string wanted = render(stored);
+Status Ledger::rewrite(std::vector<StoredRow> rows) {
+  const std::string wanted = render(rows);
   const auto present = read_file(path_);
   if (!present || *present != wanted) BITLOOP_TRY(write_file_atomic(path_, wanted));
-  rows_ = std::move(stored);
+  rows_ = std::move(rows);
   return {};
 }
 
-std::vector<RowPtr> Ledger::rows() const {
+std::vector<StoredRow> Ledger::rows() const {
   const std::lock_guard lock(mutex_);
   return rows_;
 }
 
-std::string Ledger::text() const {
-  const std::lock_guard lock(mutex_);
-  return render(rows_);
-}
+std::string Ledger::text() const { return render(rows()); }
 
 }  // namespace bitloop::ledger

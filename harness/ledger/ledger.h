@@ -11,14 +11,33 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "harness/ledger/row.h"
 
 namespace bitloop::ledger {
 
-// Rows are never changed in place, so readers share them.
-using RowPtr = std::shared_ptr<const Row>;
+// A row as it is kept: its line, which is a third of what its columns take in memory. It never
+// changes, so copies share it.
+class StoredRow {
+ public:
+  // Errors: those of parse_line for what render_line would make of the row.
+  static Result<StoredRow> of(const Row& row);
+
+  std::string_view line() const { return {line_.get(), size_}; }  // without a newline
+  Row row() const;
+  // One column as it stands in the line. Requires: a column's name.
+  std::string_view field(std::string_view column) const;
+
+ private:
+  StoredRow(std::shared_ptr<const char[]> line, size_t size)
+      : line_(std::move(line)), size_(size) {}
+
+  std::shared_ptr<const char[]> line_;
+  size_t size_;
+};
 
 class Ledger {
  public:
@@ -43,18 +62,18 @@ class Ledger {
   // Replaces all rows, rewriting the file only if that changes it. Errors: "io_error", "disk_full".
   Status rebuild(std::vector<Row> rows);
 
-  std::vector<RowPtr> rows() const;  // in the order of the file
-  std::string text() const;          // the file's content
+  std::vector<StoredRow> rows() const;  // in the order of the file
+  std::string text() const;             // the file's content
   const std::filesystem::path& path() const { return path_; }
 
  private:
   explicit Ledger(std::filesystem::path path) : path_(std::move(path)) {}
   // Replaces the file if that changes it. Requires: mutex_ held.
-  Status rewrite(std::vector<Row> rows);
+  Status rewrite(std::vector<StoredRow> rows);
 
   std::filesystem::path path_;
   mutable std::mutex mutex_;
-  std::vector<RowPtr> rows_;
+  std::vector<StoredRow> rows_;
 };
 
 }  // namespace bitloop::ledger

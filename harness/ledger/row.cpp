@@ -243,6 +243,16 @@ Result<Row> parse_line(std::string_view line) {
   return row;
 }
 
+std::string_view field_of_line(std::string_view line, const Column& column) {
+  const auto index = &column - std::begin(kColumns);
+  for (std::ptrdiff_t i = 0; i < index; ++i) {
+    const size_t tab = line.find('\t');
+    if (tab == std::string_view::npos) return "";
+    line.remove_prefix(tab + 1);
+  }
+  return line.substr(0, line.find('\t'));
+}
+
 nlohmann::json to_json(const Row& row) {
   nlohmann::json json = nlohmann::json::object();
   for (const Column& column : kColumns) json[column.name] = field_to_json(row, column);

@@ -86,6 +86,8 @@ std::string render_line(const Row& row);
 // The inverse. Errors: "ledger_malformed" (number of fields, a number that does not read; the
 // message names the column).
 Result<Row> parse_line(std::string_view line);
+// The field of one column of a line, as it stands there; "" where the line has too few.
+std::string_view field_of_line(std::string_view line, const Column& column);
 
 // All columns by name: missing numbers null, flags a list, submitted true or false.
 nlohmann::json to_json(const Row& row);

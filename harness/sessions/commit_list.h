@@ -2,7 +2,6 @@
 // as text would take 200.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -10,6 +9,8 @@
 #include <string_view>
 #include <unordered_map>
 #include <vector>
+
+#include "harness/sessions/commit_name.h"
 
 namespace bitloop::sessions {
 
@@ -32,12 +33,10 @@ class CommitList {
   std::optional<size_t> find(std::string_view commit) const;
 
  private:
-  using Name = std::array<uint8_t, 20>;
   struct Kept {
-    Name name;
+    CommitName name;
     uint32_t session;  // in sessions_
   };
-  static std::optional<Name> packed(std::string_view commit);
   uint32_t number_of(const std::string& session);
 
   std::vector<Kept> kept_;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "harness/journal/journal.h"
 
 namespace bitloop::sessions {
@@ -17,8 +19,8 @@ std::string_view value_of(const std::vector<journal::Trailer>& trailers, std::st
 }
 
 // A kind has no space.
-std::string index_of(std::string_view kind, std::string_view key) {
-  return fmt::format("{} {}", kind, key);
+ShortDigest name_of(std::string_view kind, std::string_view key) {
+  return short_digest(fmt::format("{} {}", kind, key));
 }
 
 }  // namespace
@@ -37,21 +39,25 @@ void RequestKeys::add(std::string_view kind, const std::vector<journal::Trailer>
                       const std::string& commit) {
   const std::string_view key = value_of(trailers, kKeyTrailer);
   if (key.empty()) return;
-  const std::string index = index_of(kind, key);
-  const Done done{std::string(value_of(trailers, kRequestTrailer)), commit};
-  if (!done_.insert_or_assign(index, done).second) return;
-  order_.push_back(index);
-  if (order_.size() <= kMost) return;
-  done_.erase(order_.front());
-  order_.pop_front();
+  const Done done{name_of(kind, key),
+                  packed(value_of(trailers, kRequestTrailer)).value_or(CommitName{}),
+                  packed(commit).value_or(CommitName{})};
+  if (const auto found = std::ranges::find(done_, done.name, &Done::name); found != done_.end()) {
+    *found = done;
+  } else if (done_.size() < kMost) {
+    done_.push_back(done);
+  } else {
+    done_[oldest_] = done;
+    oldest_ = (oldest_ + 1) % kMost;
+  }
 }
 
 Result<std::optional<std::string>> RequestKeys::find(std::string_view kind, std::string_view key,
                                                      std::string_view request) const {
-  const auto found = done_.find(index_of(kind, key));
+  const auto found = std::ranges::find(done_, name_of(kind, key), &Done::name);
   if (found == done_.end()) return std::nullopt;
-  if (found->second.request != journal::content_id(request)) return std::unexpected(key_reused());
-  return found->second.commit;
+  if (found->request != packed(journal::content_id(request))) return std::unexpected(key_reused());
+  return unpacked(found->commit);
 }
 
 Error key_reused() {

@@ -3,8 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +10,8 @@
 
 #include "harness/base/result.h"
 #include "harness/journal/event.h"
+#include "harness/sessions/commit_name.h"
+#include "harness/sessions/short_digest.h"
 
 namespace bitloop::sessions {
 
@@ -26,7 +26,8 @@ class RequestKeys {
   // Writes key and request (its body) into the trailers of an event; without a key, nothing.
   static void mark(journal::Event& event, std::string_view key, std::string_view request);
 
-  // Remembers an event that was committed; one without a key is passed over.
+  // Remembers an event that was committed (40 hexadecimal digits); one without a key is passed
+  // over.
   void add(std::string_view kind, const std::vector<journal::Trailer>& trailers,
            const std::string& commit);
   // The commit of the event of this kind that was done under `key`; nothing when none is known. The
@@ -35,12 +36,14 @@ class RequestKeys {
                                           std::string_view request) const;
 
  private:
+  // 56 bytes, however long key and request are: sessions at work have up to kMost of these.
   struct Done {
-    std::string request;  // content_id
-    std::string commit;
+    ShortDigest name;    // of kind and key
+    CommitName request;  // its content_id, which is formed as a commit's
+    CommitName commit;
   };
-  std::map<std::string, Done, std::less<>> done_;  // by kind and key
-  std::deque<std::string> order_;                  // oldest first
+  std::vector<Done> done_;  // in a circle once it is full
+  size_t oldest_ = 0;       // where the circle begins
 };
 
 // What a key that was used for another request is answered with.

@@ -106,21 +106,21 @@ std::vector<std::shared_ptr<Session>> Service::Impl::all() const {
 }
 
 Status Service::Impl::check_writable(const Session& session, const Terms& terms) const {
-  if (is_of_command_line(session.state.type))
+  if (is_of_command_line(session.state->type))
     return fail("session_read_only",
                 fmt::format("Session {} holds the command line's runs and can only be read "
                             "here; create a session of your own.",
-                            session.state.id));
+                            session.state->id));
   BITLOOP_TRY(check_expected(terms, session.head));
-  if (session.state.closed)
+  if (session.state->closed)
     return fail("session_closed",
-                fmt::format("Session {} is closed; create a new one to go on.", session.state.id));
+                fmt::format("Session {} is closed; create a new one to go on.", session.state->id));
   return {};
 }
 
 Status Service::Impl::check_changeable(const Session& session, const Terms& terms) const {
   BITLOOP_TRY(check_writable(session, terms));
-  if (const TestRecord* test = session.state.running_test())
+  if (const TestRecord* test = session.state->running_test())
     return fail(
         "test_running",
         fmt::format("Test #{} is running; wait for it (GET …/tests/{}?wait=30), then try again.",
@@ -137,10 +137,11 @@ Status Service::Impl::commit(Session& session, journal::Event event, SessionStat
   event.trailers.push_back({Feeds::kTrailer, std::to_string(ticket.sequence())});
   BITLOOP_ASSIGN(id, journal->append(state.id, event, session.head));
   ticket.published(state.id, id);
-  session.state = std::move(state);
+  *session.state = std::move(state);
   session.document = std::move(document);
   session.head = std::move(id);
   if (session.keys) session.keys->add(event.kind, event.trailers, session.head);
+  session.used = Session::Clock::now();
   session.changed.notify_all();
   return {};
 }
@@ -152,7 +153,7 @@ TestView Service::Impl::describe(const Session& session, const TestRecord& test)
   view.commit = test.commit;
   view.seed = test.seed;
   view.tests_left = tests_left(session);
-  const bool local = is_of_command_line(session.state.type);
+  const bool local = is_of_command_line(session.state->type);
   if (test.running()) {
     view.message = fmt::format("[Test #{}] running", test.number);
   } else {
@@ -160,7 +161,7 @@ TestView Service::Impl::describe(const Session& session, const TestRecord& test)
     view.message =
         local ? test.stages : test_headline(test.number, view.tests_left) + "\n" + test.stages;
     if (!local) {
-      const Decision decision = decide(session.state.tests, test.number, table_of(session.state));
+      const Decision decision = decide(session.state->tests, test.number, table_of(*session.state));
       view.decision = to_json(decision);
       view.message += "\n" + decision_line(decision);
     }
@@ -169,7 +170,7 @@ TestView Service::Impl::describe(const Session& session, const TestRecord& test)
 }
 
 SessionView Service::Impl::describe(const Session& session) const {
-  const SessionState& state = session.state;
+  const SessionState& state = *session.state;
   SessionView view;
   view.id = state.id;
   view.task = state.task;
@@ -188,7 +189,7 @@ SessionView Service::Impl::describe(const Session& session) const {
   view.forked_from = state.forked_from;
   view.tags = state.tags;
   for (const TestRecord& test : state.tests) view.tests.push_back(describe(session, test));
-  view.files.push_back(session.document ? file_info(*session.document) : session.resting);
+  view.files.push_back(file_info(*session.document));
   for (const editor::Document& document : files.documents())
     view.files.push_back(file_info(document));
   return view;
@@ -270,8 +271,8 @@ Result<SessionView> Service::create(const NewSession& request, const Terms& term
     if (!session && session.error().code == "session_exists") continue;
     if (!session) return std::unexpected(session.error());
     impl_->checks->want(task.name);
-    const std::lock_guard guard((*session)->mutex);
-    return impl_->describe(**session);
+    BITLOOP_ASSIGN(held, impl_->hold(std::move(*session)));
+    return impl_->describe(*held);
   }
 }
 
@@ -286,10 +287,7 @@ Result<std::shared_ptr<Session>> Service::Impl::begin_session(SessionState state
   const std::string id = state.id;
   BITLOOP_ASSIGN(head, journal->create_session(id, event));
   auto session = std::make_shared<Session>(std::move(state), std::move(document), head);
-  {
-    const std::lock_guard guard(sessions_mutex);
-    sessions[id] = session;
-  }
+  add(session);
   ticket.published(id, head);
   return session;
 }
@@ -298,9 +296,7 @@ std::vector<ListedSession> Service::list() const {
   std::vector<ListedSession> list;
   for (const auto& session : impl_->all()) {
     const std::lock_guard guard(session->mutex);
-    const SessionState& state = session->state;
-    list.push_back({state.id, state.task, state.agent, word_for(state), state.token, state.created,
-                    impl_->tests_left(*session), state.tags});
+    list.push_back(impl_->as_listed(*session));
   }
   std::ranges::stable_sort(list, {}, &ListedSession::created);
   return list;
@@ -308,8 +304,16 @@ std::vector<ListedSession> Service::list() const {
 
 Result<SessionView> Service::get(std::string_view id) const {
   BITLOOP_ASSIGN(session, impl_->find(id));
-  const std::lock_guard guard(session->mutex);
-  return impl_->describe(*session);
+  std::unique_lock guard(session->mutex);
+  if (!session->rests()) {
+    session->used = Session::Clock::now();
+    return impl_->describe(*session);
+  }
+  // Looked at without waking it: who lists all sessions would have all of them in memory.
+  const std::string head = session->head;
+  guard.unlock();
+  BITLOOP_ASSIGN(there, impl_->load(head));
+  return impl_->describe(*there);
 }
 
 Result<std::string> Service::token_of(std::string_view id) const {
@@ -319,7 +323,7 @@ Result<std::string> Service::token_of(std::string_view id) const {
 
 Result<std::vector<HistoryItem>> Service::history(std::string_view id) const {
   BITLOOP_TRY(impl_->find(id));
-  BITLOOP_ASSIGN(commits, impl_->journal->history(id));  // not state.id: that needs the lock
+  BITLOOP_ASSIGN(commits, impl_->journal->history(id));
   std::vector<HistoryItem> items;
   for (const journal::Commit& commit : commits) {
     HistoryItem item{commit.id, commit.time_s, commit.kind, commit.sentence, std::nullopt};
@@ -333,11 +337,10 @@ Result<std::vector<HistoryItem>> Service::history(std::string_view id) const {
 Result<FileView> Service::view(std::string_view id, std::string_view path,
                                std::optional<int64_t> start_line,
                                std::optional<int64_t> end_line) const {
-  BITLOOP_ASSIGN(session, impl_->find(id));
-  std::unique_lock guard(session->mutex);
+  BITLOOP_ASSIGN(session, impl_->hold(id));
   const std::string head = session->head;
-  BITLOOP_ASSIGN(candidate, impl_->candidate_of(*session));
-  guard.unlock();
+  const editor::Document candidate = *session->document;
+  session.lock().unlock();
   const editor::Document* document = path == kCandidate ? &candidate : impl_->files.find(path);
   if (document == nullptr)
     return fail("file_not_found",
@@ -368,7 +371,7 @@ Result<std::string> Service::shared_file(std::string_view path) const {
 
 Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request,
                                  const Terms& terms) {
-  BITLOOP_ASSIGN(session, impl_->find(id));
+  BITLOOP_ASSIGN(known, impl_->find(id));
   if (request.path != kCandidate) {
     if (impl_->files.find(request.path) != nullptr)
       return fail("file_read_only", fmt::format("ERROR: {} is read-only. You may only edit {}.",
@@ -380,12 +383,12 @@ Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request
   BITLOOP_TRY(check_op_fields(request));
   BITLOOP_ASSIGN(description,
                  editor::clean_text(request.description, "description", kMaxDescriptionBytes));
-  const std::lock_guard guard(session->mutex);
+  BITLOOP_ASSIGN(session, impl_->hold(std::move(known)));
   BITLOOP_ASSIGN(before, impl_->done_before(*session, "edit", terms));
   if (before) return impl_->edit_again(*session, *before);
   BITLOOP_TRY(impl_->check_changeable(*session, terms));
   BITLOOP_ASSIGN(edited, apply(*session->document, request));
-  SessionState state = session->state;
+  SessionState state = *session->state;
   state.undo.push_back(session->head);
   journal::Event event;
   event.kind = "edit";
@@ -393,24 +396,23 @@ Result<EditAnswer> Service::edit(std::string_view id, const EditRequest& request
   event.body = description;
   event.trailers = {{"Bitloop-Op", request.op}, {"Bitloop-Region", edited.region}};
   const std::vector<std::string> warnings =
-      warnings_of(session->document->text(), edited.document.text(), session->state, impl_->tried);
+      warnings_of(session->document->text(), edited.document.text(), *session->state, impl_->tried);
   for (const std::string& warning : warnings)
     event.trailers.push_back({"Bitloop-Warning", warning});
   RequestKeys::mark(event, terms.key, terms.request);
   BITLOOP_TRY(
       impl_->commit(*session, std::move(event), std::move(state), std::move(edited.document)));
-  impl_->checks->want(session->state.task);  // an edit is followed by a check
+  impl_->checks->want(session->state->task);  // an edit is followed by a check
   return EditAnswer{edited.message, session->head, session->document->editable(), edited.view,
                     warnings};
 }
 
 Result<EditAnswer> Service::undo(std::string_view id, int64_t count, const Terms& terms) {
-  BITLOOP_ASSIGN(session, impl_->find(id));
-  const std::lock_guard guard(session->mutex);
+  BITLOOP_ASSIGN(session, impl_->hold(id));
   BITLOOP_ASSIGN(before, impl_->done_before(*session, "undo", terms));
   if (before) return impl_->edit_again(*session, *before);
   BITLOOP_TRY(impl_->check_changeable(*session, terms));
-  SessionState state = session->state;
+  SessionState state = *session->state;
   if (count < 1 || static_cast<size_t>(count) > state.undo.size())
     return fail("nothing_to_undo",
                 fmt::format("ERROR: Cannot undo {} edit(s); there are {} to undo.", count,
@@ -439,28 +441,26 @@ Result<EditAnswer> Service::Impl::revert(Session& session, const std::string& co
   event.sentence = commit_sentence(message);
   event.trailers = {{"Bitloop-Reverted-To", commit_id}};
   RequestKeys::mark(event, terms.key, terms.request);
-  BITLOOP_TRY(commit(session, std::move(event), session.state, std::move(document)));
+  BITLOOP_TRY(commit(session, std::move(event), *session.state, std::move(document)));
   return whole_answer(session, message);
 }
 
 Result<EditAnswer> Service::revert_to_test(std::string_view id, int64_t test, const Terms& terms) {
-  BITLOOP_ASSIGN(session, impl_->find(id));
-  const std::lock_guard guard(session->mutex);
+  BITLOOP_ASSIGN(session, impl_->hold(id));
   BITLOOP_ASSIGN(before, impl_->done_before(*session, "revert", terms));
   if (before) return impl_->edit_again(*session, *before);
   BITLOOP_TRY(impl_->check_changeable(*session, terms));
-  BITLOOP_ASSIGN(found, session->state.find_test(test));
+  BITLOOP_ASSIGN(found, session->state->find_test(test));
   return impl_->revert(*session, found->commit, fmt::format("test #{}", test), terms);
 }
 
 Result<EditAnswer> Service::revert_to_commit(std::string_view id, std::string_view commit,
                                              const Terms& terms) {
-  BITLOOP_ASSIGN(session, impl_->find(id));
-  const std::lock_guard guard(session->mutex);
+  BITLOOP_ASSIGN(session, impl_->hold(id));
   BITLOOP_ASSIGN(before, impl_->done_before(*session, "revert", terms));
   if (before) return impl_->edit_again(*session, *before);
   BITLOOP_TRY(impl_->check_changeable(*session, terms));
-  BITLOOP_ASSIGN(found, impl_->journal->find(session->state.id, commit));
+  BITLOOP_ASSIGN(found, impl_->journal->find(session->state->id, commit));
   return impl_->revert(*session, found.id, "commit " + found.id.substr(0, 12), terms);
 }
 
@@ -483,7 +483,7 @@ Result<DiffView> Service::diff(std::string_view id, std::string_view from,
   return DiffView{older.id, newer.id, path, std::move(text)};
 }
 
-std::vector<ledger::RowPtr> Service::results() const { return impl_->ledger->rows(); }
+std::vector<ledger::StoredRow> Service::results() const { return impl_->ledger->rows(); }
 
 std::string Service::results_tsv() const { return impl_->ledger->text(); }
 

@@ -11,7 +11,9 @@
 // "key_reused" (see Terms); those of the journal ("journal_failed", "disk_full").
 #pragma once
 
+#include <chrono>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -41,6 +43,10 @@ struct ServiceOptions {
   // Runs that were killed and have checkpoints (checkpoint.every) are started again; otherwise they
   // are left as they are, for resume_local or another process.
   bool resumes_runs = false;
+  // A session that nobody asked for so long, and in which no test runs, keeps only what a list
+  // shows in memory; 0: never. Looked for a few times as often, and `after_look` is called then.
+  std::chrono::milliseconds rest_after{60'000};
+  std::function<void()> after_look = {};
 };
 
 struct FileInfo {
@@ -233,7 +239,7 @@ class Service {
   Result<TestView> submit(std::string_view id, int64_t test, const Terms& terms = {});
 
   // The ledger.
-  std::vector<ledger::RowPtr> results() const;
+  std::vector<ledger::StoredRow> results() const;
   std::string results_tsv() const;
 
   // The candidate at `from` ("": the commit before `to`) and at `to` ("": the newest), both of this
@@ -256,6 +262,9 @@ class Service {
   std::filesystem::path run_dir(std::string_view id, int64_t test) const;
   // Asks a test that runs or waits to end (status "cancelled"); false when it does not.
   bool cancel(std::string_view id, int64_t test);
+
+  // How many sessions are in memory as a whole; the others rest (ServiceOptions::rest_after).
+  size_t awake() const;
 
   // Wakes all waiters, ends watching; runs go on. Nothing may be called afterwards but the
   // destructor.

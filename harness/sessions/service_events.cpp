@@ -39,11 +39,11 @@ Result<EventPtr> Service::Impl::stream_event(const FeedCommit& commit) const {
   BITLOOP_ASSIGN(event, journal->event(commit.commit));
   nlohmann::json metrics;
   if (event.kind == "test-finished") {
-    // A test that has ended never changes: its record in memory is what the commit says.
-    BITLOOP_ASSIGN(session, find(commit.session));
+    // From the commit itself: a listener that hears the past must not wake every session.
+    BITLOOP_ASSIGN(snapshot, journal->read(commit.commit));
+    BITLOOP_ASSIGN(state, parse_state(snapshot.session_json));
     const std::string number = event.trailer("Bitloop-Test");
-    const std::lock_guard guard(session->mutex);
-    const auto test = session->state.find_test(std::strtoll(number.c_str(), nullptr, 10));
+    const auto test = state.find_test(std::strtoll(number.c_str(), nullptr, 10));
     if (test && !(*test)->running()) metrics = ledger::metrics_json((*test)->row);
   }
   return std::make_shared<const StreamEvent>(stream_event_of(event, commit.session, metrics));

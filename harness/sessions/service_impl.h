@@ -1,7 +1,7 @@
 // The service's insides, shared by service.cpp (files and edits), service_runs.cpp (checks, tests,
 // submissions), service_repeats.cpp (answers given before), service_memory.cpp (what an
 // agent is told of what was tried before), service_events.cpp (what listeners hear) and
-// startup.cpp; service_resting.cpp (closed sessions).
+// startup.cpp; service_resting.cpp (sessions that nobody asks for).
 //
 // Locks: `sessions_mutex` guards the map alone and is never held while another lock is taken or a
 // file is written. Each session has a mutex of its own, held for a read or for one commit;
@@ -16,7 +16,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
@@ -34,10 +33,12 @@
 #include "harness/sessions/event_cache.h"
 #include "harness/sessions/feeds.h"
 #include "harness/sessions/files.h"
+#include "harness/sessions/idle.h"
 #include "harness/sessions/job.h"
 #include "harness/sessions/progress.h"
-#include "harness/sessions/request_keys.h"
 #include "harness/sessions/service.h"
+#include "harness/sessions/session.h"
+#include "harness/sessions/short_digest.h"
 #include "harness/sessions/state.h"
 #include "harness/sessions/tried.h"
 
@@ -48,33 +49,28 @@ constexpr std::string_view kCheckPrefix = "check-";
 
 FileInfo file_info(const editor::Document& document);
 
-struct Session {
-  Session(SessionState start, editor::Document candidate, std::string commit)
-      : token(start.token),
-        state(std::move(start)),
-        document(std::move(candidate)),
-        head(std::move(commit)) {}
-
-  const std::string token;  // the state's, which never changes: to be read without the lock
-  std::mutex mutex;
-  std::condition_variable changed;
-  // All below: guarded by mutex.
-  SessionState state;
-  // The candidate. Of a session that is closed, which nothing but a look is wanted of, neither it
-  // nor what could be undone stays in memory (Impl::rest): candidate_of() reads it.
-  std::optional<editor::Document> document;
-  FileInfo resting;                 // the candidate's, where `document` is none
-  std::string head;                 // the newest commit
-  std::optional<RequestKeys> keys;  // read from the journal when a request with a key comes
-  bool is_past = false;             // as it was at a commit (as_of)
-};
-
 struct Service::Impl {
   Impl(const ServiceOptions& opened, journal::WorkspaceLock taken)
       : options(opened), lock(std::move(taken)) {}
 
+  // The session, which may rest. Error: "session_not_found".
   Result<std::shared_ptr<Session>> find(std::string_view id) const;
   std::vector<std::shared_ptr<Session>> all() const;
+  // The session locked and awake. Errors: those of find and load.
+  Result<HeldSession> hold(std::string_view id) const;
+  Result<HeldSession> hold(std::shared_ptr<Session> session) const;
+
+  // A new session. Requires: awake, and known to no other thread.
+  void add(const std::shared_ptr<Session>& session);
+  // A session as its newest commit has it. Errors: those of Journal::read, "journal_unreadable".
+  Result<std::shared_ptr<Session>> load(const std::string& head) const;
+  // Brings back what is not in memory. Errors: those of load. Requires: session locked.
+  Status wake(Session& session) const;
+  // Lets go of what a list does not show, unless a test runs. Requires: session locked.
+  static void rest(Session& session);
+  // The same for all that nobody asked for since `before`; how many there were.
+  size_t rest_unused(Session::Clock::time_point before) const;
+  ListedSession as_listed(const Session& session) const;  // Requires: session locked
 
   // Error: "task_not_found".
   Result<tasks::Task> find_task(std::string_view name) const;
@@ -86,10 +82,6 @@ struct Service::Impl {
   };
   // Errors: those of Service::create.
   Result<Start> start_of(const NewSession& request) const;
-  // The candidate, from the journal where it is not in memory. Requires: session locked.
-  Result<editor::Document> candidate_of(const Session& session) const;
-  // Lets go of what a closed session needs no more; of others nothing. Requires: session locked.
-  static void rest(Session& session);
   // The id's own, to be read without holding its lock any longer. Errors: "session_not_found".
   Result<SessionState> state_of(std::string_view id) const;
   // Commits a change of a session's tags. Requires: session locked.
@@ -117,7 +109,9 @@ struct Service::Impl {
   // Tests that may still be started: of the session's, and of its token's on the task. Requires:
   // session locked.
   int64_t tests_left(const Session& session) const;
-  // Charged tests of the other sessions of its token on its task; 0 without a token.
+  // Charged tests of the token's other sessions on the task; 0 without a token.
+  int64_t tests_elsewhere(const std::string& token, const std::string& task,
+                          int64_t charged_here) const;
   int64_t tests_elsewhere(const SessionState& state) const;
   SessionView describe(const Session& session) const;  // Requires: session locked
   TestView describe(const Session& session,
@@ -138,6 +132,8 @@ struct Service::Impl {
   // Requires: session locked.
   Result<nlohmann::ordered_json> check_again(const Session& session,
                                              const std::string& commit) const;
+  // Where `created_under` has a session of this token and key.
+  static ShortDigest creation_digest(const std::string& token, const std::string& key);
   // The session that this token made under this key, as it was when it was made. Error:
   // "key_reused".
   Result<std::optional<SessionView>> created_before(const std::string& token,
@@ -159,9 +155,12 @@ struct Service::Impl {
   Result<EventPtr> stream_event(const FeedCommit& commit) const;
 
   // Start-up.
-  Status load_sessions();
-  Status load_ledger();
+  // Returns the ledger's rows, by session.
+  Result<std::vector<ledger::Row>> load_sessions();
+  Status load_ledger(std::vector<ledger::Row> rows);
   void adopt_runs();
+  // Afterwards, now and then.
+  void let_rest() const;
 
   // Commits test-started, then queues the run. Of `test` the seed and the description count, and
   // what a run of the command line has of its own. Requires: session locked.
@@ -192,6 +191,8 @@ struct Service::Impl {
   std::map<std::string, std::shared_ptr<Session>, std::less<>>
       sessions;               // shared: readers outlive the map's lock
   std::mutex creation_mutex;  // a session is made once under a key
+  // Which session was made under which key, by creation_digest. Guarded by sessions_mutex.
+  std::map<ShortDigest, std::shared_ptr<Session>> created_under;
   mutable std::mutex keyed_mutex;
   mutable std::deque<std::string> keyed;  // sessions that hold their keys, oldest first
   Budgets budgets;                        // of tokens
@@ -202,7 +203,8 @@ struct Service::Impl {
   TriedTests tried;                // what agents are reminded of
   std::unique_ptr<Progress> progress;
   std::unique_ptr<jobs::ReadyChecks> checks;
-  std::unique_ptr<jobs::Queue> queue;  // last: its threads use all of the above
+  std::unique_ptr<jobs::Queue> queue;  // its threads use all of the above
+  std::unique_ptr<Idle> resting;       // last, for the same reason
 };
 
 }  // namespace bitloop::sessions

@@ -45,9 +45,8 @@ const tasks::BaselineTable& Service::Impl::table_of(const SessionState& state) c
 }
 
 Result<SessionState> Service::Impl::state_of(std::string_view id) const {
-  BITLOOP_ASSIGN(session, find(id));
-  const std::lock_guard guard(session->mutex);
-  return session->state;
+  BITLOOP_ASSIGN(session, hold(id));
+  return *session->state;
 }
 
 Result<Service::Impl::Start> Service::Impl::start_of(const NewSession& request) const {
@@ -91,15 +90,13 @@ Result<Service::Impl::Start> Service::Impl::start_of(const NewSession& request) 
 }
 
 Result<nlohmann::ordered_json> Service::summary(std::string_view id) const {
-  BITLOOP_ASSIGN(session, impl_->find(id));
-  std::unique_lock guard(session->mutex);
-  const SessionState state = session->state;
-  BITLOOP_ASSIGN(document, impl_->candidate_of(*session));
-  const std::string text = document.text();
+  BITLOOP_ASSIGN(session, impl_->hold(id));
+  const SessionState state = *session->state;
+  const std::string text = session->document->text();
   CandidateNow candidate;
   candidate.commit = session->head;
   candidate.tests_left = impl_->tests_left(*session);
-  guard.unlock();  // the journal is read below, and commits do not change
+  session.lock().unlock();  // the journal is read below, and commits do not change
 
   const tasks::BaselineTable& table = impl_->table_of(state);
   const auto diff = [this](const std::string& before, const std::string& after) {
@@ -143,10 +140,10 @@ Result<TagsView> Service::Impl::change_tags(Session& session, const Tag& tag, bo
   BITLOOP_ASSIGN(before, done_before(session, kind, terms));
   if (before) {
     BITLOOP_ASSIGN(then, as_of(*before));
-    return TagsView{then->head, then->state.tags};
+    return TagsView{then->head, then->state->tags};
   }
   BITLOOP_TRY(check_writable(session, terms));
-  SessionState state = session.state;
+  SessionState state = *session.state;
   const auto found = std::ranges::find(state.tags, tag);
   if (add && found != state.tags.end()) return TagsView{session.head, state.tags};
   if (add) {
@@ -172,18 +169,16 @@ Result<TagsView> Service::Impl::change_tags(Session& session, const Tag& tag, bo
                     {"Bitloop-Test", tag.test ? std::to_string(*tag.test) : ""}};
   RequestKeys::mark(event, terms.key, terms.request);
   BITLOOP_TRY(commit(session, std::move(event), std::move(state), *session.document));
-  return TagsView{session.head, session.state.tags};
+  return TagsView{session.head, session.state->tags};
 }
 
 Result<TagsView> Service::tag(std::string_view id, const Tag& tag, const Terms& terms) {
-  BITLOOP_ASSIGN(session, impl_->find(id));
-  const std::lock_guard guard(session->mutex);
+  BITLOOP_ASSIGN(session, impl_->hold(id));
   return impl_->change_tags(*session, tag, true, terms);
 }
 
 Result<TagsView> Service::untag(std::string_view id, const Tag& tag, const Terms& terms) {
-  BITLOOP_ASSIGN(session, impl_->find(id));
-  const std::lock_guard guard(session->mutex);
+  BITLOOP_ASSIGN(session, impl_->hold(id));
   return impl_->change_tags(*session, tag, false, terms);
 }
 

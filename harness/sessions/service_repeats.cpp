@@ -14,9 +14,9 @@ Result<std::optional<std::string>> Service::Impl::done_before(Session& session,
                                                               const Terms& terms) const {
   if (terms.key.empty()) return std::nullopt;
   if (!session.keys) {
-    BITLOOP_ASSIGN(history, journal->history(session.state.id));
-    session.keys.emplace(history);
-    forget_oldest_keys(session.state.id);
+    BITLOOP_ASSIGN(history, journal->history(session.state->id));
+    session.keys = std::make_unique<RequestKeys>(history);
+    forget_oldest_keys(session.state->id);
   }
   return session.keys->find(kind, terms.key, terms.request);
 }
@@ -55,7 +55,7 @@ Result<std::unique_ptr<Session>> Service::Impl::as_of(const std::string& commit)
 
 Result<EditAnswer> Service::Impl::edit_again(const Session& session,
                                              const std::string& commit) const {
-  BITLOOP_ASSIGN(event, journal->find(session.state.id, commit));
+  BITLOOP_ASSIGN(event, journal->find(session.state->id, commit));
   BITLOOP_ASSIGN(then, as_of(commit));
   const editor::Document& document = *then->document;
   EditAnswer answer = whole_answer(
@@ -72,12 +72,12 @@ Result<EditAnswer> Service::Impl::edit_again(const Session& session,
 
 Result<TestView> Service::Impl::test_again(const std::string& commit) const {
   BITLOOP_ASSIGN(then, as_of(commit));
-  return describe(*then, then->state.tests.back());
+  return describe(*then, then->state->tests.back());
 }
 
 Result<TestView> Service::Impl::submission_again(const std::string& commit) const {
   BITLOOP_ASSIGN(then, as_of(commit));
-  BITLOOP_ASSIGN(test, then->state.find_test(then->state.submitted.value_or(0)));
+  BITLOOP_ASSIGN(test, then->state->find_test(then->state->submitted.value_or(0)));
   TestView view = describe(*then, *test);
   view.message = submit_sentence(test->number);
   return view;
@@ -85,7 +85,7 @@ Result<TestView> Service::Impl::submission_again(const std::string& commit) cons
 
 Result<nlohmann::ordered_json> Service::Impl::check_again(const Session& session,
                                                           const std::string& commit) const {
-  BITLOOP_ASSIGN(event, journal->find(session.state.id, commit));
+  BITLOOP_ASSIGN(event, journal->find(session.state->id, commit));
   auto document =
       nlohmann::ordered_json::parse(event.trailer("Bitloop-Answer"), nullptr, /*exceptions=*/false);
   if (document.is_discarded())
@@ -93,22 +93,24 @@ Result<nlohmann::ordered_json> Service::Impl::check_again(const Session& session
   return document;
 }
 
+ShortDigest Service::Impl::creation_digest(const std::string& token, const std::string& key) {
+  return short_digest(token + "\n" + key);
+}
+
 Result<std::optional<SessionView>> Service::Impl::created_before(const std::string& token,
                                                                  const Terms& terms) const {
-  for (const auto& session : all()) {
-    std::string id, request;
-    {
-      const std::lock_guard guard(session->mutex);
-      if (session->state.created_key != terms.key || session->state.token != token) continue;
-      id = session->state.id;
-      request = session->state.created_request;
-    }
-    if (request != journal::content_id(terms.request)) return std::unexpected(key_reused());
-    BITLOOP_ASSIGN(history, journal->history(id));
-    BITLOOP_ASSIGN(then, as_of(history.front().id));
-    return describe(*then);
+  std::string id;
+  {
+    const std::lock_guard guard(sessions_mutex);
+    const auto found = created_under.find(creation_digest(token, terms.key));
+    if (found == created_under.end()) return std::nullopt;
+    id = found->second->id;
   }
-  return std::nullopt;
+  BITLOOP_ASSIGN(history, journal->history(id));
+  BITLOOP_ASSIGN(then, as_of(history.front().id));
+  if (then->state->created_request != journal::content_id(terms.request))
+    return std::unexpected(key_reused());
+  return describe(*then);
 }
 
 }  // namespace bitloop::sessions

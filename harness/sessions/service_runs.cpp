@@ -63,17 +63,16 @@ Result<nlohmann::json> Service::Impl::ready_job(const std::string& name) const {
 }
 
 Result<nlohmann::ordered_json> Service::check(std::string_view id, const Terms& terms) {
-  BITLOOP_ASSIGN(session, impl_->find(id));
   std::string session_id, owner, task_name, candidate;
   std::string checked_commit;
   {
-    const std::lock_guard guard(session->mutex);
+    BITLOOP_ASSIGN(session, impl_->hold(id));
     BITLOOP_ASSIGN(before, impl_->done_before(*session, "check", terms));
     if (before) return impl_->check_again(*session, *before);
     BITLOOP_TRY(impl_->check_writable(*session, terms));
-    session_id = session->state.id;
-    owner = Impl::owner_of(session->state);
-    task_name = session->state.task;
+    session_id = session->state->id;
+    owner = Impl::owner_of(*session->state);
+    task_name = session->state->task;
     candidate = session->document->text();
     checked_commit = session->head;
   }
@@ -105,9 +104,9 @@ Result<nlohmann::ordered_json> Service::check(std::string_view id, const Terms& 
   if (!terms.key.empty())
     event.trailers.push_back({"Bitloop-Answer", document.dump(-1, ' ', true)});
   RequestKeys::mark(event, terms.key, terms.request);
-  const std::lock_guard guard(session->mutex);
-  if (!session->state.closed)  // submitted meanwhile: the answer stands, the story has ended
-    BITLOOP_TRY(impl_->commit(*session, std::move(event), session->state, *session->document));
+  BITLOOP_ASSIGN(session, impl_->hold(id));
+  if (!session->state->closed)  // submitted meanwhile: the answer stands, the story has ended
+    BITLOOP_TRY(impl_->commit(*session, std::move(event), *session->state, *session->document));
   return document;
 }
 
@@ -115,7 +114,7 @@ Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& share
                                            const tasks::Task& task, const nlohmann::json& preset,
                                            TestRecord test, const Terms& terms) {
   Session& session = *shared;
-  test.number = static_cast<int64_t>(session.state.tests.size()) + 1;
+  test.number = static_cast<int64_t>(session.state->tests.size()) + 1;
   test.status = kRunning;
   test.digest = digest_of(session.document->text());
 
@@ -127,41 +126,41 @@ Result<TestView> Service::Impl::begin_test(const std::shared_ptr<Session>& share
                     {"Bitloop-Seed", std::to_string(test.seed)},
                     {"Bitloop-Quantizer", test.quantizer}};
   RequestKeys::mark(event, terms.key, terms.request);
-  SessionState state = session.state;
+  SessionState state = *session.state;
   state.tests.push_back(test);
   // Charged here: from this commit on the test counts, whatever happens to this process.
   BITLOOP_TRY(commit(session, std::move(event), std::move(state), *session.document));
-  session.state.tests.back().commit = session.head;
-  const JobRequest request{"train", session.state.id, test.number, session.document->text(), task,
-                           preset, session.state.tests.back().seed, options.share_dir,
+  session.state->tests.back().commit = session.head;
+  const JobRequest request{"train", session.state->id, test.number, session.document->text(), task,
+                           preset, session.state->tests.back().seed, options.share_dir,
                            options.allow_degraded, options.benchmarks,
                            // Runs of the command line are asked for by people, to their end.
-                           /*may_stop_early=*/!is_of_command_line(session.state.type)};
-  const std::filesystem::path folder = run_dir(session.state.id, test.number);
-  progress->started(session.state.id, test.number, folder / "events.jsonl");
+                           /*may_stop_early=*/!is_of_command_line(session.state->type)};
+  const std::filesystem::path folder = run_dir(session.state->id, test.number);
+  progress->started(session.state->id, test.number, folder / "events.jsonl");
   queue->submit(
-      {folder, make_job(request), ending_of(shared, test.number), owner_of(session.state)});
-  return describe(session, session.state.tests.back());
+      {folder, make_job(request), ending_of(shared, test.number), owner_of(*session.state)});
+  return describe(session, session.state->tests.back());
 }
 
 Result<TestView> Service::start_test(std::string_view id, std::string_view description,
                                      const Terms& terms) {
-  BITLOOP_ASSIGN(session, impl_->find(id));
+  BITLOOP_ASSIGN(known, impl_->find(id));
   BITLOOP_ASSIGN(text, editor::clean_text(description, "description", kMaxDescriptionBytes));
-  const std::lock_guard guard(session->mutex);
+  BITLOOP_ASSIGN(session, impl_->hold(std::move(known)));
   BITLOOP_ASSIGN(before, impl_->done_before(*session, "test-started", terms));
   if (before) return impl_->test_again(*before);
   BITLOOP_TRY(impl_->check_changeable(*session, terms));
-  if (session->state.tests_left() == 0)
+  if (session->state->tests_left() == 0)
     return fail(
         "no_tests_left",
         fmt::format(
             "All {} test(s) of this session are used; submit one of them (POST …/submission "
             "{{\"test\": n}}).",
-            session->state.tests_total));
-  BITLOOP_ASSIGN(task, this->task(session->state.task));
+            session->state->tests_total));
+  BITLOOP_ASSIGN(task, this->task(session->state->task));
   BITLOOP_ASSIGN(preset, tasks::load_preset(impl_->options.share_dir, task.preset));
-  const std::string& token = session->state.token;
+  const std::string& token = session->state->token;
   if (!impl_->budgets.take(token, task.name, task.tests))
     return fail("no_tests_left",
                 fmt::format("All {} test(s) of the token '{}' on the task '{}' are used, in this "
@@ -170,7 +169,7 @@ Result<TestView> Service::start_test(std::string_view id, std::string_view descr
   TestRecord record;
   record.seed = default_seed(task, preset);
   record.description = text;
-  auto begun = impl_->begin_test(session, task, preset, std::move(record), terms);
+  auto begun = impl_->begin_test(session.shared(), task, preset, std::move(record), terms);
   if (!begun) impl_->budgets.give_back(token, task.name);
   return begun;
 }
@@ -183,23 +182,24 @@ std::function<void(const jobs::Verdict&)> Service::Impl::ending_of(
 }
 
 void Service::Impl::resume_run(const std::shared_ptr<Session>& session, int64_t number) {
-  const std::string& id = session->state.id;
+  const std::string& id = session->id;
   const std::filesystem::path folder = run_dir(id, number);
   jobs::remove_half_written(folder);
   spdlog::info("the run of session {} test {} was killed; it goes on from its newest checkpoint",
                id, number);
   progress->started(id, number, folder / "events.jsonl");
-  queue->submit({folder, nullptr, ending_of(session, number), owner_of(session->state)});
+  queue->submit({folder, nullptr, ending_of(session, number), owner_of(*session->state)});
 }
 
 void Service::Impl::finish_test(const std::shared_ptr<Session>& session, int64_t number,
                                 const jobs::Verdict& verdict) {
   while (true) {
     {
-      const std::lock_guard guard(session->mutex);
-      const auto finished = try_finish(*session, number, verdict);
+      const auto held = hold(session);
+      const Status finished =
+          held ? try_finish(**held, number, verdict) : std::unexpected(held.error());
       if (finished) return;
-      spdlog::error("test {} of session {} cannot be written down: {}", number, session->state.id,
+      spdlog::error("test {} of session {} cannot be written down: {}", number, session->id,
                     finished.error().message);
     }
     // The verdict lies in the run's folder: what is not written now is written by the next start.
@@ -211,9 +211,10 @@ void Service::Impl::finish_test(const std::shared_ptr<Session>& session, int64_t
 }
 
 Status Service::Impl::try_finish(Session& session, int64_t number, const jobs::Verdict& verdict) {
-  if (!session.state.tests.at(static_cast<size_t>(number - 1)).running()) return {};  // it was told
-  progress->ended(session.state.id, number);  // its last step is heard before its end
-  SessionState state = session.state;
+  if (!session.state->tests.at(static_cast<size_t>(number - 1)).running())
+    return {};                                 // it was told
+  progress->ended(session.state->id, number);  // its last step is heard before its end
+  SessionState state = *session.state;
   TestRecord& test = state.tests.at(static_cast<size_t>(number - 1));
   const std::string events =
       read_file(run_dir(state.id, number) / "events.jsonl", kMaxRunFileBytes).value_or("");
@@ -251,8 +252,8 @@ Status Service::Impl::try_finish(Session& session, int64_t number, const jobs::V
                     {"Bitloop-Candidate", row.commit}};
   const ledger::Row finished = row;
   BITLOOP_TRY(commit(session, std::move(event), std::move(state), *session.document));
-  tried.add(session.state, session.state.tests.at(static_cast<size_t>(number - 1)));
-  if (finished.status == kInfrastructure) budgets.give_back(session.state.token, finished.task);
+  tried.add(*session.state, session.state->tests.at(static_cast<size_t>(number - 1)));
+  if (finished.status == kInfrastructure) budgets.give_back(session.state->token, finished.task);
   // A row that cannot be written now is rebuilt from the journal by the next start.
   if (const auto appended = ledger->append(finished); !appended)
     spdlog::error("results.tsv: {}", appended.error().message);
@@ -260,25 +261,25 @@ Status Service::Impl::try_finish(Session& session, int64_t number, const jobs::V
 }
 
 Result<TestView> Service::test(std::string_view id, int64_t number, int64_t wait_ms) const {
-  BITLOOP_ASSIGN(session, impl_->find(id));
-  std::unique_lock guard(session->mutex);
-  BITLOOP_TRY(session->state.find_test(number));
+  BITLOOP_ASSIGN(session, impl_->hold(id));
+  BITLOOP_TRY(session->state->find_test(number));
   // By number, not by pointer: while it waits, the list may move.
   const auto ended = [&] {
-    return impl_->stopping || !session->state.tests[static_cast<size_t>(number - 1)].running();
+    return impl_->stopping || session->rests() ||
+           !session->state->tests[static_cast<size_t>(number - 1)].running();
   };
-  session->changed.wait_for(guard, std::chrono::milliseconds(wait_ms), ended);
-  TestView view = impl_->describe(*session, session->state.tests[static_cast<size_t>(number - 1)]);
+  session->changed.wait_for(session.lock(), std::chrono::milliseconds(wait_ms), ended);
+  BITLOOP_TRY(impl_->wake(*session));  // however long it took this thread to wake up itself
+  TestView view = impl_->describe(*session, session->state->tests[static_cast<size_t>(number - 1)]);
   if (const auto ahead = impl_->queue->ahead_of(run_dir(id, number)))
     view.message += fmt::format(" (waiting; {} test(s) will start before it)", *ahead);
   return view;
 }
 
 Result<std::string> Service::run_file(std::string_view id, int64_t test, const char* name) const {
-  BITLOOP_ASSIGN(session, impl_->find(id));
   {
-    const std::lock_guard guard(session->mutex);
-    BITLOOP_TRY(session->state.find_test(test));
+    BITLOOP_ASSIGN(session, impl_->hold(id));
+    BITLOOP_TRY(session->state->find_test(test));
   }
   auto text = read_file(impl_->run_dir(id, test) / name, kMaxRunFileBytes);
   if (!text && text.error().code == "file_not_found") return std::string();
@@ -286,12 +287,11 @@ Result<std::string> Service::run_file(std::string_view id, int64_t test, const c
 }
 
 Result<TestView> Service::submit(std::string_view id, int64_t number, const Terms& terms) {
-  BITLOOP_ASSIGN(session, impl_->find(id));
-  const std::lock_guard guard(session->mutex);
+  BITLOOP_ASSIGN(session, impl_->hold(id));
   BITLOOP_ASSIGN(before, impl_->done_before(*session, "submission", terms));
   if (before) return impl_->submission_again(*before);
   BITLOOP_TRY(impl_->check_changeable(*session, terms));
-  BITLOOP_ASSIGN(test, session->state.find_test(number));
+  BITLOOP_ASSIGN(test, session->state->find_test(number));
   if (test->status != "ok")
     return fail("test_failed",
                 fmt::format("Test #{} ended as {} and cannot be submitted; submit one that "
@@ -300,7 +300,7 @@ Result<TestView> Service::submit(std::string_view id, int64_t number, const Term
   // The branch ends with the candidate that was scored, whatever was edited since.
   BITLOOP_ASSIGN(snapshot, impl_->journal->read(test->commit));
   BITLOOP_ASSIGN(document, editor::Document::parse(snapshot.candidate));
-  SessionState state = session->state;
+  SessionState state = *session->state;
   state.closed = true;
   state.submitted = number;
   journal::Event event;
@@ -314,9 +314,8 @@ Result<TestView> Service::submit(std::string_view id, int64_t number, const Term
   BITLOOP_TRY(impl_->commit(*session, std::move(event), std::move(state), std::move(document)));
   if (const auto marked = impl_->ledger->submit(id, number); !marked)
     spdlog::error("results.tsv: {}", marked.error().message);
-  TestView view = impl_->describe(*session, session->state.tests[static_cast<size_t>(number - 1)]);
+  TestView view = impl_->describe(*session, session->state->tests[static_cast<size_t>(number - 1)]);
   view.message = submit_sentence(number);
-  impl_->rest(*session);
   return view;
 }
 
@@ -336,35 +335,33 @@ Result<TestView> Service::start_local(const LocalRun& run) {
     event.sentence = "Began the session of runs from the command line";
     BITLOOP_TRY(impl_->begin_session(std::move(state), std::move(event), document));
   }
-  BITLOOP_ASSIGN(session, impl_->find(run.type));
-  const std::lock_guard guard(session->mutex);
+  BITLOOP_ASSIGN(session, impl_->hold(run.type));
   session->document = document;
-  session->state.task = run.task.name;
-  session->state.quantizer = run.quantizer;
+  session->state->task = run.task.name;
+  session->state->quantizer = run.quantizer;
   TestRecord record;
   record.seed = run.seed ? *run.seed : default_seed(run.task, run.preset);
   record.description = description;
   record.task = run.task.name;
   record.quantizer = run.quantizer;
   record.fingerprint = fingerprint(run.candidate, run.task, run.preset, record.seed);
-  return impl_->begin_test(session, run.task, run.preset, std::move(record), {});
+  return impl_->begin_test(session.shared(), run.task, run.preset, std::move(record), {});
 }
 
 Result<TestView> Service::resume_local(std::string_view type, int64_t number) {
-  BITLOOP_ASSIGN(session, impl_->find(type));
-  const std::lock_guard guard(session->mutex);
-  BITLOOP_ASSIGN(test, session->state.find_test(number));
+  BITLOOP_ASSIGN(session, impl_->hold(type));
+  BITLOOP_ASSIGN(test, session->state->find_test(number));
   const auto refuse = [&](std::string_view why) {
     return fail("not_resumable", fmt::format("Test #{} of {} {}.", number, type, why));
   };
-  if (!is_of_command_line(session->state.type) || !test->running())
+  if (!is_of_command_line(session->state->type) || !test->running())
     return refuse("can't be resumed: it has ended as " + test->status);
   const std::filesystem::path folder = run_dir(type, number);
   if (jobs::run_is_alive(folder)) return refuse("is running: it was not killed");
   if (jobs::run_has_verdict(folder)) return refuse("has ended; its verdict is being written down");
   if (!jobs::run_can_resume(folder))
     return refuse("leaves no checkpoints (checkpoint.every): train again");
-  impl_->resume_run(session, number);
+  impl_->resume_run(session.shared(), number);
   return impl_->describe(*session, *test);
 }
 

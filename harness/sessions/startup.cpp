@@ -15,34 +15,7 @@
 namespace bitloop::sessions {
 namespace {
 
-// In a test-started commit the session cannot know that commit's own id; the history does.
-Status fill_commits(const journal::Journal& journal, SessionState& state) {
-  const auto unknown = [](const TestRecord& test) { return test.commit.empty(); };
-  if (std::none_of(state.tests.begin(), state.tests.end(), unknown)) return {};
-  BITLOOP_ASSIGN(history, journal.history(state.id));
-  for (TestRecord& test : state.tests)
-    for (const journal::Commit& commit : history)
-      if (commit.kind == "test-started" &&
-          commit.trailer("Bitloop-Test") == std::to_string(test.number))
-        test.commit = commit.id;
-  return {};
-}
-
-// Tests of a version that wrote no digests: their candidates are read again.
-void fill_digests(const journal::Journal& journal, SessionState& state) {
-  if (is_of_command_line(state.type)) return;  // agents are not reminded of these
-  for (TestRecord& test : state.tests) {
-    if (!test.digest.exact.empty()) continue;
-    if (const auto snapshot = journal.read(test.commit))
-      test.digest = digest_of(snapshot->candidate);
-  }
-}
-
-Result<editor::Document> parse_candidate(const SessionState& state, std::string_view text) {
-  if (is_of_command_line(state.type))
-    return editor::Document::read_only(text, std::string(kCandidate));
-  return editor::Document::parse(text);
-}
+constexpr int kLooksBeforeRest = 4;
 
 }  // namespace
 
@@ -56,6 +29,7 @@ void Service::stop() {
     const std::lock_guard guard(session->mutex);
     session->changed.notify_all();
   }
+  if (impl_->resting) impl_->resting->stop();
   impl_->feeds.stop();
   if (impl_->progress) impl_->progress->stop();
   if (impl_->queue) impl_->queue->stop();
@@ -74,8 +48,8 @@ Result<std::unique_ptr<Service>> Service::open(const ServiceOptions& options) {
   impl->files = std::move(files);
   BITLOOP_ASSIGN(journal, journal::Journal::open_or_create(impl->lock));
   impl->journal = std::move(journal);
-  BITLOOP_TRY(impl->load_sessions());
-  BITLOOP_TRY(impl->load_ledger());
+  BITLOOP_ASSIGN(rows, impl->load_sessions());
+  BITLOOP_TRY(impl->load_ledger(std::move(rows)));
   // A folder of a check whose host died is of no use to anybody once its run has ended.
   TemporaryFolder::remove_abandoned(settled.workspace / "runs", kCheckPrefix, jobs::run_is_alive);
   jobs::ReadyChecks::Options checks;
@@ -91,35 +65,40 @@ Result<std::unique_ptr<Service>> Service::open(const ServiceOptions& options) {
       });
   impl->queue = std::make_unique<jobs::Queue>(settled.jobs);
   impl->adopt_runs();
+  if (settled.rest_after.count() > 0)
+    impl->resting = std::make_unique<Idle>(
+        std::max(settled.rest_after / kLooksBeforeRest, std::chrono::milliseconds(1)),
+        [raw = impl.get()] { raw->let_rest(); });
   return std::unique_ptr<Service>(new Service(std::move(impl)));
 }
 
-Status Service::Impl::load_sessions() {
+Result<std::vector<ledger::Row>> Service::Impl::load_sessions() {
   BITLOOP_ASSIGN(ids, journal->sessions());
+  std::vector<ledger::Row> rows;
   uint64_t last = 0;  // a session's newest event has its largest number
   for (const std::string& id : ids) {
     BITLOOP_ASSIGN(head, journal->head(id));
     BITLOOP_ASSIGN(newest, journal->event(head));
     last = std::max(last, sequence_of(newest));
-    BITLOOP_ASSIGN(snapshot, journal->read(head));
-    BITLOOP_ASSIGN(state, parse_state(snapshot.session_json));
-    BITLOOP_TRY(fill_commits(*journal, state));
-    fill_digests(*journal, state);
+    BITLOOP_ASSIGN(session, load(head));
+    const SessionState& state = *session->state;
     for (const TestRecord& test : state.tests) tried.add(state, test);
-    BITLOOP_ASSIGN(document, parse_candidate(state, snapshot.candidate));
+    for (ledger::Row& row : rows_of(state)) rows.push_back(std::move(row));
     budgets.charge(state.token, state.task, state.tests_charged());
-    auto session = std::make_shared<Session>(std::move(state), std::move(document), head);
+    add(session);
     rest(*session);
-    sessions[id] = std::move(session);
   }
   feeds.continue_after(last);
-  return {};
+  return rows;
 }
 
-Status Service::Impl::load_ledger() {
-  std::vector<ledger::Row> rows;
-  for (const auto& [id, session] : sessions)
-    for (ledger::Row& row : rows_of(session->state)) rows.push_back(std::move(row));
+void Service::Impl::let_rest() const {
+  rest_unused(Session::Clock::now() - options.rest_after);
+  journal->forget_what_was_read();
+  if (options.after_look) options.after_look();
+}
+
+Status Service::Impl::load_ledger(std::vector<ledger::Row> rows) {
   std::stable_sort(rows.begin(), rows.end(),
                    [](const ledger::Row& a, const ledger::Row& b) { return a.time < b.time; });
   const std::filesystem::path path = options.workspace / "results.tsv";
@@ -143,11 +122,11 @@ void Service::Impl::adopt_runs() {
   for (const auto& session : all()) {
     // The local session can have several: each `bitloop train` that was killed leaves one.
     std::vector<int64_t> running;
-    std::string id;
+    const std::string& id = session->id;
     {
       const std::lock_guard guard(session->mutex);
-      id = session->state.id;
-      for (const TestRecord& test : session->state.tests)
+      if (session->rests()) continue;  // nothing runs
+      for (const TestRecord& test : session->state->tests)
         if (test.running()) running.push_back(test.number);
     }
     for (const int64_t number : running) {

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <ranges>
+#include <limits>
 
 namespace bitloop::sessions {
 namespace {
@@ -21,48 +21,65 @@ std::string name_of(const TriedTests::Found& found) {
 
 }  // namespace
 
+TriedTests::Place TriedTests::ByPlace::operator()(const Mark& mark) const {
+  const Kept& kept = all->tests_[mark.test];
+  return {mark.name, kept.session->second, kept.session->first, kept.number};
+}
+
+ShortDigest TriedTests::name_of(const SessionState& session, What what, std::string_view digest) {
+  return short_digest(
+      fmt::format("{}\n{}\n{}{}", session.task, session.token, static_cast<char>(what), digest));
+}
+
 void TriedTests::add(const SessionState& session, const TestRecord& test) {
   if (is_of_command_line(session.type) || test.running() || test.status == kInfrastructure ||
       test.status == "cancelled")
     return;
-  const Age age{session.created, session.id, test.number};
-  const Tried tried{session.id, test.number, test.status, test.row.val_loss};
-  const std::lock_guard guard(mutex_);
-  Group& group = groups_[{session.task, session.token}];
+  std::vector<ShortDigest> names;
   // Without a digest: a candidate that could not be read.
-  if (!test.digest.exact.empty()) {
-    group.exact[test.digest.exact].insert_or_assign(age, tried);
-    group.meaning[test.digest.meaning].insert_or_assign(age, tried);
+  if (!test.digest.exact.empty())
+    names = {name_of(session, What::kExact, test.digest.exact),
+             name_of(session, What::kMeaning, test.digest.meaning)};
+  if (!test.behaviour.empty()) names.push_back(name_of(session, What::kBehaviour, test.behaviour));
+  if (names.empty()) return;
+  const std::lock_guard guard(mutex_);
+  tests_.push_back({&*sessions_.try_emplace(session.id, session.created).first,
+                    &*statuses_.insert(test.status).first, test.number, test.row.val_loss});
+  for (const ShortDigest& name : names) {
+    const Mark mark{name, static_cast<uint32_t>(tests_.size() - 1)};
+    marks_.erase(mark);  // of the same test, told of before
+    marks_.insert(mark);
   }
-  if (!test.behaviour.empty()) group.behaviour[test.behaviour].insert_or_assign(age, tried);
 }
 
-const TriedTests::Group* TriedTests::group_of(const SessionState& session) const {
-  const auto found = groups_.find({session.task, session.token});
-  return found == groups_.end() ? nullptr : &found->second;
-}
-
-std::optional<TriedTests::Found> TriedTests::newest(const std::map<std::string, Tests>& index,
-                                                    const std::string& digest,
-                                                    const std::string& session, bool elsewhere) {
-  const auto tests = index.find(digest);
-  if (tests == index.end()) return {};
-  for (const auto& [age, tried] : tests->second | std::views::reverse)
-    if ((tried.session != session) == elsewhere) return Found{tried, false, elsewhere};
+std::optional<TriedTests::Found> TriedTests::newest(const ShortDigest& name,
+                                                    const SessionState& session,
+                                                    bool elsewhere) const {
+  const Place own_end{name, session.created, session.id, std::numeric_limits<int64_t>::max()};
+  auto after = elsewhere ? marks_.upper_bound(name) : marks_.upper_bound(own_end);
+  while (after != marks_.begin()) {
+    const Mark& mark = *--after;
+    if (mark.name != name) return {};
+    const Kept& kept = tests_[mark.test];
+    if ((kept.session->first != session.id) == elsewhere)
+      return Found{
+          {kept.session->first, kept.number, *kept.status, kept.val_loss}, false, elsewhere};
+    if (!elsewhere) return {};
+  }
   return {};
 }
 
 std::optional<TriedTests::Found> TriedTests::find(const SessionState& session,
                                                   const Digest& candidate) const {
+  const ShortDigest exact = name_of(session, What::kExact, candidate.exact);
+  const ShortDigest meaning = name_of(session, What::kMeaning, candidate.meaning);
   const std::lock_guard guard(mutex_);
-  const Group* group = group_of(session);
-  if (group == nullptr) return {};
   for (const bool elsewhere : {false, true}) {
-    if (auto found = newest(group->exact, candidate.exact, session.id, elsewhere)) {
+    if (auto found = newest(exact, session, elsewhere)) {
       found->exact = true;
       return found;
     }
-    if (auto found = newest(group->meaning, candidate.meaning, session.id, elsewhere)) return found;
+    if (auto found = newest(meaning, session, elsewhere)) return found;
   }
   return {};
 }
@@ -70,11 +87,10 @@ std::optional<TriedTests::Found> TriedTests::find(const SessionState& session,
 std::optional<TriedTests::Found> TriedTests::find_behaviour(const SessionState& session,
                                                             const std::string& behaviour) const {
   if (behaviour.empty()) return {};
+  const ShortDigest name = name_of(session, What::kBehaviour, behaviour);
   const std::lock_guard guard(mutex_);
-  const Group* group = group_of(session);
-  if (group == nullptr) return {};
-  auto found = newest(group->behaviour, behaviour, session.id, false);
-  return found ? found : newest(group->behaviour, behaviour, session.id, true);
+  const auto found = newest(name, session, false);
+  return found ? found : newest(name, session, true);
 }
 
 std::vector<std::string> warnings_of(std::string_view before, std::string_view after,

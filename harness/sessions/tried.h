@@ -2,17 +2,20 @@
 // one that does the same, can say so before a test is spent on it.
 #pragma once
 
+#include <compare>
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "harness/base/result.h"
 #include "harness/sessions/digest.h"
+#include "harness/sessions/short_digest.h"
 #include "harness/sessions/state.h"
 
 namespace bitloop::sessions {
@@ -30,6 +33,10 @@ struct Tried {
 // Thread-safe; no other lock is taken while its own is held.
 class TriedTests {
  public:
+  TriedTests() = default;
+  TriedTests(const TriedTests&) = delete;
+  TriedTests& operator=(const TriedTests&) = delete;
+
   // A session's test that has ended. One that the machine or a person ended, and those of the
   // command line, whose steps and seeds may differ, are passed over.
   void add(const SessionState& session, const TestRecord& test);
@@ -48,21 +55,50 @@ class TriedTests {
                                       const std::string& behaviour) const;
 
  private:
-  // By age: when its session was created, the session, the number.
-  using Age = std::tuple<std::string, std::string, int64_t>;
-  using Tests = std::map<Age, Tried>;
-  struct Group {
-    std::map<std::string, Tests> exact, meaning, behaviour;
+  // Of a test is kept what stands in Kept, and a mark for each of its digests: some 250 bytes in
+  // all, for a server has all tests of its journal here.
+  using Owner = std::pair<const std::string, std::string>;  // a session's id, when it was created
+  struct Kept {
+    const Owner* session;       // in sessions_
+    const std::string* status;  // in statuses_
+    int64_t number = 0;
+    std::optional<double> val_loss;
   };
-  using Key = std::pair<std::string, std::string>;  // task, token
+  // A digest among those of a task and token, and a test that has it.
+  struct Mark {
+    ShortDigest name;
+    uint32_t test;  // in tests_
+  };
+  // Marks stand by their names, and of one name by age: when the session was created, its id, the
+  // number.
+  struct Place {
+    ShortDigest name;
+    std::string_view created, session;
+    int64_t number = 0;
+    auto operator<=>(const Place&) const = default;
+  };
+  struct ByPlace {
+    using is_transparent = void;
+    const TriedTests* all;
+    Place operator()(const Mark& mark) const;
+    bool operator()(const Mark& a, const Mark& b) const { return (*this)(a) < (*this)(b); }
+    bool operator()(const Place& a, const Mark& b) const { return a < (*this)(b); }
+    bool operator()(const Mark& a, const Place& b) const { return (*this)(a) < b; }
+    bool operator()(const ShortDigest& a, const Mark& b) const { return a < b.name; }
+    bool operator()(const Mark& a, const ShortDigest& b) const { return a.name < b; }
+  };
+  enum class What : char { kExact = 'e', kMeaning = 'm', kBehaviour = 'b' };
 
-  static std::optional<Found> newest(const std::map<std::string, Tests>& index,
-                                     const std::string& digest, const std::string& session,
-                                     bool elsewhere);
-  const Group* group_of(const SessionState& session) const;  // Requires: mutex_ held
+  static ShortDigest name_of(const SessionState& session, What what, std::string_view digest);
+  // The newest test of this name that is the session's own, or that is not. Requires: mutex_ held.
+  std::optional<Found> newest(const ShortDigest& name, const SessionState& session,
+                              bool elsewhere) const;
 
   mutable std::mutex mutex_;
-  std::map<Key, Group> groups_;
+  std::map<std::string, std::string> sessions_;
+  std::set<std::string> statuses_;
+  std::vector<Kept> tests_;
+  std::set<Mark, ByPlace> marks_{ByPlace{this}};
 };
 
 // What an edit of this session from `before` to `after` is warned of: that it changes nothing (or

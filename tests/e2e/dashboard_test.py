@@ -146,7 +146,8 @@ def test_a_session_shows_its_decisions_its_tags_and_where_it_came_from(host, ses
     row = page.locator('table.plain tbody tr:has-text("#2")')
     page.wait_for_selector('table.plain td:has-text("first score")')
     assert "better (#1)" in row.inner_text() and "good" in row.inner_text() and "median" not in row.inner_text()
-    assert page.locator('table.plain td:has-text("better")').get_attribute("title") == better["decision"]["advice"]
+    decided = page.locator('table.plain td:has(.verdict:has-text("better"))')
+    assert decided.locator(".advice").inner_text() == better["decision"]["advice"]
     facts = page.locator(".facts").inner_text()
     assert "median" in facts and "good" not in facts and "#2" in facts
     fork = host.post("/v1/sessions", {"from": f"{session.id}/1"})["id"]

@@ -24,9 +24,11 @@ def load(its):
             f"{its['events']} events in {its['sessions']} sessions, {its['tests']} tests, {its['wrong_answers']} wrong answers, "
             f"{its['packs_made']} packs made meanwhile.\n\n"
             + table(["call (ms)", "n", "median", "p99", "max"], rows) + "\n\n"
-            + table(["server", "at start", "second sixth", "last sixth"],
-                    [[name] + [memory[when][name] for when in ("before", "second_sixth", "last_sixth")]
-                     for name in ("rss_mb", "own_mb", "threads", "descriptors")]))
+            + table(["server", "at start", "second sixth", "last sixth", "after the agents left"],
+                    [[name] + [memory[when][name] for when in ("before", "second_sixth", "last_sixth", "idle")]
+                     for name in ("rss_mb", "own_mb", "threads", "descriptors")])
+            + f"\n\nIn the second half of the time own memory grew by {memory['second_half']['mb']} MiB over {memory['second_half']['events']} "
+              f"events: {memory['second_half']['bytes_an_event']} bytes an event.")
 
 
 def kills(its):

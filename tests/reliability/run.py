@@ -30,7 +30,7 @@ import server as under_test  # noqa: E402
 from document import put_figures  # noqa: E402
 
 PARTS = {"load": load.run, "kills": kills.run, "faults": faults.run, "clients": clients.run, "packing": packing.run}
-SHORT = {"load": {"agents": 8, "seconds": 5.0, "pack_after": 100}, "kills": {"kills": 20}, "faults": {}, "clients": {"slow": False},
+SHORT = {"load": {"agents": 8, "seconds": 5.0, "pack_after": 100, "rest_after": 1}, "kills": {"kills": 20}, "faults": {}, "clients": {"slow": False},
          "packing": {"sessions": 20, "commits": 30, "most_edits": 20}}
 
 

@@ -2,6 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <limits>
+#include <utility>
 
 #include "harness/api/access.h"
 #include "harness/api/mcp/progress.h"
@@ -157,17 +160,24 @@ Result<ToolAnswer> submit(ToolCall& call) {
 }
 
 // The best `limit` rows, of one task where it is given.
-ordered_json best_rows(std::vector<ledger::RowPtr> rows, const std::string& task, size_t limit) {
+ordered_json best_rows(std::vector<ledger::StoredRow> rows, const std::string& task, size_t limit) {
   if (!task.empty())
-    std::erase_if(rows, [&](const ledger::RowPtr& row) { return row->task != task; });
-  std::ranges::stable_sort(rows, [](const ledger::RowPtr& a, const ledger::RowPtr& b) {
-    if (!a->val_loss || !b->val_loss) return a->val_loss && !b->val_loss;
-    return *a->val_loss < *b->val_loss;
-  });
-  rows.resize(std::min(rows.size(), limit));
+    std::erase_if(rows, [&](const ledger::StoredRow& row) { return row.field("task") != task; });
+  // Only those that are shown are taken apart.
+  constexpr double kNone = std::numeric_limits<double>::infinity();
+  std::vector<std::pair<double, const ledger::StoredRow*>> order;
+  order.reserve(rows.size());
+  for (const ledger::StoredRow& row : rows) {
+    const std::string_view text = row.field("val_loss");
+    double loss = kNone;
+    std::from_chars(text.data(), text.data() + text.size(), loss);
+    order.emplace_back(loss, &row);
+  }
+  std::ranges::stable_sort(order, {}, [](const auto& entry) { return entry.first; });
+  order.resize(std::min(order.size(), limit));
   ordered_json list = ordered_json::array();
-  for (const ledger::RowPtr& row : rows) {
-    const json document = ledger::to_json(*row);
+  for (const auto& [loss, row] : order) {
+    const json document = ledger::to_json(row->row());
     ordered_json shown;
     for (const char* member : kRowMembers) shown[member] = document.at(member);
     list.push_back(std::move(shown));

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <atomic>
 #include <fstream>
 #include <future>
@@ -79,14 +80,19 @@ class ReadyChecksTest : public FakeRun {
     for (const auto& [name, pid] : waiting()) found.insert(name);
     return found;
   }
-  void wait_for(const std::set<std::string>& wanted) const {
-    while (names() != wanted) std::this_thread::sleep_for(2ms);
+  // A trainer may say that it waits before the thread that started it has put it down: then the
+  // next check would not find it.
+  void wait_for(ReadyChecks& checks, const std::set<std::string>& wanted) const {
+    const auto is_ready = [&](const std::string& name) { return checks.is_ready(name); };
+    while (names() != wanted || !std::ranges::all_of(wanted, is_ready))
+      std::this_thread::sleep_for(2ms);
   }
   // Waits for another one than `old`; its process.
-  pid_t wait_for_successor(const std::string& name, pid_t old) const {
+  pid_t wait_for_successor(ReadyChecks& checks, const std::string& name, pid_t old) const {
     while (true) {
       const auto now = waiting();
-      if (const auto found = now.find(name); found != now.end() && found->second != old)
+      if (const auto found = now.find(name);
+          found != now.end() && found->second != old && checks.is_ready(name))
         return found->second;
       std::this_thread::sleep_for(2ms);
     }
@@ -106,24 +112,24 @@ TEST_F(ReadyChecksTest, NothingStartsBeforeItIsWanted) {
 TEST_F(ReadyChecksTest, ACheckTakesTheOneThatWaitsAndANewOneTakesItsPlace) {
   ReadyChecks checks(options(), job);
   checks.want("quick");
-  const pid_t first = wait_for_successor("quick", -1);
+  const pid_t first = wait_for_successor(checks, "quick", -1);
   EXPECT_EQ(checks.run("quick", job_of("quick", "first"), 60'000).message, "warm");
   EXPECT_EQ(log(), "warm {\"content\":\"first\"}\n");
-  wait_for_successor("quick", first);  // never the same one again
+  wait_for_successor(checks, "quick", first);  // never the same one again
   EXPECT_EQ(checks.run("quick", job_of("quick", "second"), 60'000).message, "warm");
 }
 
 TEST_F(ReadyChecksTest, TheFirstCheckIsColdAndTheNextIsNot) {
   ReadyChecks checks(options(), job);
   EXPECT_EQ(checks.run("quick", job_of("quick", "a"), 60'000).message, "cold");
-  wait_for({"quick"});
+  wait_for(checks, {"quick"});
   EXPECT_EQ(checks.run("quick", job_of("quick", "b"), 60'000).message, "warm");
 }
 
 TEST_F(ReadyChecksTest, ACandidateThatIsLongerThanAPipeArrivesWhole) {
   ReadyChecks checks(options(), job);
   checks.want("quick");
-  wait_for({"quick"});
+  wait_for(checks, {"quick"});
   const std::string longer(300'000, 'x');
   EXPECT_EQ(checks.run("quick", job_of("quick", longer), 60'000).message, "warm");
   EXPECT_EQ(log(), "warm {\"content\":\"" + longer + "\"}\n");
@@ -143,7 +149,7 @@ TEST_F(ReadyChecksTest, ParallelChecksShareNoTrainer) {
   ReadyChecks checks(options(), job);
   ASSERT_TRUE(write_file_atomic(folder_ / "go", ""));
   checks.want("quick");
-  wait_for({"quick"});
+  wait_for(checks, {"quick"});
   fs::remove(folder_ / "go");
   const auto check = [&](const char* candidate) {
     return std::async(std::launch::async, [&checks, candidate] {
@@ -160,12 +166,12 @@ TEST_F(ReadyChecksTest, ParallelChecksShareNoTrainer) {
 TEST_F(ReadyChecksTest, OnlyTheLastNamesAreKeptReady) {
   ReadyChecks checks(options(2), job);
   checks.want("a");
-  wait_for({"a"});
+  wait_for(checks, {"a"});
   checks.want("b");
-  wait_for({"a", "b"});
+  wait_for(checks, {"a", "b"});
   checks.want("a");
   checks.want("c");
-  wait_for({"a", "c"});
+  wait_for(checks, {"a", "c"});
 }
 
 TEST_F(ReadyChecksTest, AnIdleOneIsReleasedWithItsFolder) {
@@ -174,23 +180,23 @@ TEST_F(ReadyChecksTest, AnIdleOneIsReleasedWithItsFolder) {
   ReadyChecks checks(brief, job);
   checks.want("quick");
   while (log() != "unused\n" && folders_left()) std::this_thread::sleep_for(2ms);
-  wait_for({});
+  wait_for(checks, {});
   while (folders_left()) std::this_thread::sleep_for(2ms);
   checks.want("quick");  // and comes back
-  wait_for({"quick"});
+  wait_for(checks, {"quick"});
 }
 
 TEST_F(ReadyChecksTest, AnotherJobOrProgramIsNotTaken) {
   ReadyChecks checks(options(), job);
   checks.want("quick");
-  pid_t waits = wait_for_successor("quick", -1);
+  pid_t waits = wait_for_successor(checks, "quick", -1);
   nlohmann::json other = job_of("quick", "a");
   other["preset"] = "edited";
   EXPECT_EQ(checks.run("quick", other, 60'000).message, "cold");
-  waits = wait_for_successor("quick", waits);
+  waits = wait_for_successor(checks, "quick", waits);
   ASSERT_TRUE(write_file_atomic(folder_ / "trainer", "another"));
   EXPECT_EQ(checks.run("quick", job_of("quick", "a"), 60'000).message, "cold");
-  wait_for_successor("quick", waits);
+  wait_for_successor(checks, "quick", waits);
   nlohmann::json of_another_session = job_of("quick", "a");
   of_another_session["session"] = "brave-otter-1f3a";
   EXPECT_EQ(checks.run("quick", of_another_session, 60'000).message, "warm");
@@ -199,10 +205,10 @@ TEST_F(ReadyChecksTest, AnotherJobOrProgramIsNotTaken) {
 TEST_F(ReadyChecksTest, ACheckAfterItWasKilledStartsCold) {
   ReadyChecks checks(options(), job);
   checks.want("quick");
-  const pid_t killed = wait_for_successor("quick", -1);
+  const pid_t killed = wait_for_successor(checks, "quick", -1);
   ASSERT_EQ(::kill(killed, SIGKILL), 0);
   EXPECT_EQ(checks.run("quick", job_of("quick", "a"), 60'000).message, "cold");
-  wait_for_successor("quick", killed);  // after the pause
+  wait_for_successor(checks, "quick", killed);  // after the pause
 }
 
 TEST_F(ReadyChecksTest, ACheckWhoseTrainerDiesWithTheCandidateStartsCold) {
@@ -210,7 +216,7 @@ TEST_F(ReadyChecksTest, ACheckWhoseTrainerDiesWithTheCandidateStartsCold) {
                 "; exit; }; echo $$ >\"$1/waits\"; cat >/dev/null; kill -9 $$");
   ReadyChecks checks(options(), job);
   checks.want("quick");
-  wait_for({"quick"});
+  wait_for(checks, {"quick"});
   EXPECT_EQ(checks.run("quick", job_of("quick", "a"), 60'000).message, "Done.");
 }
 
@@ -248,7 +254,7 @@ TEST_F(ReadyChecksTest, ItsTimeoutIsThatOfACheck) {
   supervisor_is("echo $$ >\"$1/waits\"; cat >/dev/null; while :; do sleep 0.01; done");
   ReadyChecks checks(options(), job);
   checks.want("quick");
-  wait_for({"quick"});
+  wait_for(checks, {"quick"});
   EXPECT_EQ(checks.run("quick", job_of("quick", "a"), 10).status, "timeout");
 }
 
@@ -256,7 +262,7 @@ TEST_F(ReadyChecksTest, StopEndsWhatWaits) {
   ReadyChecks checks(options(), job);
   checks.want("a");
   checks.want("b");
-  wait_for({"a", "b"});
+  wait_for(checks, {"a", "b"});
   const auto before = waiting();
   checks.stop();
   for (const auto& [name, pid] : before) EXPECT_NE(::kill(pid, 0), 0);

@@ -8,6 +8,8 @@
 #include <map>
 #include <thread>
 
+#include "harness/base/fd.h"
+#include "harness/journal/pack.h"
 #include "tests/harness/journal/fixture.h"
 
 namespace bitloop::journal {
@@ -282,6 +284,45 @@ TEST_F(JournalTest, TakesTextOfEverySizeAndKind) {
                 .has_value(),
             true);
   workspace_.expect_fsck_clean();
+}
+
+TEST_F(JournalTest, WhatWasReadOfPacksIsForgottenAndReadAgain) {
+  create("s1");
+  std::string last;
+  for (int i = 0; i < 20; ++i)
+    last = journal_->append("s1", make_event("edit", "e" + std::to_string(i))).value();
+  ASSERT_TRUE(pack_loose_objects(journal_->path(), [] { return false; }));
+  // libgit2 has the index of a pack mapped as long as it knows the pack.
+  const auto maps_a_pack = [this] {
+    return read_file("/proc/self/maps")->find((journal_->path() / "objects/pack").string()) !=
+           std::string::npos;
+  };
+  EXPECT_EQ(journal_->history("s1")->size(), 21U);
+  EXPECT_TRUE(maps_a_pack());
+  journal_->forget_what_was_read();
+  EXPECT_FALSE(maps_a_pack());
+  EXPECT_EQ(journal_->history("s1")->back().id, last);
+  EXPECT_TRUE(journal_->append("s1", make_event("edit", "after")));
+}
+
+TEST_F(JournalTest, ForgettingDisturbsNobody) {
+  create("s1");
+  std::atomic<bool> done = false;
+  std::vector<std::jthread> readers;
+  for (int t = 0; t < 4; ++t)
+    readers.emplace_back([this, &done] {
+      while (!done) EXPECT_TRUE(journal_->history("s1"));
+    });
+  {
+    const std::jthread forgets([this, &done] {
+      while (!done) journal_->forget_what_was_read();
+    });
+    for (int i = 0; i < 50; ++i)
+      EXPECT_TRUE(journal_->append("s1", make_event("edit", "e" + std::to_string(i))));
+    done = true;
+  }
+  readers.clear();
+  EXPECT_EQ(journal_->history("s1")->size(), 51U);
 }
 
 }  // namespace

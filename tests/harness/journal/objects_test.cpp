@@ -38,10 +38,11 @@ class Objects : public ::testing::Test {
   git_odb* ours_odb_ = nullptr;
   git_odb* theirs_odb_ = nullptr;
   SpareFiles spare_{ours_ / "objects", 4};
+  Deflater deflater_;
 };
 
 TEST_F(Objects, AreThoseOfGit) {
-  const ObjectWriter writer(spare_, ours_);
+  const ObjectWriter writer(spare_, deflater_, ours_);
   std::string binary;
   for (int i = 0; i < 70'000; ++i) binary += static_cast<char>(i * i);
   for (const std::string& content : {std::string(), std::string("x = 1\n"), binary}) {
@@ -104,7 +105,7 @@ TEST_F(Objects, TreeAndCommitAreThoseOfGit) {
 }
 
 TEST_F(Objects, WhatIsKnownToBeThereIsNotWrittenAgain) {
-  const ObjectWriter writer(spare_, ours_);
+  const ObjectWriter writer(spare_, deflater_, ours_);
   auto first = writer.write(GIT_OBJECT_BLOB, "once", nullptr);
   ASSERT_TRUE(first->file.has_value());
   EXPECT_TRUE(writer.publish(*first));

@@ -49,7 +49,7 @@ inline Row make_row(std::string session, int64_t test) {
 
 inline std::vector<Row> rows_of(const Ledger& ledger) {
   std::vector<Row> rows;
-  for (const RowPtr& row : ledger.rows()) rows.push_back(*row);
+  for (const StoredRow& row : ledger.rows()) rows.push_back(row.row());
   return rows;
 }
 

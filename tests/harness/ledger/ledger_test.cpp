@@ -50,7 +50,7 @@ TEST(Ledger, MemoryHoldsWhatTheFileSays) {
   Row row = make_row("a", 1);
   row.description = "two\nlines";
   ASSERT_TRUE((*ledger)->append(row));
-  EXPECT_EQ((*ledger)->rows()[0]->description, "two lines");
+  EXPECT_EQ((*ledger)->rows()[0].row().description, "two lines");
 }
 
 TEST(Ledger, SubmissionMarksOneTestOfItsSession) {

@@ -141,5 +141,15 @@ TEST(Row, TakesMetricsButNothingElse) {
   EXPECT_EQ(row, before);
 }
 
+TEST(Row, AColumnIsFoundInALineWithoutTakingItApart) {
+  const Row row = make_row("a", 1);
+  const std::string line = render_line(row);
+  for (const Column& column : columns())
+    EXPECT_EQ(field_of_line(line, column), field_text(row, column)) << column.name;
+  EXPECT_EQ(field_of_line("2026\tme", *find_column("time")), "2026");
+  EXPECT_EQ(field_of_line("2026\tme", *find_column("session")), "me");
+  EXPECT_EQ(field_of_line("2026\tme", *find_column("description")), "");
+}
+
 }  // namespace
 }  // namespace bitloop::ledger

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -34,9 +35,13 @@ class ServiceTest : public ::testing::Test {
     ::setenv("BITLOOP_SUPERVISOR", (source / "tests/e2e/fake_supervisor.py").c_str(), 1);
     open();
   }
-  void open() {
+  void open(std::chrono::milliseconds rest_after = std::chrono::minutes(1)) {
     service_.reset();
-    auto opened = Service::open({folder_ / "workspace", folder_ / "share", 1, true});
+    auto opened = Service::open({.workspace = folder_ / "workspace",
+                                 .share_dir = folder_ / "share",
+                                 .jobs = 1,
+                                 .allow_degraded = true,
+                                 .rest_after = rest_after});
     ASSERT_TRUE(opened) << opened.error().message;
     service_ = std::move(*opened);
   }

@@ -171,8 +171,8 @@ TEST_F(ServiceTest, ASubmissionBindsTheTestsCandidateAndCloses) {
        {say(id, "x").error().code, service_->submit(id, 1).error().code,
         service_->start_test(id, "").error().code, service_->check(id).error().code})
     EXPECT_EQ(code, "session_closed");
-  EXPECT_EQ(service_->results()[0]->submitted, true);
-  EXPECT_EQ(service_->results()[1]->submitted, false);
+  EXPECT_EQ(service_->results()[0].row().submitted, true);
+  EXPECT_EQ(service_->results()[1].row().submitted, false);
 }
 
 // A closed session's candidate is not kept in memory; nobody should see that.
@@ -256,7 +256,7 @@ TEST_F(ServiceTest, ALocalRunIsARowOfSessionLocal) {
   const auto ended = service_->test("local", 1, 60'000);
   EXPECT_EQ(ended->status, "ok");
   EXPECT_TRUE(ended->message.starts_with("### train (quick)\n"));
-  const auto row = ledger::to_json(*service_->results()[0]);
+  const auto row = ledger::to_json(service_->results()[0].row());
   EXPECT_EQ(row["session"], "local");
   EXPECT_EQ(row["type"], "local");
   EXPECT_EQ(row["seed"], 7);
@@ -284,7 +284,7 @@ TEST_F(ServiceTest, ABaselineRunIsARowOfItsOwnSession) {
   run.type = "baseline";
   ASSERT_TRUE(service_->start_local(run));
   EXPECT_EQ(service_->test("baseline", 1, 60'000)->status, "ok");
-  const auto row = ledger::to_json(*service_->results()[0]);
+  const auto row = ledger::to_json(service_->results()[0].row());
   EXPECT_EQ(row["session"], "baseline");
   EXPECT_EQ(row["type"], "baseline");
   EXPECT_TRUE(row["version"].get<std::string>().find('+') != std::string::npos);

@@ -55,8 +55,9 @@ Status validate(const Job& job) {
     if (!holds) return fail("bad_job", std::move(what));
     return {};
   };
-  BITLOOP_TRY(require(job.kind == "train" || job.kind == "check" || job.kind == "verify",
-                      fmt::format("kind must be train, check or verify, got '{}'", job.kind)));
+  BITLOOP_TRY(require(
+      job.kind == "train" || job.kind == "check" || job.kind == "verify" || job.kind == "quantize",
+      fmt::format("kind must be train, check, verify or quantize, got '{}'", job.kind)));
   BITLOOP_TRY(require(job.candidate_fd < 0 || job.kind == "check",
                       "only a check may come without its candidate"));
   BITLOOP_TRY(

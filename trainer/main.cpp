@@ -39,7 +39,7 @@ void keep_freed_memory() {
 Status dispatch(Job job, const Records& records) {
   if (job.kind == "check") return check(std::move(job), records);
   if (job.kind == "verify") return verify(std::move(job), records);
-  return train(std::move(job), records);
+  return train(std::move(job), records);  // or quantises without training
 }
 
 void send_failure(const Records& records, const std::string& status, const std::string& message) {

@@ -113,7 +113,7 @@ ordered_json task_example() {
     "allowed_config": {"learning_rate": [1e-05, 0.1]}, "benchmarks": [],
     "baselines": [{"name": "ternary", "bits_per_weight": 1.585288, "val_loss": 2.439507,
                    "val_loss_sd": 0.003952, "seeds": 3, "source": "measured"}],
-    "noise_floor": 0.0103, "early_stop": null})");
+    "noise_floor": 0.0103, "early_stop": null, "init_from": null})");
 }
 
 ordered_json summary_example() {
@@ -129,8 +129,9 @@ ordered_json summary_example() {
           {"best", json(R"({"test": 1, "description": "median scale", "status": "ok",
             "val_loss": 2.3178, "bits_per_weight": 1.585, "verdict": "first", "tags": []})")},
           {"candidate", {{"commit", kCommit}, {"same_as", 1}, {"against_best", nullptr}}},
-          {"next", "Change one thing (POST …/edits): the candidate is that of test #1, the best so "
-                   "far."},
+          {"next",
+           "Change one thing (POST …/edits): the candidate is that of test #1, the best so "
+           "far."},
           {"tags", ordered_json::array()},
           {"ideas", json(R"json([{"test": 1, "description": "median scale", "status": "ok",
             "val_loss": 2.3178, "bits_per_weight": 1.585, "verdict": "first", "tags": [],

@@ -79,6 +79,7 @@ constexpr Problem kProblems[] = {
     {"ledger_malformed", 500, "The ledger can't be read."},
     {"too_large", 500, "A file of the workspace is larger than it can be."},
     {"infrastructure", 503, "A program or the jail can't be started."},
+    {"init_unavailable", 503, "The model that the task begins with is not there, or another."},
     {"too_many_connections", 503, "There are too many connections."},
     {"too_many_streams", 503, "There are too many event streams."},
     {"stopping", 503, "The server is being stopped."},

@@ -163,7 +163,8 @@ ordered_json task() {
        {"baselines",
         list_of(typed("object", "name, bits_per_weight, val_loss, …"), "what others reach")},
        {"noise_floor", nullable("number", "standard deviation of runs that differ by the seed")},
-       {"early_stop", nullable("object", "when a hopeless test is ended, and how often wrongly")}});
+       {"early_stop", nullable("object", "when a hopeless test is ended, and how often wrongly")},
+       {"init_from", nullable("string", "the trained model that its runs begin with")}});
 }
 
 ordered_json row() {
@@ -186,10 +187,9 @@ ordered_json row() {
 ordered_json listed_session() { return object_of(session_members()); }
 
 ordered_json session() {
-  return object_of(
-      with(session_members(),
-           {{"files", list_of(file(), "the candidate first; others are read-only")},
-            {"history", list_of(event(), "oldest first")}}));
+  return object_of(with(session_members(),
+                        {{"files", list_of(file(), "the candidate first; others are read-only")},
+                         {"history", list_of(event(), "oldest first")}}));
 }
 
 ordered_json new_session() {

@@ -22,11 +22,11 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxJobBytes = size_t{16} << 20;
 
-// The preset that a run was given; null where its folder is gone.
-nlohmann::json preset_of_run(const std::filesystem::path& folder) {
+// The job of a run; null where its folder is gone.
+nlohmann::json job_of_run(const std::filesystem::path& folder) {
   const auto text = read_file(folder / "job.json", kMaxJobBytes);
   const auto job = nlohmann::json::parse(text.value_or(""), nullptr, /*allow_exceptions=*/false);
-  return job.is_object() && job.contains("preset") ? job["preset"] : nlohmann::json();
+  return job.is_object() && job.contains("preset") ? job : nlohmann::json();
 }
 
 // The runs of this plan alone: an earlier verification may have had more.
@@ -93,9 +93,11 @@ Result<Submission> find_submission(const journal::Journal& journal,
   if (task == tasks.end())
     return fail("unknown_preset", fmt::format("There is no task {} any more.", state.task));
   BITLOOP_ASSIGN(snapshot, journal.read(test->commit));
-  Submission submission{
-      state.id,        *test, std::move(snapshot.candidate),
-      state.quantizer, *task, preset_of_run(sessions::run_dir(workspace, state.id, test->number))};
+  const auto job = job_of_run(sessions::run_dir(workspace, state.id, test->number));
+  Submission submission{state.id,        *test, std::move(snapshot.candidate),
+                        state.quantizer, *task, job.is_null() ? job : job["preset"]};
+  // The very files that the test began with; without them the task's, as they are now.
+  if (!job.is_null()) submission.task.initial_model = job.value("init_from", nlohmann::json());
   if (submission.preset.is_null()) {
     BITLOOP_ASSIGN(preset, tasks::load_preset(share_dir, task->preset));
     submission.preset = std::move(preset);

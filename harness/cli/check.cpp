@@ -21,6 +21,7 @@ constexpr int kTimeoutMs = 60'000;
 struct CheckOptions {
   std::string file;
   std::string preset = "quick";
+  std::string init_from;
   bool json = false;
   bool allow_degraded = false;
 };
@@ -51,6 +52,9 @@ void print_findings(const nlohmann::ordered_json& document) {
 int perform(const CheckOptions& options) {
   auto target = load_target(options.file, options.preset);
   if (!target) return report(target.error());
+  if (const auto found = find_initial_model(options.init_from, default_workspace(), *target);
+      !found)
+    return report(found.error());
   if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
     return report(layers.error());
   std::error_code no_folder;
@@ -109,6 +113,7 @@ void add_check(CLI::App& app, int& exit_code) {
       app.add_subcommand("check", "Check a Lua quantizer: loads it, audits it, does not train");
   command->add_option("FILE", options->file, "the Lua file")->required();
   command->add_option("--preset", options->preset, "preset or task (default quick)");
+  add_init_from(*command, options->init_from);
   command->add_flag("--json", options->json,
                     "one JSON document: {ok, findings, bits_per_weight, ms}");
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);

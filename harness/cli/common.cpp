@@ -16,6 +16,7 @@
 #include "harness/editor/document.h"
 #include "harness/jobs/trainer_process.h"
 #include "harness/tasks/benchmarks.h"
+#include "harness/tasks/initial_model.h"
 #include "harness/tasks/preset.h"
 #include "sandbox/jail.h"
 
@@ -42,7 +43,7 @@ int exit_code_of(const Error& error) {
       "several_tasks",    "nothing_to_plot",   "unknown_session",   "unknown_commit",
       "ambiguous_commit", "test_not_found",    "unknown_shell",     "not_submitted",
       "test_failed",      "session_read_only", "session_not_found", "not_resumable",
-      "bad_prompt"};
+      "bad_prompt",       "init_unavailable"};
   return std::ranges::find(kUsage, error.code) != std::end(kUsage) ? kWrongUsage : kMachineCannot;
 }
 
@@ -157,6 +158,28 @@ Status find_target(const std::string& preset, Target& target) {
   }
   BITLOOP_ASSIGN(loaded, tasks::load_preset(share_dir(), target.task.preset));
   target.preset = std::move(loaded);
+  return {};
+}
+
+void add_init_from(CLI::App& command, std::string& model) {
+  command.add_option("--init-from", model,
+                     "trained model whose weights are the first ones: the folder of a run or "
+                     "SESSION/TEST, its weights.safetensors, or a folder of Hugging Face");
+}
+
+Status find_initial_model(const std::string& model, const std::filesystem::path& workspace,
+                          Target& target) {
+  if (!model.empty()) target.task.init_from = model;
+  if (target.task.init_from.empty()) return {};
+  std::error_code failed;
+  tasks::ModelPlaces places{{}, workspace};
+  // What a person names lies where they are; what a task names, in the installation.
+  if (!model.empty())
+    places.folders = {std::filesystem::current_path(failed)};
+  else
+    places.folders = {share_dir() / "data", workspace};
+  BITLOOP_ASSIGN(found, tasks::find_initial_model(target.task.init_from, places, target.preset));
+  target.task.initial_model = std::move(found);
   return {};
 }
 

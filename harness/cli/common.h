@@ -77,6 +77,13 @@ Result<Target> load_target(const std::filesystem::path& file, const std::string&
 // The task and preset alone. Errors: as above, but for the file's.
 Status find_target(const std::string& preset, Target& target);
 
+// --init-from, of every command that trains.
+void add_init_from(CLI::App& command, std::string& model);
+// Looks for the model that the target begins with: `model`, what --init-from gave, or its task's.
+// Requires: its preset is as it will be trained. Error: "init_unavailable".
+Status find_initial_model(const std::string& model, const std::filesystem::path& workspace,
+                          Target& target);
+
 // --steps, --eval-every, --device and --set: what the command line changes of a preset.
 struct Overrides {
   int64_t steps = 0;

@@ -33,6 +33,7 @@ int parse_and_run(int argc, char** argv) {
   add_export(app, exit_code);
   add_generate(app, exit_code);
   add_pack(app, exit_code);
+  add_quantize(app, exit_code);
   add_data(app, exit_code);
   add_lua(app, exit_code);
   add_results(app, exit_code);

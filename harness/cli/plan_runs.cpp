@@ -41,6 +41,7 @@ Result<baselines::Plan> make_plan(const PlanRequest& request) {
   for (size_t i = 0; i < candidates.size(); ++i)
     if (names[candidates[i].name] > 1) candidates[i].name = request.files[i].string();
   BITLOOP_TRY(apply_overrides(request.overrides, target.preset));
+  BITLOOP_TRY(find_initial_model("", default_workspace(), target));
   const int64_t seed = sessions::default_seed(target.task, target.preset);
   return baselines::make_plan(target.task, target.preset, std::move(candidates), seed,
                               request.seeds);

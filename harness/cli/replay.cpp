@@ -69,9 +69,13 @@ Result<nlohmann::json> job_of(const ReplayOptions& options, const std::filesyste
   const auto task = std::ranges::find(tasks, state.task, &tasks::Task::name);
   if (task == tasks.end())
     return fail("unknown_preset", fmt::format("there is no task {} any more", state.task));
+  Target target;
+  target.task = *task;
   BITLOOP_ASSIGN(preset, tasks::load_preset(share_dir(), task->preset));
-  return sessions::make_job({"train", state.id, test.number, candidate, *task, preset, test.seed,
-                             share_dir(), options.allow_degraded,
+  target.preset = std::move(preset);
+  BITLOOP_TRY(find_initial_model("", choose_workspace(options.workspace), target));
+  return sessions::make_job({"train", state.id, test.number, candidate, target.task, target.preset,
+                             test.seed, share_dir(), options.allow_degraded,
                              choose_benchmarks(options.benchmarks)});
 }
 

@@ -10,6 +10,7 @@
 #include "harness/base/paths.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
+#include "harness/cli/initial_model.h"
 #include "harness/cli/noise.h"
 #include "harness/cli/progress.h"
 
@@ -21,7 +22,7 @@ constexpr int64_t kPollMs = 200;
 struct TrainOptions {
   std::string file;
   std::string preset = "quick";
-  std::string workspace, benchmarks;
+  std::string workspace, benchmarks, init_from;
   std::string description;
   int64_t seed = -1;
   int64_t resume = 0;  // a test, 0: none
@@ -36,7 +37,9 @@ std::atomic<bool> interrupted{false};
 std::string closing_line(const TrainOptions& options, const Target& target,
                          const sessions::TestView& test) {
   const auto loss = test.metrics.find("val_loss");
-  if (options.overrides.any() || loss == test.metrics.end() || !loss->is_number()) return "";
+  if (options.overrides.any() || !options.init_from.empty() || loss == test.metrics.end() ||
+      !loss->is_number())
+    return "";
   return noise_line(target.task.measured, loss->get<double>());
 }
 
@@ -60,20 +63,27 @@ int print_result(const TrainOptions& options, const Target* target,
 
 int train(const TrainOptions& options) {
   std::optional<Target> target;
-  if (options.resume > 0 &&
-      (options.overrides.any() || options.seed >= 0 || !options.description.empty()))
+  if (options.resume > 0 && (options.overrides.any() || options.seed >= 0 ||
+                             !options.description.empty() || !options.init_from.empty()))
     return report({"wrong_usage",
-                   "a run goes on as it was begun: leave out --seed, --description, --steps, "
-                   "--eval-every, --device and --set with --resume"});
+                   "a run goes on as it was begun: leave out --seed, --description, --init-from, "
+                   "--steps, --eval-every, --device and --set with --resume"});
   if (options.resume == 0) {
     auto loaded = load_target(options.file, options.preset);
     if (!loaded) return report(loaded.error());
     if (const auto applied = apply_overrides(options.overrides, loaded->preset); !applied)
       return report(applied.error());
+    if (const auto found =
+            find_initial_model(options.init_from, choose_workspace(options.workspace), *loaded);
+        !found)
+      return report(found.error());
     target = std::move(*loaded);
   }
   if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
     return report(layers.error());
+  if (target)
+    if (const auto tried = try_initial_model(*target, options.allow_degraded); !tried)
+      return report(tried.error());
   auto service =
       sessions::Service::open({choose_workspace(options.workspace), share_dir(), 1,
                                options.allow_degraded, 0, choose_benchmarks(options.benchmarks)});
@@ -119,6 +129,7 @@ void add_train(CLI::App& app, int& exit_code) {
   command
       ->add_option("--seed", options->seed, "random seed (default: the task's, else the preset's)")
       ->check(CLI::Range(int64_t{0}, int64_t{2147483647}));
+  add_init_from(*command, options->init_from);
   add_overrides(*command, options->overrides);
   command->add_option("--description", options->description, "the idea, for the ledger");
   command->add_option("--workspace", options->workspace, kWorkspaceHelp);

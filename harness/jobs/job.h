@@ -21,7 +21,7 @@ struct Limits {
 
 struct Job {
   nlohmann::ordered_json document;
-  std::string kind;                         // "train", "check" or "verify"
+  std::string kind;                         // "train", "check", "verify" or "quantize"
   std::vector<std::filesystem::path> data;  // what the trainer may read
   Limits limits;
   std::string device = "cpu";  // what the trainer computes on: "cpu", "cuda" or "auto"

@@ -17,6 +17,7 @@
 #include "harness/base/text.h"
 #include "harness/jobs/cancelled.h"
 #include "harness/jobs/event_stream.h"
+#include "harness/jobs/initial_files.h"
 #include "harness/jobs/job.h"
 #include "harness/jobs/outcome.h"
 #include "harness/jobs/output_tail.h"
@@ -90,6 +91,8 @@ Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool ou
   const std::string nonce = random_hex(16);
   with_nonce["nonce"] = nonce;
   if (run.job.waits) with_nonce["candidate_fd"] = kCandidateFd;
+  const auto initial = open_initial_files(with_nonce, kFirstFileFd);
+  if (!initial) return not_run(initial.error().message, {});
   auto job_fd = sealed_file(with_nonce.dump(-1, ' ', false, Json::error_handler_t::replace));
   auto events = make_pipe();
   auto output = make_pipe();
@@ -105,6 +108,8 @@ Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool ou
                           {output->write.get(), STDERR_FILENO},
                           {job_fd->get(), kJobFd},
                           {events->write.get(), kEventFd}};
+    for (size_t i = 0; i < initial->size(); ++i)
+      policy.descriptors.push_back({(*initial)[i].get(), kFirstFileFd + static_cast<int>(i)});
     // Read by the trainer itself: when the host dies, that is the end of the file and of the
     // trainer.
     if (run.job.waits) policy.descriptors.push_back({STDIN_FILENO, kCandidateFd});

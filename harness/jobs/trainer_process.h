@@ -19,6 +19,8 @@ inline constexpr int kJobFd = 3;
 inline constexpr int kEventFd = 4;
 // Where a trainer that was started without a candidate reads it from.
 inline constexpr int kCandidateFd = 5;
+// And from here on the files of the model that it begins with.
+inline constexpr int kFirstFileFd = 6;
 
 // The program that is jailed.
 std::filesystem::path trainer_program();

@@ -22,10 +22,11 @@ std::string fingerprint(std::string_view candidate, const tasks::Task& task,
   trained.erase("description");
   trained.erase("checkpoint");
   trained.erase("limits");  // they say where it may run; threads change the rounding of sums only
-  const nlohmann::json all = {{"candidate", candidate},
-                              {"preset", std::move(trained)},
-                              {"rules", tasks::job_rules(task)},
-                              {"seed", seed}};
+  nlohmann::json all = {{"candidate", candidate},
+                        {"preset", std::move(trained)},
+                        {"rules", tasks::job_rules(task)},
+                        {"seed", seed}};
+  if (task.initial_model.is_object()) all["init_from"] = task.initial_model.at("sha256");
   return journal::content_id(all.dump());
 }
 
@@ -56,6 +57,7 @@ nlohmann::json make_job(const JobRequest& request) {
       {"early_stop", request.may_stop_early && request.task.early_stop
                          ? tasks::job_early_stop(*request.task.early_stop)
                          : nlohmann::json()},
+      {"init_from", request.task.initial_model},
   };
 }
 

@@ -12,7 +12,7 @@
 namespace bitloop::sessions {
 
 struct JobRequest {
-  const char* kind = "train";  // or "check"
+  const char* kind = "train";  // or "check", "quantize"
   std::string session;
   int64_t test = 0;
   std::string candidate;
@@ -29,7 +29,8 @@ struct JobRequest {
 int64_t default_seed(const tasks::Task& task, const nlohmann::json& preset);
 
 // What a run trains, as 40 hexadecimal digits: the candidate's text, the preset (but for its
-// description and limits), the rules and the seed. Two runs of one fingerprint are repetitions.
+// description and limits), the rules, the seed and the model that it begins with. Two runs of one
+// fingerprint are repetitions.
 std::string fingerprint(std::string_view candidate, const tasks::Task& task,
                         const nlohmann::json& preset, int64_t seed);
 

@@ -74,6 +74,9 @@ struct Service::Impl {
 
   // Error: "task_not_found".
   Result<tasks::Task> find_task(std::string_view name) const;
+  // Looks for the model that the task's runs begin with, if it has one that was not found yet.
+  // Error: "init_unavailable".
+  Status find_initial_model(tasks::Task& task, const nlohmann::json& preset) const;
   // What was measured for the session's task; empty when the task is no more.
   const tasks::BaselineTable& table_of(const SessionState& state) const;
   // What a new session begins with: the quantizer that the request names, or the test to fork.

@@ -12,6 +12,7 @@
 #include "harness/sessions/job.h"
 #include "harness/sessions/report.h"
 #include "harness/sessions/service_impl.h"
+#include "harness/tasks/initial_model.h"
 #include "harness/tasks/preset.h"
 
 namespace bitloop::sessions {
@@ -42,9 +43,20 @@ bool Service::cancel(std::string_view id, int64_t test) {
   return impl_->queue->cancel(run_dir(id, test));
 }
 
+Status Service::Impl::find_initial_model(tasks::Task& task, const nlohmann::json& preset) const {
+  if (task.init_from.empty() || !task.initial_model.is_null()) return {};
+  BITLOOP_ASSIGN(model,
+                 tasks::find_initial_model(
+                     task.init_from,
+                     {{options.share_dir / "data", options.workspace}, options.workspace}, preset));
+  task.initial_model = std::move(model);
+  return {};
+}
+
 Result<JobRequest> Service::Impl::check_request(const std::string& name) const {
   BITLOOP_ASSIGN(task, find_task(name));
   BITLOOP_ASSIGN(preset, tasks::load_preset(options.share_dir, task.preset));
+  BITLOOP_TRY(find_initial_model(task, preset));
   JobRequest request;
   request.kind = "check";
   request.task = std::move(task);
@@ -160,6 +172,7 @@ Result<TestView> Service::start_test(std::string_view id, std::string_view descr
             session->state->tests_total));
   BITLOOP_ASSIGN(task, this->task(session->state->task));
   BITLOOP_ASSIGN(preset, tasks::load_preset(impl_->options.share_dir, task.preset));
+  BITLOOP_TRY(impl_->find_initial_model(task, preset));
   const std::string& token = session->state->token;
   if (!impl_->budgets.take(token, task.name, task.tests))
     return fail("no_tests_left",
@@ -325,6 +338,8 @@ Result<TestView> Service::start_local(const LocalRun& run) {
   BITLOOP_ASSIGN(document, editor::Document::read_only(run.candidate, std::string(kCandidate)));
   BITLOOP_ASSIGN(description,
                  editor::clean_text(run.description, "description", kMaxDescriptionBytes));
+  tasks::Task task = run.task;
+  BITLOOP_TRY(impl_->find_initial_model(task, run.preset));
   if (!impl_->find(run.type)) {
     SessionState state;
     state.id = run.type;
@@ -344,8 +359,8 @@ Result<TestView> Service::start_local(const LocalRun& run) {
   record.description = description;
   record.task = run.task.name;
   record.quantizer = run.quantizer;
-  record.fingerprint = fingerprint(run.candidate, run.task, run.preset, record.seed);
-  return impl_->begin_test(session.shared(), run.task, run.preset, std::move(record), {});
+  record.fingerprint = fingerprint(run.candidate, task, run.preset, record.seed);
+  return impl_->begin_test(session.shared(), task, run.preset, std::move(record), {});
 }
 
 Result<TestView> Service::resume_local(std::string_view type, int64_t number) {

@@ -33,7 +33,7 @@ class TaskReader {
     if (!json_.is_object()) return bad("a task must be a JSON object");
     BITLOOP_TRY(known_keys(json_, "",
                            {"name", "preset", "description", "rules", "tests", "allowed_config",
-                            "benchmarks", "baselines", "early_stop"}));
+                            "benchmarks", "baselines", "early_stop", "init_from"}));
     BITLOOP_TRY(text("name", task.name));
     BITLOOP_TRY(text("preset", task.preset));
     BITLOOP_TRY(text("description", task.description));
@@ -43,6 +43,7 @@ class TaskReader {
     BITLOOP_TRY(benchmarks(task.benchmarks));
     BITLOOP_TRY(baselines(task.baselines));
     BITLOOP_TRY(early_stop(task.early_stop));
+    if (json_.contains("init_from")) BITLOOP_TRY(text("init_from", task.init_from));
     return task;
   }
 
@@ -199,7 +200,8 @@ Json to_json(const Task& task) {
           {"benchmarks", task.benchmarks},
           {"baselines", baselines_json(task)},
           {"noise_floor", task.measured.noise_floor ? Json(task.measured.noise_floor->sd) : Json()},
-          {"early_stop", task.early_stop ? Json(to_json(*task.early_stop)) : Json()}};
+          {"early_stop", task.early_stop ? Json(to_json(*task.early_stop)) : Json()},
+          {"init_from", task.init_from.empty() ? Json() : Json(task.init_from)}};
 }
 
 Json job_rules(const Task& task) {

@@ -43,6 +43,8 @@ struct Task {
   nlohmann::json baselines = nlohmann::json::array();  // [{name, val_loss, source}]: what to beat
   BaselineTable measured;                              // the shipped table of the task's name
   std::optional<EarlyStop> early_stop;                 // hopeless tests end early; absent: never
+  std::string init_from;         // the model that runs begin with (initial_model.h); "": none
+  nlohmann::json initial_model;  // what was found of it; null until it is looked for
 };
 
 // The API's document of a task: the members of the file, `budget` = {tests}; `baselines` has the

@@ -21,6 +21,7 @@
 ---The layer as `after_step` sees it.
 ---@class bitloop.StepLayer: bitloop.Layer
 ---@field codes Tensor (N, K), the step's codes
+---@field weight Tensor (N, K), the latent weight after the step
 
 ---What a call sees beside its tensor; read-only.
 ---@class bitloop.Context

@@ -55,13 +55,14 @@ int read_context(lua_State* L) {
 
 }  // namespace
 
-void push_layer(lua_State* L, const Layer& layer, const char* tensor_name,
-                const at::Tensor& tensor) {
+void push_layer(lua_State* L, const Layer& layer,
+                std::initializer_list<std::pair<const char*, at::Tensor>> tensors) {
   luaL_checkstack(L, 8, "layer");
   push_layer_fields(L, layer);
-  if (tensor.defined()) {
+  for (const auto& [name, tensor] : tensors) {
+    if (!tensor.defined()) continue;
     TensorHeap::of(L).push(L, tensor, true);
-    lua_setfield(L, -2, tensor_name);
+    lua_setfield(L, -2, name);
   }
   protect(L, -1, kReadOnly);
 }

@@ -243,7 +243,7 @@ Result<InitResult> Quantizer::init(const Layer& layer, const at::Tensor& weight_
   BITLOOP_TRY(impl_->call(
       "init",
       [&](lua_State* L) {
-        push_layer(L, layer, "weight", weight_NK);
+        push_layer(L, layer, {{"weight", weight_NK}});
         return 1;
       },
       [&](const Returned& returned) { result = take_init(returned); }));
@@ -306,13 +306,15 @@ Result<at::Tensor> Quantizer::regularizer(const at::Tensor& w_NK, const at::Tens
 }
 
 Result<std::map<std::string, at::Tensor>> Quantizer::after_step(const Context& context,
-                                                                const at::Tensor& codes_NK) {
+                                                                const at::Tensor& codes_NK,
+                                                                const at::Tensor& weight_NK) {
   const at::NoGradGuard no_graph;
   std::map<std::string, at::Tensor> result;
   BITLOOP_TRY(impl_->call(
       "after_step",
       [&](lua_State* L) {
-        push_layer(L, context.layer ? *context.layer : Layer{}, "codes", codes_NK);
+        push_layer(L, context.layer ? *context.layer : Layer{},
+                   {{"codes", codes_NK}, {"weight", weight_NK}});
         push_context(L, context);
         return 2;
       },

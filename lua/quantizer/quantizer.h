@@ -120,9 +120,10 @@ class Quantizer {
   Result<at::Tensor> input(const at::Tensor& x_RK, const Context& context);
   Result<at::Tensor> regularizer(const at::Tensor& w_NK, const at::Tensor& value_NK,
                                  const Context& context);
-  // The state that replaces context.state: the same names.
+  // The state that replaces context.state: the same names. `weight_NK`: what the codes stand for.
   Result<std::map<std::string, at::Tensor>> after_step(const Context& context,
-                                                       const at::Tensor& codes_NK);
+                                                       const at::Tensor& codes_NK,
+                                                       const at::Tensor& weight_NK = {});
 
   // A digest of all that a call could have changed (upvalues, tables and tensors that Q's functions
   // reach): equal before and after a pure call. Comparable within this Quantizer only.

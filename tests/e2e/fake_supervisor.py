@@ -34,7 +34,7 @@ def main(run_dir):
             open(os.path.join(run_dir, "log.tsv"), "a") as log:
         log.write("step\tlambda\ttrain_loss\n")
         record = lambda **members: (events.write(json.dumps(members) + "\n"), events.flush())
-        record(type="header", schema_version=1, config=job["preset"])
+        record(type="header", schema_version=2, config=job["preset"])
         record(type="stage", name="train")
         for i in range(1, 11):
             time.sleep(sleep / 10)

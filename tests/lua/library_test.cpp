@@ -54,7 +54,7 @@ Names keys(const std::string& function, const std::string& table) {
   std::string shown;
   if (function == "weight_quant") shown = (*quantizer)->weight_quant(w, context).error().message;
   if (function == "init") shown = (*quantizer)->init(layer, w).error().message;
-  if (function == "after_step") shown = (*quantizer)->after_step(context, w).error().message;
+  if (function == "after_step") shown = (*quantizer)->after_step(context, w, w).error().message;
   return matches(shown, "<(\\w+)>");
 }
 

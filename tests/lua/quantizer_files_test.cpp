@@ -58,6 +58,7 @@ class QuantizerFiles : public ::testing::TestWithParam<std::string> {
     const Result<InitResult> made = quantizer_->init(layer_, w);
     ASSERT_TRUE(made) << made.error().message;
     params_.clear();
+    state_ = made->state;
     for (const auto& [name, param] : made->params) params_[name] = param.value;
   }
   // A scale as it counts for each element of w.
@@ -78,9 +79,9 @@ class QuantizerFiles : public ::testing::TestWithParam<std::string> {
 
   std::string source_;
   std::unique_ptr<Quantizer> quantizer_;
-  std::map<std::string, at::Tensor> params_;
+  std::map<std::string, at::Tensor> params_, state_;
   Layer layer_{.name = "h.0.mlp.c_fc", .kind = "mlp_fc"};
-  Context context_{.layer = &layer_, .params = &params_};
+  Context context_{.layer = &layer_, .params = &params_, .state = &state_};
 };
 
 TEST_P(QuantizerFiles, SaysWhatItIs) {
@@ -100,6 +101,14 @@ TEST_P(QuantizerFiles, CodesAreLevelsAndShapesFit) {
        {wave(16, 24), wave(1, 1), at::zeros({3, 5}), wave(7, 128) * 1e4, wave(4, 8) * 1e-9}) {
     const Quantized result = weights(w);
     EXPECT_EQ(result.codes.sizes(), w.sizes());
+    if (const int64_t entries = quantizer_->format().codebook_entries; entries > 0) {
+      const int64_t block = quantizer_->format().codebook_block;
+      EXPECT_TRUE(at::equal(result.codes, result.codes.round().clamp(0, entries - 1)));
+      EXPECT_EQ(result.codebook.sizes(),
+                at::IntArrayRef({w.size(0), (w.size(1) + block - 1) / block, entries}));
+      EXPECT_TRUE(at::isfinite(result.codebook).all().item<bool>());
+      continue;
+    }
     EXPECT_LE(off_level(result.codes), 1e-6);
     EXPECT_TRUE(at::isfinite(result.scale).all().item<bool>());
     const Format& format = quantizer_->format();
@@ -116,11 +125,16 @@ TEST_P(QuantizerFiles, ScalingTheWeightScalesTheScale) {
   const at::Tensor w = wave(16, 24);
   const Quantized once = weights(w), twice = weights(w * 4);
   EXPECT_TRUE(at::equal(once.codes, twice.codes));  // a power of two changes no rounding
-  EXPECT_TRUE(at::equal(once.scale * 4, twice.scale));
+  if (once.codebook.defined()) {
+    EXPECT_TRUE(at::equal(once.codebook * 4, twice.codebook));
+  } else {
+    EXPECT_TRUE(at::equal(once.scale * 4, twice.scale));
+  }
 }
 
 TEST_P(QuantizerFiles, TheErrorIsBoundedByTheScale) {
-  if (!quantizer_->has("weight_quant")) return;  // weights stay float
+  if (!quantizer_->has("weight_quant")) return;           // weights stay float
+  if (quantizer_->format().codebook_entries > 0) return;  // codebook_files_test.cpp
   const at::Tensor w = wave(16, 24);
   const Quantized result = weights(w);
   const std::vector<double>& levels = quantizer_->format().levels;
@@ -177,7 +191,11 @@ TEST_P(QuantizerFiles, CallsArePureAndRepeat) {
   weights(b);
   const Quantized again = weights(a);
   EXPECT_TRUE(at::equal(first.codes, again.codes));
-  EXPECT_TRUE(at::equal(first.scale, again.scale));
+  if (first.codebook.defined()) {
+    EXPECT_TRUE(at::equal(first.codebook, again.codebook));
+  } else {
+    EXPECT_TRUE(at::equal(first.scale, again.scale));
+  }
   EXPECT_EQ(before, quantizer_->state_digest());
   const auto other = load(source_, Limits{});
   EXPECT_TRUE(at::equal(first.codes, (*other)->weight_quant(a, context_)->codes));

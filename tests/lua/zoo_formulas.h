@@ -245,6 +245,7 @@ inline const std::vector<Method>& methods() {
       {"quest_2bit", Shared::kRow, [](Group& g) { by_rms(g, 1.4935346200015913); }, thirds,
        [](double r) { return std::fabs(r) <= 4.0 / 3 ? 1.0 : 0.0; }},
       {"flat_group", Shared::kFlat128, by_mean, over_half},
+      {"ternary_qat", Shared::kFlat128, by_mean, over_half},
       {"flat_group_absmax", Shared::kFlat128, [](Group& g) { by_max(g, 1); },
        [](double r) { return std::fabs(r) > 0.3 ? sign(r) : 0; }},
       {"flat_group_soft", Shared::kFlat128,

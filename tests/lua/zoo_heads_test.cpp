@@ -93,15 +93,21 @@ TEST_P(ZooHeads, SayWhatTheFileDoes) {
     EXPECT_EQ(bits_of(head["Bits a weight"], 1, 1).first, 32);
     return;
   }
-  const std::vector<double> levels = levels_of(head["Levels"]);
-  ASSERT_EQ(levels.size(), format.levels.size());
-  for (size_t i = 0; i < levels.size(); ++i) EXPECT_NEAR(levels[i], format.levels[i], 1e-12);
+  size_t choices = static_cast<size_t>(format.codebook_entries);
+  if (choices > 0) {
+    EXPECT_EQ(std::stoul(head["Levels"]), choices);  // "8 learned values a block"
+  } else {
+    const std::vector<double> levels = levels_of(head["Levels"]);
+    choices = levels.size();
+    ASSERT_EQ(levels.size(), format.levels.size());
+    for (size_t i = 0; i < levels.size(); ++i) EXPECT_NEAR(levels[i], format.levels[i], 1e-12);
+  }
 
   // The count of bits, on a layer.
   const int64_t N = 64, K = 128;
   const at::Tensor w = at::sin(at::arange(N * K, at::kFloat).view({N, K}) * 12.9898) * 0.02;
   const Layer layer{.name = "l", .kind = "mlp_fc", .in_features = K, .out_features = N};
-  std::map<std::string, at::Tensor> params;
+  std::map<std::string, at::Tensor> params, state;
   double stored = 0;
   if ((*quantizer)->has("init")) {
     const auto made = (*quantizer)->init(layer, w);
@@ -110,17 +116,18 @@ TEST_P(ZooHeads, SayWhatTheFileDoes) {
       params[name] = param.value;
       stored += 32.0 * static_cast<double>(param.value.numel());
     }
-    EXPECT_TRUE(made->state.empty());
+    state = made->state;  // what evaluation needs of it is in the codebook
+    EXPECT_EQ(state.empty(), format.codebook_entries == 0);
   }
-  const Context context{.layer = &layer, .params = &params};
+  const Context context{.layer = &layer, .params = &params, .state = &state};
   const auto made = (*quantizer)->weight_quant(w, context);
   ASSERT_TRUE(made) << made.error().message;
   const double width = format.scale_dtype == at::kHalf ? 16 : 32;
-  for (const at::Tensor* tensor : {&made->scale, &made->offset})
+  for (const at::Tensor* tensor : {&made->scale, &made->offset, &made->codebook})
     if (tensor->defined()) stored += width * static_cast<double>(tensor->numel());
   if ((*quantizer)->has("row_bias")) stored += width * static_cast<double>(N);
   const auto [codes, rest] = bits_of(head["Bits a weight"], N, K);
-  EXPECT_NEAR(codes, std::log2(static_cast<double>(levels.size())), 5e-4);
+  EXPECT_NEAR(codes, std::log2(static_cast<double>(choices)), 5e-4);
   EXPECT_NEAR(rest, stored / static_cast<double>(N * K), 1e-9) << head["Bits a weight"];
 
   // "8 bits, …"
@@ -154,10 +161,16 @@ TEST(ZooTable, HasEveryFile) {
     const auto quantizer = load(read(name + ".lua"), Limits{});
     ASSERT_TRUE(quantizer);
     const Format& format = (*quantizer)->format();
-    const double codes =
-        format.levels.empty() ? 32 : std::log2(static_cast<double>(format.levels.size()));
+    const auto entries = static_cast<double>(format.codebook_entries);
+    const double codes = entries > 0 ? std::log2(entries)
+                         : format.levels.empty()
+                             ? 32
+                             : std::log2(static_cast<double>(format.levels.size()));
     const double width = format.scale_dtype == at::kHalf ? 16 : 32;
-    const double groups = format.group > 0 ? width / static_cast<double>(format.group) : 0;
+    const double groups = format.group > 0 ? width / static_cast<double>(format.group)
+                          : entries > 0
+                              ? width * entries / static_cast<double>(format.codebook_block)
+                              : 0;
     EXPECT_NEAR(std::stod(found[1]), codes + groups, 6e-4) << name;
   }
 }

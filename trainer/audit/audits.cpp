@@ -67,8 +67,8 @@ Result<std::string> first_row_mixing_layer(Transformer& model, lua::Quantizer& q
 // batch) is replaced; -1 when there is none.
 Result<int64_t> first_looking_ahead(Transformer& model, lua::Quantizer& quantizer,
                                     const TokenStream& text, const ForwardContext& scored,
-                                    int64_t batch, CausalityCuts cuts) {
-  const int64_t T = model.config().context, B = std::min(batch, validation_windows(text, T));
+                                    int64_t batch, int64_t T, CausalityCuts cuts) {
+  const int64_t B = std::min(batch, validation_windows(text, T));
   ForwardContext context = scored;
   context.quantizer = &quantizer;
   BITLOOP_TRY(model.quantize_weights(context));
@@ -172,13 +172,13 @@ Finding audit_levels(Transformer& model, const lua::Format& format) {
 
 Finding audit_causality(Transformer& model, lua::Quantizer& quantizer, const TokenStream& text,
                         const Rules& rules, const ForwardContext& scored, int64_t batch,
-                        CausalityCuts cuts, bool& leaks) {
+                        CausalityCuts cuts, bool& leaks, int64_t window) {
   at::NoGradGuard no_grad;
+  const int64_t T = window > 0 ? window : model.config().context;
   leaks = false;
   std::string detail = "later tokens and other rows change no logit of a prefix";
   if (quantizer.format().quantizes_activations) {
-    const auto layer =
-        first_row_mixing_layer(model, quantizer, scored, batch * model.config().context);
+    const auto layer = first_row_mixing_layer(model, quantizer, scored, batch * T);
     if (!layer) return failed("causality", layer.error().code, layer.error().message);
     if (!layer->empty()) {
       leaks = true;
@@ -190,7 +190,7 @@ Finding audit_causality(Transformer& model, lua::Quantizer& quantizer, const Tok
     }
   }
   if (!leaks) {
-    const auto position = first_looking_ahead(model, quantizer, text, scored, batch, cuts);
+    const auto position = first_looking_ahead(model, quantizer, text, scored, batch, T, cuts);
     if (!position) return failed("causality", position.error().code, position.error().message);
     if (*position >= 0) {
       leaks = true;

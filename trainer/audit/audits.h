@@ -1,6 +1,7 @@
 // What a score must pass before it counts (design section 5). Each audit works on the model's own
 // tensors or calls the candidate's functions; none believes anything the candidate says. `scored`
-// is the context of the final evaluation and `batch` its windows a batch: functions see ctx and
+// is the context of the final evaluation and `batch` its windows a batch,
+// of `window` tokens (0: the model's context): functions see ctx and
 // shapes, so with others a candidate could tell the audit from the score.
 #pragma once
 
@@ -39,7 +40,7 @@ Finding audit_levels(Transformer& model, const lua::Format& format);
 // is a failure unless the task is paper_compat.
 Finding audit_causality(Transformer& model, lua::Quantizer& quantizer, const TokenStream& text,
                         const Rules& rules, const ForwardContext& scored, int64_t batch,
-                        CausalityCuts cuts, bool& leaks);
+                        CausalityCuts cuts, bool& leaks, int64_t window = 0);
 
 // purity: the functions called on A, B and A again give the same bits for A, also in a fresh Lua
 // state, and change nothing that a later call could see.

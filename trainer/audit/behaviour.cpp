@@ -110,7 +110,7 @@ Status add_weight(Digest& digest, lua::Quantizer& quantizer, const BitLinear& la
   }
   if (quantizer.has("after_step") && context.training) {
     const at::NoGradGuard no_grad;
-    BITLOOP_ASSIGN(state, quantizer.after_step(context, codes));
+    BITLOOP_ASSIGN(state, quantizer.after_step(context, codes, w.detach()));
     for (const auto& [name, tensor] : state) digest.add(tensor);
   }
   return {};

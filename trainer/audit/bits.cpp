@@ -21,8 +21,9 @@ double bits_per_weight(std::span<BitLinear* const> layers, const lua::Quantizer*
     weights += count;
     bits += count * std::log2(choices);
     bits += static_cast<double>(layer->weight_operand.stored_numbers) * stored_width;
+    // With a codebook it is the weights' alone, and in their codes and codebooks already.
     for (const auto& [name, tensor] : layer->state)
-      bits += static_cast<double>(tensor.numel()) * 32.0;
+      if (format.codebook_entries == 0) bits += static_cast<double>(tensor.numel()) * 32.0;
     for (const auto& [name, parameter] : layer->params)
       bits += static_cast<double>(parameter.numel()) * 32.0;
   }

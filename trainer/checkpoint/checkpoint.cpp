@@ -63,6 +63,7 @@ std::string run_digest(const Job& job) {
     digest.add(part);
     digest.add("\0", 1);
   }
+  if (job.init_from.is_object()) digest.add(job.init_from.value("sha256", ""));
   if (job.train.device == "cuda") digest.add("cuda");  // another device computes other numbers
   return digest.finish();
 }

@@ -29,8 +29,10 @@ std::vector<Piece> pieces_of(int64_t windows, int64_t B, int64_t wanted) {
 
 }  // namespace
 
-void warm_evaluation(Transformer& model, const TokenStream& validation, int64_t batch) {
-  const int64_t T = model.config().context, windows = validation_windows(validation, T);
+void warm_evaluation(Transformer& model, const TokenStream& validation, int64_t batch,
+                     int64_t window) {
+  const int64_t T = window > 0 ? window : model.config().context,
+                windows = validation_windows(validation, T);
   const std::vector<Piece> pieces = pieces_of(windows, std::min(batch, windows), 0);
   // All pieces are as long but the last.
   const std::set<int64_t> counts = {pieces.front().count, pieces.back().count};
@@ -42,9 +44,10 @@ Result<EvalScore> evaluate(Transformer& model, const TokenStream& validation,
                            const EvalOptions& options, ForwardContext context) {
   at::NoGradGuard no_grad;
   context.training = false;
-  context.lambda = 1.0;
+  context.lambda = options.lambda;
   context.products = Products::kFloat32;
-  const int64_t T = model.config().context, windows = validation_windows(validation, T);
+  const int64_t T = options.window > 0 ? options.window : model.config().context,
+                windows = validation_windows(validation, T);
   const std::vector<Piece> pieces =
       pieces_of(windows, std::min(options.batch, windows), options.batches);
   ScoreGuards guards(options.guarded ? context.quantizer : nullptr, options.reorder_rows,

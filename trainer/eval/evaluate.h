@@ -15,6 +15,8 @@ struct EvalOptions {
   int64_t batches = 0;       // at most so many full batches, spread evenly over the split; 0: every
                              // window, the last ones in a smaller batch
   int64_t batch = 16;        // windows a batch
+  int64_t window = 0;        // tokens of a window; 0: the model's context
+  double lambda = 1.0;       // share of quantisation; of a score always 1
   bool reversed = false;     // visit the batches last to first: the sum, made in the order of their
                              // numbers, must not change
   bool guarded = false;      // for a score that counts: see ScoreGuard
@@ -32,12 +34,14 @@ struct EvalScore {
 };
 
 // Quantises the weights afresh and evaluates. `context` gives quantizer, step and total_steps;
-// training, lambda and products are set here. Errors are those of the candidate's functions.
+// training, lambda and products are set
+// here. Errors are those of the candidate's functions.
 Result<EvalScore> evaluate(Transformer& model, const TokenStream& validation,
                            const EvalOptions& options, ForwardContext context);
 
 // Meets the shapes of integer products in evaluations with this batch, before system calls are
 // narrowed.
-void warm_evaluation(Transformer& model, const TokenStream& validation, int64_t batch);
+void warm_evaluation(Transformer& model, const TokenStream& validation, int64_t batch,
+                     int64_t window = 0);
 
 }  // namespace bitloop::trainer

@@ -1,4 +1,4 @@
-// The three things a run can be. Each sends its records and ends with exactly one `result` record;
+// What a run can be. Each sends its records and ends with exactly one `result` record;
 // what it returns is only for the exit code. Errors are those of the machine (data, sandbox): the
 // candidate's failures are results.
 #pragma once
@@ -11,7 +11,8 @@ namespace bitloop::trainer {
 
 // Trains, evaluates on the whole validation split in a fresh Lua state, writes
 // output/weights.safetensors (the latent weights, for export) and output/packed.safetensors (what
-// was scored).
+// was scored). A job "quantize" does the same without a step of training, and without the former:
+// its result's metrics have the float model's loss, too.
 Status train(Job job, const Records& records);
 // The free pre-flight: load, audits, no training.
 Status check(Job job, const Records& records);

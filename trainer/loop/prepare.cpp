@@ -13,10 +13,12 @@
 #include "trainer/device/device.h"
 #include "trainer/eval/evaluate.h"
 #include "trainer/loop/benchmark_score.h"
+#include "trainer/loop/initial_weights.h"
 #include "trainer/loop/packed_run.h"
 #include "trainer/loop/threads.h"
 #include "trainer/model/functions.h"
 #include "trainer/model/fused_step.h"
+#include "trainer/optim/schedule.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -34,7 +36,9 @@ bool wants_fused(const Run& run) {
 Status warm_device_pass(Run& run) {
   const ModelConfig& m = run.job.model;
   const int64_t B = run.job.train.micro_batch;
-  if (!wants_fused(run) || !DeviceTraining::refuses(m, B).empty()) return {};
+  if (!wants_fused(run) || !DeviceTraining::refuses(m, B).empty() ||
+      run.job.sequence() != m.context)
+    return {};
   auto kernels = open_cuda_kernels();
   if (!kernels && run.chose_device) {
     fmt::print(stderr, "training goes operation by operation: {}\n", kernels.error().message);
@@ -54,11 +58,11 @@ Status warm_device_pass(Run& run) {
 // Everything that training will run, once, on zeros or on the first batch.
 Status warm_training(Run& run) {
   const ModelConfig& m = run.job.model;
-  const int64_t T = m.context;
+  const int64_t T = run.job.sequence();
   ForwardContext context{.training = true, .products = run.training_products()};
   if (run.device.is_cpu() && wants_fused(run) &&
-      FusedTraining::supports(m, run.job.train.micro_batch)) {
-    auto pass = std::make_unique<FusedTraining>(*run.model, run.job.train.micro_batch);
+      FusedTraining::supports(m, run.job.train.micro_batch, T)) {
+    auto pass = std::make_unique<FusedTraining>(*run.model, run.job.train.micro_batch, T);
     pass->warm();
     run.fused = std::move(pass);
   }
@@ -81,7 +85,7 @@ void warm_model(Run& run) {
   at::NoGradGuard no_grad;
   const ForwardContext context;
   (void)run.model->quantize_weights(context);
-  const int64_t T = run.job.model.context;
+  const int64_t T = run.job.window();
   (void)run.model->forward(validation_batch(run.data.validation, 0, 1, T).inputs_BT.to(run.device),
                            context);
 }
@@ -128,6 +132,7 @@ Status offer_to_fused(Run& run) {
     return {};
   }
   std::string why = DeviceTraining::refuses(*run.quantizer);
+  if (why.empty() && blends(run.job.qat)) why = "the preset's qat blends activations";
   if (why.empty()) {
     BITLOOP_ASSIGN(on_cpu, load_for_capture(run.job));
     auto weights = std::make_unique<DeviceWeights>(*run.kernels);
@@ -171,7 +176,8 @@ Products Run::training_products() const {
 }
 
 Result<double> Run::lambda(int64_t step) const {
-  if (!quantizer || !quantizer->has("lambda")) return 1.0;
+  if (!quantizer) return 1.0;
+  if (!quantizer->has("lambda")) return share_of_quantisation(job.qat, step);
   return quantizer->lambda({.step = step, .total_steps = job.train.steps, .training = true});
 }
 
@@ -197,6 +203,7 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
   start_threads(run->job.threads);
   BITLOOP_ASSIGN(data, open_dataset(run->job.data, run->job.model, run->job.data_dir));
   run->data = std::move(data);
+  BITLOOP_ASSIGN(initial, InitialWeights::map(run->job.init_from));
   if (run->job.kind == "train") {
     BITLOOP_ASSIGN(file, open_file(kWeightsFile, O_WRONLY | O_CREAT | O_TRUNC));
     run->weights_file = std::move(file);
@@ -206,6 +213,9 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
       BITLOOP_ASSIGN(checkpoints, CheckpointFiles::open("output", run->job.checkpoint.keep));
       run->checkpoints = std::move(checkpoints);
     }
+  } else if (run->job.kind == "quantize") {
+    BITLOOP_ASSIGN(packed, open_file(kPackedFile, O_WRONLY | O_CREAT | O_TRUNC));
+    run->packed_file = std::move(packed);
   } else if (run->job.kind == "verify") {
     BITLOOP_ASSIGN(file, open_file(kPackedFile, O_RDONLY));
     BITLOOP_ASSIGN(mapped, MappedFile::map(file.get()));
@@ -215,13 +225,15 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
                                              run->job.train.seed);
   run->model->to(run->device);
   if (run->job.kind != "check") {
-    BITLOOP_TRY(warm_training(*run));
-    warm_evaluation(*run->model, run->data.validation, evaluation_batch(run->job));
+    if (run->job.kind != "quantize") BITLOOP_TRY(warm_training(*run));
+    warm_evaluation(*run->model, run->data.validation, evaluation_batch(run->job),
+                    run->job.window());
   }
   warm_model(*run);
   if (run->job.kind != "check") BITLOOP_TRY(open_benchmarks(*run));
   records.stage("warm");
   BITLOOP_TRY(sandbox::lock_down(profile_of(run->device)));
+  BITLOOP_TRY(initial.load(*run->model));
   return run;
 }
 
@@ -283,7 +295,7 @@ Preflight run_audits(Run& run, CausalityCuts cuts) {
     return preflight;
   note(run, preflight,
        audit_causality(*run.model, *run.quantizer, run.data.validation, run.job.rules, scored,
-                       evaluation_batch(run.job), cuts, preflight.leaks));
+                       evaluation_batch(run.job), cuts, preflight.leaks, run.job.window()));
   return preflight;
 }
 
@@ -310,6 +322,7 @@ int64_t evaluation_batch(const Job& job) {
 EvalOptions score_options(const Job& job, bool reversed) {
   return {.batches = 0,
           .batch = evaluation_batch(job),
+          .window = job.window(),
           .reversed = reversed,
           .guarded = true,
           .reorder_rows = !job.rules.paper_compat,

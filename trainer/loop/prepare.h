@@ -1,7 +1,7 @@
 // What train, check and verify have in common, in an order that matters:
 //   1. open the device, all files and the data; build the model from its seed
 //   2. start LibTorch's threads and run every shape once: later no code and no thread can be made
-//   3. narrow this process's system calls (sandbox::lock_down)
+//   3. narrow this process's system calls (sandbox::lock_down); then read the weights to begin with
 //   4. only then load the candidate
 #pragma once
 
@@ -53,7 +53,7 @@ struct Run {
   Products training_products() const;
   // Sequences of one pass through autograd: on a GPU few, since it keeps every intermediate result.
   int64_t eager_micro_batch() const;
-  // Q.lambda at a step, 1 without it.
+  // Q.lambda at a step; without it that of the preset's `qat`.
   Result<double> lambda(int64_t step) const;
   // Every tensor that makes up the trained state, for the weights file: parameters, then the
   // layers' params and state.
@@ -61,7 +61,7 @@ struct Run {
 };
 
 // Steps 1 to 3. Errors: "data_unavailable", "device_unavailable", "bad_job", "sandbox_unavailable",
-// or an I/O error.
+// those of InitialWeights, or an I/O error.
 Result<std::unique_ptr<Run>> prepare(Job job, const Records& records);
 
 // Step 4: loads the candidate, applies its config, calls Q.init for every layer. Errors: a test's

@@ -16,7 +16,7 @@ json Progress::stage_metrics() const {
 
 json Progress::costs(const Job& job) const {
   const double tokens =
-      static_cast<double>(job.train.batch * job.model.context) * static_cast<double>(steps);
+      static_cast<double>(job.train.batch * job.sequence()) * static_cast<double>(steps);
   return {{"tokens", tokens}, {"train_s", seconds}, {"tokens_per_s", tokens / seconds}};
 }
 

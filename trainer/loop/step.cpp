@@ -62,7 +62,7 @@ AdamW make_optimizer(Run& run) {
 
 Result<StepResult> train_step(Run& run, AdamW& optimizer, int64_t step) {
   const TrainConfig& config = run.job.train;
-  const int64_t T = run.job.model.context,
+  const int64_t T = run.job.sequence(),
                 B = run.fused ? config.micro_batch : run.eager_micro_batch(),
                 micro_batches = config.batch / B;
   BITLOOP_ASSIGN(lambda, run.lambda(step));

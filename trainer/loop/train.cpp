@@ -11,6 +11,7 @@
 #include "trainer/eval/evaluate.h"
 #include "trainer/loop/benchmark_score.h"
 #include "trainer/loop/checkpoints.h"
+#include "trainer/loop/codebook_use.h"
 #include "trainer/loop/early_stop.h"
 #include "trainer/loop/modes.h"
 #include "trainer/loop/packed_run.h"
@@ -60,8 +61,34 @@ json share_fields(const std::optional<CodeShares>& shares) {
 
 json or_null(const std::optional<double>& number) { return number ? json(*number) : json(); }
 
-EvalOptions quick_look(const Job& job) {
-  return {.batches = job.eval.batches, .batch = evaluation_batch(job)};
+EvalOptions quick_look(const Job& job, double lambda = 1.0) {
+  return {.batches = job.eval.batches,
+          .batch = evaluation_batch(job),
+          .window = job.window(),
+          .lambda = lambda};
+}
+
+// Before the first step, at lambda 1; of a model that was trained before also as it came.
+Status send_first_look(Run& run, const Records& records) {
+  ForwardContext context = run.context(0, false);
+  BITLOOP_ASSIGN(first, evaluate(*run.model, run.data.validation, quick_look(run.job), context));
+  json record = {
+      {"step", 0}, {"val_loss", first.loss}, {"val_bpb", or_null(first.bits_per_byte())}};
+  record.update(codebook_use(run));
+  if (!run.job.init_from.is_null()) {
+    context.quantizer = nullptr;
+    BITLOOP_ASSIGN(given, evaluate(*run.model, run.data.validation, quick_look(run.job), context));
+    record["float_val_loss"] = given.loss;
+    record["float_val_bpb"] = or_null(given.bits_per_byte());
+  }
+  records.send("init_eval", record);
+  return {};
+}
+
+// What the header says of the weights to begin with: {path, sha256}, or null.
+json origin_of(const Job& job) {
+  if (job.init_from.is_null()) return nullptr;
+  return {{"path", job.init_from.at("path")}, {"sha256", job.init_from.value("sha256", json())}};
 }
 
 // The training loop. Errors are the candidate's; "stopped_early" where it falls too far behind.
@@ -71,15 +98,9 @@ Status run_steps(Run& run, const Records& records, Progress& progress) {
   EarlyStopWatch watch(job.early_stop);
   Checkpoints checkpoints(run, optimizer, watch, progress);
   BITLOOP_TRY(checkpoints.resume());
-  if (progress.steps == 0) {
-    BITLOOP_ASSIGN(
-        first, evaluate(*run.model, run.data.validation, quick_look(job), run.context(0, false)));
-    records.send(
-        "init_eval",
-        {{"step", 0}, {"val_loss", first.loss}, {"val_bpb", or_null(first.bits_per_byte())}});
-  }
+  if (progress.steps == 0) BITLOOP_TRY(send_first_look(run, records));
 
-  const double tokens_per_step = static_cast<double>(job.train.batch * job.model.context);
+  const double tokens_per_step = static_cast<double>(job.train.batch * job.sequence());
   const double elapsed_before = progress.elapsed;
   const Clock::time_point start = Clock::now();
   for (int64_t step = progress.steps; step < job.train.steps; ++step) {
@@ -101,6 +122,7 @@ Status run_steps(Run& run, const Records& records, Progress& progress) {
           {"time_s", progress.elapsed},
           {"tokens_per_s", tokens_per_step * static_cast<double>(done) / progress.seconds}};
       record.update(share_fields(code_shares(run)));
+      record.update(codebook_use(run));
       records.send("step", record);
       checkpoints.report();
     }
@@ -108,10 +130,18 @@ Status run_steps(Run& run, const Records& records, Progress& progress) {
       BITLOOP_ASSIGN(score, evaluate(*run.model, run.data.validation, quick_look(job),
                                      run.context(done, false)));
       progress.val_loss = score.loss;
-      records.send("val", {{"step", done},
-                           {"lambda", result.lambda},
-                           {"val_loss", score.loss},
-                           {"val_bpb", or_null(score.bits_per_byte())}});
+      json record = {{"step", done},
+                     {"lambda", result.lambda},
+                     {"val_loss", score.loss},
+                     {"val_bpb", or_null(score.bits_per_byte())}};
+      record.update(codebook_use(run));
+      if (result.lambda < 1.0) {
+        BITLOOP_ASSIGN(current, evaluate(*run.model, run.data.validation,
+                                         quick_look(job, result.lambda), run.context(done, false)));
+        record["lambda_val_loss"] = current.loss;
+        record["lambda_val_bpb"] = or_null(current.bits_per_byte());
+      }
+      records.send("val", record);
       if (!last && watch.is_hopeless(done, result.lambda, score.loss))
         return fail("stopped_early", watch.sentence(job.train.steps));
     }
@@ -143,7 +173,8 @@ Status train_stage(Run& run, const Records& records, Outcome& outcome) {
 
 // The final score: a fresh Lua state, the whole split, and the audits again on the trained weights.
 Status score(Run& run, const Records& records, Outcome& outcome) {
-  BITLOOP_TRY(write_safetensors(run.weights_file.get(), run.state_tensors()));
+  if (run.weights_file.valid())
+    BITLOOP_TRY(write_safetensors(run.weights_file.get(), run.state_tensors()));
   BITLOOP_ASSIGN(fresh, load_fresh(run));
   run.quantizer = std::move(fresh);
   BITLOOP_ASSIGN(final_score,
@@ -152,7 +183,8 @@ Status score(Run& run, const Records& records, Outcome& outcome) {
   if (!std::isfinite(final_score.loss))
     return fail("diverged", "the validation loss is not finite");
 
-  const json shares = share_fields(code_shares(run));
+  json shares = share_fields(code_shares(run));
+  shares.update(codebook_use(run));
   const Preflight audits = audit_score(run);
   outcome.findings = audits.findings;
   if (const Finding* failure = audits.failure()) return fail(failure->status, failure->detail);
@@ -176,6 +208,18 @@ Status score(Run& run, const Records& records, Outcome& outcome) {
   return {};
 }
 
+// The model as it came, on the whole split: what quantisation without training is compared with.
+Status score_float(Run& run, Outcome& outcome) {
+  EvalOptions options = score_options(run.job, false);
+  options.guarded = false;
+  ForwardContext context = run.context(run.job.train.steps, false);
+  context.quantizer = nullptr;
+  BITLOOP_ASSIGN(score, evaluate(*run.model, run.data.validation, options, context));
+  outcome.metrics["float_val_loss"] = score.loss;
+  outcome.metrics["float_val_bpb"] = or_null(score.bits_per_byte());
+  return {};
+}
+
 // What the task asks of a model that is trained and scored.
 Status answer_benchmarks(Run& run, const Records& records, Outcome& outcome) {
   records.stage("benchmarks");
@@ -194,13 +238,13 @@ Status answer_benchmarks(Run& run, const Records& records, Outcome& outcome) {
 }  // namespace
 
 Status train(Job job, const Records& records) {
-  records.send("header", {{"schema_version", 1},
+  records.send("header", {{"schema_version", 2},
                           {"version", version()},
                           {"git_hash", git_hash()},
                           {"argv", json::array({"bitloop-trainer"})},
                           {"config", job.config},
                           {"seed", job.train.seed},
-                          {"init_from", nullptr}});
+                          {"init_from", origin_of(job)}});
   BITLOOP_ASSIGN(run, prepare(std::move(job), records));
   Outcome outcome;
   if (const Status loaded = load_candidate(*run); !loaded)
@@ -219,8 +263,13 @@ Status train(Job job, const Records& records) {
   if (preflight.leaks) outcome.flags.push_back("leaks");
   if (const auto behaviour = behaviour_digest(*run)) outcome.metrics["behaviour"] = *behaviour;
 
-  records.stage("train");
-  if (!train_stage(*run, records, outcome)) return {};
+  if (run->job.kind == "quantize") {
+    if (const Status scored = score_float(*run, outcome); !scored)
+      return outcome.fail_stage(records, "eval", scored.error());
+  } else {
+    records.stage("train");
+    if (!train_stage(*run, records, outcome)) return {};
+  }
   records.stage("eval");
   if (const Status scored = score(*run, records, outcome); !scored)
     return outcome.fail_stage(records, "eval", scored.error());
@@ -230,7 +279,8 @@ Status train(Job job, const Records& records) {
   if (!run->device.is_cpu())
     outcome.metrics["peak_memory_mb"] =
         static_cast<double>(device_peak_memory(run->device)) / (1 << 20);
-  outcome.send(records, "ok", "trained and scored");
+  outcome.send(records, "ok",
+               run->job.kind == "quantize" ? "quantised and scored" : "trained and scored");
   return {};
 }
 

@@ -40,9 +40,8 @@ void round_part(const RowProducer& produce, int64_t begin, int64_t end, int64_t 
 void round_rows(const RowProducer& produce, int64_t rows, int64_t K, PackedActivation& packed) {
   make_bfloat16(packed, rows, K);
   uint16_t* out = bits(packed.bfloat16);
-  kernels::run_parts(rows, kGrain, [&](int64_t begin, int64_t end) {
-    round_part(produce, begin, end, K, out);
-  });
+  kernels::run_parts(rows, kGrain,
+                     [&](int64_t begin, int64_t end) { round_part(produce, begin, end, K, out); });
 }
 
 bool stays_float(const BitLinear& layer, const ForwardContext& context) {
@@ -56,7 +55,7 @@ bool may_use_program(const ForwardContext& context) {
 
 QuantizingFunction activation_function(BitLinear& layer, const ForwardContext& context) {
   return [&layer, &context](const at::Tensor& x, lua::Recording* recording) {
-    return context.quantizer->activation_quant(x, script_context(layer, context), recording);
+    return context.quantizer->activation_quant(x, activation_context(layer, context), recording);
   };
 }
 
@@ -187,8 +186,7 @@ bool begin_activation_rows(BitLinear& layer, int64_t rows, const ForwardContext&
 bool take_activation_rows(BitLinear& layer, const RowProducer& produce, int64_t begin, int64_t end,
                           const ForwardContext& context, PackedActivation& packed,
                           const ActivationGradient& gradient) {
-  if (packed.integer)
-    return stream_codes(layer, produce, begin, end, context, packed, gradient);
+  if (packed.integer) return stream_codes(layer, produce, begin, end, context, packed, gradient);
   round_part(produce, begin, end, layer.layer.in_features, bits(packed.bfloat16));
   return true;
 }
@@ -219,9 +217,9 @@ Status quantize_activation_rows(BitLinear& layer, const RowProducer& produce, in
     BITLOOP_TRY(capture_once(capture, activation_function(layer, context), x_RK, layer.params,
                              layer.state));
     if (capture.state == Capture::kCaptured) {
-      BITLOOP_ASSIGN(operand, make_activation_operand(
-                                  (*capture.function)(x_RK, layer.params, layer.state), x_RK,
-                                  context.quantizer->format(), layer.layer.name));
+      BITLOOP_ASSIGN(operand,
+                     make_activation_operand((*capture.function)(x_RK, layer.params, layer.state),
+                                             x_RK, context.quantizer->format(), layer.layer.name));
       if (capture.function->has_surrogate()) gradient = {x_RK, {}, &layer};
       pack(operand, x_RK, want_integer, context.quantizer->format(), packed);
       return {};

@@ -20,7 +20,8 @@ class RowProducer {
   template <typename Call>
   requires(!std::is_same_v<std::remove_cvref_t<Call>, RowProducer>)
       RowProducer(const Call& call)  // NOLINT: implicit, so that a lambda can be passed
-      : object_(std::addressof(call)), call_([](const void* object, int64_t first, int64_t count, float* out) {
+      : object_(std::addressof(call)),
+        call_([](const void* object, int64_t first, int64_t count, float* out) {
           (*static_cast<const Call*>(object))(first, count, out);
         }) {}
 

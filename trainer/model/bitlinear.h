@@ -141,8 +141,8 @@ Result<at::Tensor> bitlinear_forward(BitLinear& layer, const at::Tensor& x_RK,
 // Q.regularizer of the weight as it is used in this step: one number, with its graph. Requires:
 // has("regularizer"), a quantised weight.
 Result<at::Tensor> regularizer(BitLinear& layer, const ForwardContext& context);
-// Q.after_step with the codes of this step: replaces the layer's state. Requires:
-// has("after_step").
+// Q.after_step with the codes of this step and the weight after it: replaces the layer's state.
+// Requires: has("after_step").
 Status after_step(BitLinear& layer, const ForwardContext& context);
 
 // After the last micro-batch: passes dL/dŵ through lambda and the surrogate into weight.grad and

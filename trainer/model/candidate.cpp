@@ -20,6 +20,12 @@ lua::Context script_context(const BitLinear& layer, const ForwardContext& contex
                       .state = &state};
 }
 
+lua::Context activation_context(const BitLinear& layer, const ForwardContext& context) {
+  lua::Context script = script_context(layer, context);
+  if (context.quantizer->format().codebook_entries > 0) script.state = nullptr;
+  return script;
+}
+
 Status check_guard(const ForwardContext& context, const char* function, const BitLinear& layer) {
   if (context.guard == nullptr || context.quantizer->state_digest() == context.guard->digest)
     return {};
@@ -55,7 +61,7 @@ Result<at::Tensor> join_rows(const at::Tensor& first, const at::Tensor& second, 
 
 Result<lua::Quantized> call_activation_quant(BitLinear& layer, const at::Tensor& x_RK,
                                              const ForwardContext& context) {
-  const lua::Context script = script_context(layer, context);
+  const lua::Context script = activation_context(layer, context);
   if (context.guard == nullptr || !context.guard->order.defined())
     return context.quantizer->activation_quant(x_RK, script);
   const ScoreGuard& guard = *context.guard;
@@ -86,7 +92,7 @@ Result<at::Tensor> call_input(BitLinear& layer, const at::Tensor& x_RK,
                               const ForwardContext& context) {
   if (!layer.quantized || context.quantizer == nullptr || !context.quantizer->has("input"))
     return x_RK;
-  const lua::Context script = script_context(layer, context);
+  const lua::Context script = activation_context(layer, context);
   const auto call = [&](const at::Tensor& x) -> Result<at::Tensor> {
     BITLOOP_ASSIGN(made, context.quantizer->input(x, script));
     BITLOOP_TRY(check_guard(context, "input", layer));

@@ -15,6 +15,10 @@ lua::Context script_context(const BitLinear& layer, const ForwardContext& contex
                             const std::map<std::string, at::Tensor>& params,
                             const std::map<std::string, at::Tensor>& state);
 
+// What activation_quant and input see: the same, but of a candidate with a codebook without the
+// state, which is its weights' and need not be there once they are packed.
+lua::Context activation_context(const BitLinear& layer, const ForwardContext& context);
+
 // After a call of the candidate in a guarded pass: "rejected" when it wrote down anything.
 Status check_guard(const ForwardContext& context, const char* function, const BitLinear& layer);
 

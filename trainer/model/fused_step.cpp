@@ -15,17 +15,18 @@ constexpr int64_t kMostLogits = int64_t{1}
 
 }  // namespace
 
-bool FusedTraining::supports(const ModelConfig& config, int64_t B) {
+bool FusedTraining::supports(const ModelConfig& config, int64_t B, int64_t tokens) {
+  const int64_t T = tokens > 0 ? tokens : config.context;
   return !config.is_llama() && config.width % 16 == 0 && config.padded_vocab_size % 16 == 0 &&
-         B * config.context * config.padded_vocab_size <= kMostLogits &&
-         FusedAttention::supports({B, config.context, config.heads, config.width / config.heads}) &&
+         B * T * config.padded_vocab_size <= kMostLogits &&
+         FusedAttention::supports({B, T, config.heads, config.width / config.heads}) &&
          block_products_supported();
 }
 
-FusedTraining::FusedTraining(Transformer& model, int64_t B)
+FusedTraining::FusedTraining(Transformer& model, int64_t B, int64_t tokens)
     : model_(&model),
       B_(B),
-      T_(model.config().context),
+      T_(tokens > 0 ? tokens : model.config().context),
       R_(B_ * T_),
       D_(model.config().width),
       V_(model.config().padded_vocab_size),

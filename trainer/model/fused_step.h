@@ -25,11 +25,12 @@ namespace bitloop::trainer {
 class FusedTraining : public TrainingPass {
  public:
   // Whether this machine and this shape can do it: otherwise training goes through autograd.
-  static bool supports(const ModelConfig& config, int64_t B);
+  // `tokens`: of a sequence; 0: config.context.
+  static bool supports(const ModelConfig& config, int64_t B, int64_t tokens = 0);
 
-  // For micro-batches of B sequences of config.context tokens. All memory is allocated here.
-  // `model` must outlive it.
-  FusedTraining(Transformer& model, int64_t B);
+  // For micro-batches of B sequences of so many tokens. All memory is allocated here. `model` must
+  // outlive it.
+  FusedTraining(Transformer& model, int64_t B, int64_t tokens = 0);
   ~FusedTraining() override;
 
   Status begin_step(const ForwardContext& context) override;

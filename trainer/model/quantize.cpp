@@ -198,9 +198,13 @@ Status take_codebook(const lua::Quantized& returned, const at::Tensor& w_NK,
   operand.codes = raw.round();
   operand.codebook = codebook;
   operand.stored_numbers = codebook.numel();
-  const at::Tensor of_row =
-      codebook.repeat_interleave(block, 1).narrow(1, 0, columns);  // (N, K, entries)
-  operand.value = of_row.gather(2, operand.codes.to(at::kLong).unsqueeze(2)).squeeze(2);
+  // Block by block, the last one filled up with index 0.
+  const at::Tensor places =
+      at::constant_pad_nd(operand.codes.to(at::kLong), {0, blocks * block - columns});
+  operand.value = codebook.gather(2, places.view({rows, blocks, block}))
+                      .view({rows, blocks * block})
+                      .narrow(1, 0, columns)
+                      .contiguous();
   return {};
 }
 

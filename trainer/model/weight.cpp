@@ -278,8 +278,10 @@ Result<at::Tensor> regularizer(BitLinear& layer, const ForwardContext& context) 
 }
 
 Status after_step(BitLinear& layer, const ForwardContext& context) {
-  BITLOOP_ASSIGN(state, context.quantizer->after_step(script_context(layer, context),
-                                                      layer.weight_operand.codes));
+  BITLOOP_TRY(set_latent(layer, &context.quantizer->format()));  // the step has moved the weight
+  BITLOOP_ASSIGN(state,
+                 context.quantizer->after_step(script_context(layer, context),
+                                               layer.weight_operand.codes, layer.latent.detach()));
   layer.state = std::move(state);
   return {};
 }

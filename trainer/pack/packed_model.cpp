@@ -199,7 +199,8 @@ PackedModel pack_model(Transformer& model, const lua::Format* format, at::Scalar
       add("row_bias", layer->row_bias, format->scale_dtype);
     }
     for (const auto& [param, tensor] : layer->params) add("params." + param, tensor, at::kFloat);
-    for (const auto& [state, tensor] : layer->state) add("state." + state, tensor, at::kFloat);
+    if (format == nullptr || format->codebook_entries == 0)
+      for (const auto& [state, tensor] : layer->state) add("state." + state, tensor, at::kFloat);
   }
   if (!latents.empty()) packed.bits_per_weight = bits / weights;
   for (const auto& [name, tensor] : model.named_parameters())

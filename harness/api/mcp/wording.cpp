@@ -80,6 +80,8 @@ std::string begin_text(const ordered_json& answer) {
       "and begin(session=\"{0}\") takes it up again.\n",
       shown(state, "id"));
   text += shown(task, "description") + "\n";
+  if (!task["init_from"].is_null())
+    text += "Training begins with a trained float model: " + shown(task, "init_from") + ".\n";
   text += fmt::format("The region config may set: {}.\n", allowed_config(task));
   if (!task["baselines"].empty())
     text += "To beat:\n" + table(task["baselines"], {"name", "val_loss", "bits_per_weight"});

@@ -16,7 +16,7 @@ json quick() { return load_preset(Share().path(), "quick").value(); }
 TEST(Preset, AllOfThemLoad) {
   Share share;
   EXPECT_THAT(preset_names(share.path()).value(),
-              ElementsAre("medium", "nativebit-2.2b", "nativebit-25m", "quick", "small",
+              ElementsAre("medium", "nativebit-2.2b", "nativebit-25m", "quick", "quick-qat", "small",
                           "smollm-135m", "tiny", "tiny-llama"));
   const std::vector<std::string> names = preset_names(share.path()).value();
   for (const std::string& name : names) {
@@ -73,7 +73,7 @@ TEST(Preset, SaysWhichThereAre) {
     ASSERT_FALSE(preset);
     EXPECT_EQ(preset.error().code, "unknown_preset");
     EXPECT_THAT(preset.error().message,
-                HasSubstr("medium, nativebit-2.2b, nativebit-25m, quick, small, "
+                HasSubstr("medium, nativebit-2.2b, nativebit-25m, quick, quick-qat, small, "
                           "smollm-135m, tiny, tiny-llama"));
   }
   EXPECT_EQ(load_preset("/nowhere", "quick").error().code, "file_not_found");

@@ -30,7 +30,8 @@ TEST(Tasks, AreThoseOfTheDesign) {
   ASSERT_TRUE(tasks) << tasks.error().message;
   EXPECT_THAT(names(*tasks),
               ElementsAre("medium", "medium-mls", "nativebit-2.2b", "nativebit-25m", "quick",
-                          "quick-mls", "small", "smollm-135m", "tiny", "tiny-llama", "tiny-mls"));
+                          "quick-mls", "quick-qat", "small", "smollm-135m", "tiny", "tiny-llama",
+                          "tiny-mls"));
   for (const Task& task : *tasks) {
     const bool published = task.name.ends_with("-mls");
     EXPECT_EQ(task.tests, 3) << task.name;
@@ -79,7 +80,12 @@ TEST(Tasks, AsTheApiAndAJobShowThem) {
   EXPECT_EQ(shown["rules"], json({{"quantize_head", true}, {"paper_compat", true}, {"seed", 42}}));
   EXPECT_EQ(shown["allowed_config"]["learning_rate"], json({1e-5, 0.1}));
   EXPECT_EQ(shown["baselines"], json::array());
-  EXPECT_TRUE(to_json(find(load_tasks(share.path()).value(), "quick"))["rules"]["seed"].is_null());
+  const Task quick = find(load_tasks(share.path()).value(), "quick");
+  EXPECT_TRUE(to_json(quick)["rules"]["seed"].is_null());
+  EXPECT_TRUE(to_json(quick)["init_from"].is_null());
+  const Task qat = find(load_tasks(share.path()).value(), "quick-qat");
+  EXPECT_EQ(to_json(qat)["init_from"], "models/quick");
+  EXPECT_TRUE(qat.initial_model.is_null());  // looked for when it is needed
   const json rules = job_rules(task);
   EXPECT_EQ(rules.size(), 3u);
   EXPECT_EQ(rules["paper_compat"], true);
@@ -103,6 +109,8 @@ TEST(Tasks, NameFileAndKeyOfAMistake) {
   };
   EXPECT_THAT(error_with("\"tests\": 3", "\"tests\": 3, \"budget\": 3"),
               HasSubstr("unknown key budget"));
+  EXPECT_THAT(error_with("\"tests\": 3", "\"tests\": 3, \"init_from\": 3"),
+              HasSubstr("init_from must be text"));
   EXPECT_THAT(error_with("\"tests\": 3", "\"tests\": 0"), HasSubstr("tests must be"));
   EXPECT_THAT(error_with("\"tests\": 3", "\"tests\": 2.5"), HasSubstr("tests must be"));
   EXPECT_THAT(error_with("\"tests\": 3", "\"tests\": 99999999999999999999"),

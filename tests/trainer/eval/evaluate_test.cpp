@@ -34,6 +34,32 @@ TEST_F(EvaluateTest, TheLastWindowsCountToo) {
   EXPECT_NEAR(in_fours.loss, one_by_one.loss, 1e-5);  // each token has the same weight
 }
 
+TEST_F(EvaluateTest, WindowsMayBeShorterThanTheContext) {
+  const EvalScore score_of_fives = score({.batch = 4, .window = 5});
+  EXPECT_EQ(score_of_fives.tokens, validation_windows(text_, 5) * 5);
+  at::NoGradGuard no_grad;
+  const ForwardContext context{.quantizer = ternary_.get()};
+  ASSERT_TRUE(model_.quantize_weights(context));
+  const int64_t windows = validation_windows(text_, 5);
+  double sum = 0.0;
+  for (int64_t window = 0; window < windows; ++window) {
+    const Batch batch = validation_batch(text_, window, 1, 5);
+    const auto logits = model_.forward(batch.inputs_BT, context);
+    ASSERT_TRUE(logits);
+    sum += at::cross_entropy_loss(*logits, batch.targets_BT.view({-1})).item<double>();
+  }
+  EXPECT_NEAR(score_of_fives.loss, sum / static_cast<double>(windows), 1e-5);
+}
+
+TEST_F(EvaluateTest, LambdaIsOneUnlessAskedOtherwise) {
+  const double quantised = score({.batch = 4}).loss;
+  EXPECT_EQ(score({.batch = 4, .lambda = 1.0}).loss, quantised);
+  const auto plain = evaluate(model_, text_, {.batch = 4}, {});
+  ASSERT_TRUE(plain);
+  EXPECT_NEAR(score({.batch = 4, .lambda = 0.0}).loss, plain->loss, 1e-6);
+  EXPECT_NE(score({.batch = 4, .lambda = 0.5}).loss, quantised);
+}
+
 TEST_F(EvaluateTest, EveryWindowIsReadOnce) {
   at::NoGradGuard no_grad;
   const ForwardContext context{.quantizer = ternary_.get()};

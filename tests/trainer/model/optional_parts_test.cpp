@@ -26,7 +26,8 @@ class OptionalParts : public testing::TestWithParam<bool> {  // captured or eage
  protected:
   void SetUp() override {
     at::manual_seed(11);
-    layer_.layer = {.name = "h.0.mlp.c_fc", .kind = "mlp_fc", .in_features = 64, .out_features = 24};
+    layer_.layer = {
+        .name = "h.0.mlp.c_fc", .kind = "mlp_fc", .in_features = 64, .out_features = 24};
     layer_.weight = at::randn({24, 64}).mul_(0.1).requires_grad_(true);
     layer_.bias = at::randn({24}).requires_grad_(true);
     x_ = at::randn({20, 64});
@@ -72,8 +73,7 @@ bool near(const at::Tensor& a, const at::Tensor& b, double tolerance = 1e-4) {
 TEST_P(OptionalParts, BlendedOutputsHaveTheFloatPathsGradient) {
   const auto quantizer = quantizer_from(with("Q.blend = 'output'"));
   const at::Tensor w = layer_.weight.detach(), b = layer_.bias.detach();
-  const at::Tensor plain = x_.mm(w.t()),
-                   quantised = activation_value(x_).mm(weight_value(w).t());
+  const at::Tensor plain = x_.mm(w.t()), quantised = activation_value(x_).mm(weight_value(w).t());
   for (const double lambda : {0.0, 0.3, 1.0}) {
     const Made made = run(context(*quantizer, lambda));
     EXPECT_TRUE(near(made.y, plain + lambda * (quantised - plain) + b)) << lambda;
@@ -213,6 +213,17 @@ TEST_P(OptionalParts, AfterStepReplacesTheState) {
     ASSERT_TRUE(done) << done.error().message;
     EXPECT_EQ(layer_.state["zeros"].item<double>(), i * zeros);
   }
+}
+
+TEST_P(OptionalParts, AfterStepSeesTheWeightThatTheStepMade) {
+  const auto quantizer = quantizer_from(
+      with("function Q.after_step(layer, ctx) return {mean = layer.weight:mean()} end"));
+  layer_.state["mean"] = at::zeros({});
+  ASSERT_TRUE(quantize_weight(layer_, context(*quantizer)));
+  layer_.weight.detach().add_(1.0);  // what the optimiser does
+  ASSERT_TRUE(after_step(layer_, context(*quantizer)));
+  EXPECT_NEAR(layer_.state["mean"].item<double>(), layer_.weight.detach().mean().item<double>(),
+              1e-6);
 }
 
 INSTANTIATE_TEST_SUITE_P(EagerAndCaptured, OptionalParts, testing::Bool(),

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <type_traits>
 
@@ -55,9 +56,10 @@ Status validate(const Job& job) {
     if (!holds) return fail("bad_job", std::move(what));
     return {};
   };
+  constexpr std::string_view kKinds[] = {"train", "check", "verify", "quantize", "profile"};
   BITLOOP_TRY(require(
-      job.kind == "train" || job.kind == "check" || job.kind == "verify" || job.kind == "quantize",
-      fmt::format("kind must be train, check, verify or quantize, got '{}'", job.kind)));
+      std::ranges::find(kKinds, job.kind) != std::end(kKinds),
+      fmt::format("kind must be train, check, verify, quantize or profile, got '{}'", job.kind)));
   BITLOOP_TRY(require(job.candidate_fd < 0 || job.kind == "check",
                       "only a check may come without its candidate"));
   BITLOOP_TRY(
@@ -123,6 +125,9 @@ Status validate(const Job& job) {
   BITLOOP_TRY(
       require(job.checkpoint.every >= 0 && job.checkpoint.keep >= 1 && job.checkpoint.keep <= 1000,
               "checkpoint.every must not be negative, checkpoint.keep be 1 to 1000"));
+  BITLOOP_TRY(require(job.profile_steps >= 0 && job.profile_steps <= 10'000 &&
+                          (job.kind == "profile") == (job.profile_steps > 0),
+                      "a profile has 1 to 10000 profile_steps, and no other job has any"));
   return require(job.threads > 0 && job.threads <= 1024,
                  "limits.threads must be between 1 and 1024");
 }

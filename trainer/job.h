@@ -120,7 +120,7 @@ struct EarlyStop {
 };
 
 struct Job {
-  std::string kind;  // train, check or verify
+  std::string kind;  // train, check, verify or profile
   std::string nonce;
   std::string candidate_path;  // the name in error messages
   std::string candidate;       // the Lua text

@@ -38,6 +38,7 @@ void keep_freed_memory() {
 
 Status dispatch(Job job, const Records& records) {
   if (job.kind == "check") return check(std::move(job), records);
+  if (job.kind == "profile") return profile(std::move(job), records);
   if (job.kind == "verify") return verify(std::move(job), records);
   return train(std::move(job), records);  // or quantises without training
 }

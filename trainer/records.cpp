@@ -17,13 +17,16 @@ void null_non_finite(nlohmann::json& value) {
 
 }  // namespace
 
-void Records::send(const char* type, nlohmann::json fields) const {
-  if (fd_ < 0) return;
+std::string Records::line_of(const char* type, nlohmann::json fields) const {
   null_non_finite(fields);
   fields["type"] = type;
   fields["nonce"] = nonce_;
-  const std::string line =
-      fields.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return fields.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+void Records::send(const char* type, nlohmann::json fields) const {
+  if (fd_ < 0) return;
+  const std::string line = line_of(type, std::move(fields));
   if (const Status written = write_all(fd_, line); !written)
     throw std::runtime_error("records can't be written: " + written.error().message);
 }

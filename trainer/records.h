@@ -17,6 +17,9 @@ class Records {
   // Writes one record; `type` and the nonce are added. Numbers that are not finite become null.
   // Throws when the pipe is gone: nobody is left who could use the run.
   void send(const char* type, nlohmann::json fields) const;
+  // The record as it is written, and where to: for a handler of a signal.
+  std::string line_of(const char* type, nlohmann::json fields) const;
+  int fd() const { return fd_; }
   void stage(const char* name) const { send("stage", {{"name", name}}); }
   void finding(const std::string& rule, bool ok, const std::string& detail) const {
     send("finding", {{"rule", rule}, {"ok", ok}, {"detail", detail}});

@@ -19,6 +19,7 @@ void add_export(CLI::App& app, int& exit_code);
 void add_generate(CLI::App& app, int& exit_code);
 void add_pack(CLI::App& app, int& exit_code);
 void add_quantize(CLI::App& app, int& exit_code);
+void add_profile(CLI::App& app, int& exit_code);
 void add_data(CLI::App& app, int& exit_code);
 void add_lua(CLI::App& app, int& exit_code);
 void add_results(CLI::App& app, int& exit_code);

@@ -34,6 +34,7 @@ int parse_and_run(int argc, char** argv) {
   add_generate(app, exit_code);
   add_pack(app, exit_code);
   add_quantize(app, exit_code);
+  add_profile(app, exit_code);
   add_data(app, exit_code);
   add_lua(app, exit_code);
   add_results(app, exit_code);

@@ -8,6 +8,7 @@
 
 #include "harness/base/text.h"
 #include "harness/cli/terminal.h"
+#include "harness/tasks/estimate.h"
 
 namespace bitloop::cli {
 namespace {
@@ -30,6 +31,22 @@ std::string with_thousands(double value) {
     text += digits[i];
   }
   return text;
+}
+
+std::string memory_text(double mb) {
+  return mb < 10'000 ? fmt::format("{:.0f} MB", mb) : fmt::format("{:.1f} GB", mb / 1024);
+}
+
+// What training takes a token, by the preset in the header, where that is known.
+std::optional<double> token_flops_of_header(const json& record) {
+  const json config = record.value("config", json());
+  if (!config.is_object()) return std::nullopt;
+  try {
+    const auto made = tasks::estimate(config, {});
+    return made ? std::optional(made->flops_per_token) : std::nullopt;
+  } catch (const json::exception&) {  // not a preset
+    return std::nullopt;
+  }
 }
 
 // header.config.train.steps, where the trainer writes its configuration like that.
@@ -56,6 +73,10 @@ std::string progress_text(const RunNumbers& numbers) {
   if (numbers.train_loss) parts.push_back(fmt::format("loss {:.4f}", *numbers.train_loss));
   if (numbers.val_loss) parts.push_back(fmt::format("val {:.4f}", *numbers.val_loss));
   if (numbers.tokens_per_s) parts.push_back(with_thousands(*numbers.tokens_per_s) + " tokens/s");
+  if (numbers.tokens_per_s && numbers.token_flops && numbers.peak_flops.value_or(0) > 0)
+    parts.push_back(fmt::format("{:.0f}% of peak", *numbers.tokens_per_s * *numbers.token_flops /
+                                                       *numbers.peak_flops * 100));
+  if (numbers.memory_mb) parts.push_back(memory_text(*numbers.memory_mb));
   if (numbers.time_s && numbers.step > 0 && numbers.step < numbers.total_steps)
     parts.push_back(
         duration_text(*numbers.time_s * static_cast<double>(numbers.total_steps - numbers.step) /
@@ -98,6 +119,8 @@ void RunReader::take_record(std::string_view line) {
   if (!record.is_object() || !record.contains("type") || !record["type"].is_string()) return;
   const std::string type = record["type"];
   if (type == "header" && numbers_.total_steps == 0) numbers_.total_steps = steps_of_header(record);
+  if (type == "header") numbers_.token_flops = token_flops_of_header(record);
+  if (type == "machine") take_number(record, "peak_flops", numbers_.peak_flops);
   if (type == "stage" && record.contains("name") && record["name"].is_string())
     numbers_.stage = record["name"];
   if (type == "val") take_number(record, "val_loss", numbers_.val_loss);
@@ -107,6 +130,7 @@ void RunReader::take_record(std::string_view line) {
   take_number(record, "train_loss", numbers_.train_loss);
   take_number(record, "tokens_per_s", numbers_.tokens_per_s);
   take_number(record, "time_s", numbers_.time_s);
+  take_number(record, "memory_mb", numbers_.memory_mb);
   take_number(record, "q_neg1", numbers_.q_neg1);
   take_number(record, "q_zero", numbers_.q_zero);
   take_number(record, "q_pos1", numbers_.q_pos1);

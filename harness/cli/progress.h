@@ -18,13 +18,16 @@ struct RunNumbers {
   int64_t step = 0;
   int64_t total_steps = 0;  // 0: not known
   std::optional<double> train_loss = {}, val_loss = {}, tokens_per_s = {};
-  std::optional<double> time_s = {};                            // since training began
+  std::optional<double> time_s = {};       // since training began
+  std::optional<double> memory_mb = {};    // the most so far
+  std::optional<double> peak_flops = {};   // of a product, measured on this machine
+  std::optional<double> token_flops = {};  // that training takes a token
   std::optional<double> q_neg1 = {}, q_zero = {}, q_pos1 = {};  // shares of codes
   std::string stage = {};
 };
 
-// "step 230/400  loss 2.4123  val 2.5120  26,912 tokens/s  14 s left  quant=[-1:0.31 0:0.38
-// +1:0.31]"; unknown parts are left out.
+// "step 230/400  loss 2.4123  val 2.5120  26,912 tokens/s  15% of peak  612 MB  14 s left
+// quant=[-1:0.31 0:0.38 +1:0.31]", in one line; unknown parts are left out.
 std::string progress_text(const RunNumbers& numbers);
 // "[##########----------]", `width` cells between the brackets.
 std::string progress_bar(int64_t step, int64_t total_steps, int width);

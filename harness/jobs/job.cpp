@@ -33,8 +33,9 @@ Result<Job> parse_job(const std::string& text) {
   if (!document.is_object()) return bad("not a JSON object");
   if (document.value("schema_version", Json()) != 1) return bad("schema_version must be 1");
   const Json kind = document.value("kind", Json());
-  if (kind != "train" && kind != "check" && kind != "verify" && kind != "quantize")
-    return bad("kind must be train, check, verify or quantize");
+  if (kind != "train" && kind != "check" && kind != "verify" && kind != "quantize" &&
+      kind != "profile")
+    return bad("kind must be train, check, verify, quantize or profile");
   job.kind = kind.get<std::string>();
   job.waits = document.contains("candidate") && document["candidate"].is_null();
   if (job.waits && kind != "check") return bad("only a check may come without its candidate");

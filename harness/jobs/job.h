@@ -21,7 +21,7 @@ struct Limits {
 
 struct Job {
   nlohmann::ordered_json document;
-  std::string kind;                         // "train", "check", "verify" or "quantize"
+  std::string kind;  // "train", "check", "verify", "quantize" or "profile"
   std::vector<std::filesystem::path> data;  // what the trainer may read
   Limits limits;
   std::string device = "cpu";  // what the trainer computes on: "cpu", "cuda" or "auto"

@@ -34,7 +34,8 @@ constexpr Column kColumns[] = {
     {"flags", "",
      "what a reader must know, joined by commas: `leaks` (activation scales across rows), "
      "`degraded` (a layer of the jail was missing), `limited` (benchmarks on some of their "
-     "documents)",
+     "documents), `context_blind` (the model has learned, and ignores all but the last token), "
+     "`dead_layers` (some layers do nothing)",
      false, &Row::flags},
     {"val_loss", "nats/token", "validation loss at lambda 1", true, &Row::val_loss},
     {"val_bpb", "bits/byte", "the same per UTF-8 byte", true, &Row::val_bpb},

@@ -45,6 +45,9 @@ TEST(Job, SaysWhichMemberIsWrong) {
   };
   EXPECT_THAT(message([](json& j) { j["schema_version"] = 2; }), HasSubstr("schema_version"));
   EXPECT_THAT(message([](json& j) { j["kind"] = "pack"; }), HasSubstr("kind"));
+  EXPECT_THAT(message([](json& j) { j["kind"] = "profile"; }), HasSubstr("profile_steps"));
+  EXPECT_THAT(message([](json& j) { j["profile_steps"] = 3; }), HasSubstr("profile_steps"));
+  EXPECT_EQ(message([](json& j) { j["kind"] = "profile", j["profile_steps"] = 3; }), "parsed");
   EXPECT_THAT(message([](json& j) { j["preset"]["model"]["heads"] = 3; }), HasSubstr("heads"));
   EXPECT_THAT(message([](json& j) { j["preset"]["model"]["architecture"] = "mamba"; }),
               HasSubstr("model.architecture must be gpt2 or llama, got 'mamba'"));

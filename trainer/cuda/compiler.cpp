@@ -1,8 +1,6 @@
 #include "trainer/cuda/compiler.h"
 
-#include <nvrtc.h>
-
-#include <vector>
+#include "trainer/cuda/image.h"
 
 namespace bitloop::cuda {
 
@@ -10,39 +8,36 @@ Compiler::~Compiler() {
   for (const auto& [source, library] : libraries_) cudaLibraryUnload(library);
 }
 
+cudaLibrary_t Compiler::load(const std::string& image, Failure& failure) {
+  cudaLibrary_t library = nullptr;
+  failure.check(
+      cudaLibraryLoadData(&library, image.data(), nullptr, nullptr, 0, nullptr, nullptr, 0),
+      "a compiled program can't be loaded");
+  return library;
+}
+
 cudaLibrary_t Compiler::build(const std::string& source, Failure& failure) {
   int device = 0, major = 0, minor = 0;
   cudaGetDevice(&device);
   cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
   cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
-  const std::string target = "--gpu-architecture=sm_" + std::to_string(major * 10 + minor);
-  // Contraction would make other numbers of a product and a sum than the CPU does.
-  const char* options[] = {target.c_str(), "--fmad=false", "--std=c++17"};
-  nvrtcProgram program = nullptr;
-  if (nvrtcCreateProgram(&program, source.c_str(), "program.cu", 0, nullptr, nullptr) !=
-      NVRTC_SUCCESS) {
-    failure.note("NVRTC", "can't start");
+  const int arch = major * 10 + minor;
+  std::string why;
+  if (cache_ != nullptr) {
+    // A kept image that the driver doesn't take is compiled anew, and kept in its place.
+    Failure refused;
+    const std::string kept = compile_image(source, arch, cache_, why);
+    cudaLibrary_t library = kept.empty() ? nullptr : load(kept, refused);
+    if (library != nullptr) return library;
+    cudaGetLastError();  // it is dealt with
+  }
+  const std::string image = compile_image(source, arch, nullptr, why);
+  if (image.empty()) {
+    failure.note("NVRTC refuses a captured program", why);
     return nullptr;
   }
-  std::vector<char> image;
-  size_t bytes = 0;
-  if (nvrtcCompileProgram(program, 3, options) == NVRTC_SUCCESS &&
-      nvrtcGetCUBINSize(program, &bytes) == NVRTC_SUCCESS) {
-    image.resize(bytes);
-    nvrtcGetCUBIN(program, image.data());
-  } else {
-    nvrtcGetProgramLogSize(program, &bytes);
-    std::string log(bytes, '\0');
-    nvrtcGetProgramLog(program, log.data());
-    failure.note("NVRTC refuses a captured program", log.substr(0, 500));
-  }
-  nvrtcDestroyProgram(&program);
-  cudaLibrary_t library = nullptr;
-  if (!image.empty())
-    failure.check(
-        cudaLibraryLoadData(&library, image.data(), nullptr, nullptr, 0, nullptr, nullptr, 0),
-        "a compiled program can't be loaded");
-  return library;
+  if (cache_ != nullptr) cache_->keep(image_key(source, arch), image);
+  return load(image, failure);
 }
 
 cudaKernel_t Compiler::kernel(const std::string& source, const char* name, Failure& failure) {

@@ -8,12 +8,14 @@
 #include <string>
 
 #include "trainer/cuda/failure.h"
+#include "trainer/kernels/kernel_cache.h"
 
 namespace bitloop::cuda {
 
 class Compiler {
  public:
-  Compiler() = default;
+  // `cache`, which must outlive it, may be null.
+  explicit Compiler(kernels::KernelCache* cache = nullptr) : cache_(cache) {}
   ~Compiler();
   Compiler(const Compiler&) = delete;
   Compiler& operator=(const Compiler&) = delete;
@@ -23,7 +25,9 @@ class Compiler {
 
  private:
   cudaLibrary_t build(const std::string& source, Failure& failure);
+  static cudaLibrary_t load(const std::string& image, Failure& failure);
 
+  kernels::KernelCache* cache_;
   std::map<std::string, cudaLibrary_t> libraries_;  // by source
 };
 

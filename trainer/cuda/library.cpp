@@ -23,6 +23,7 @@ constexpr int64_t kColumnParts = 264;
 
 class CudaKernels : public DeviceKernels {
  public:
+  explicit CudaKernels(KernelCache* cache) : compiler_(cache) {}
   std::string error() override {
     failure_.check(cudaPeekAtLastError(), "a kernel failed");
     return failure_.text();
@@ -132,9 +133,10 @@ class CudaKernels : public DeviceKernels {
 }  // namespace
 }  // namespace bitloop::cuda
 
-// Null where there is no device that this library can work on.
-extern "C" [[gnu::visibility("default")]] bitloop::kernels::DeviceKernels* bitloop_cuda_kernels() {
+// Null where there is no device that this library can work on. `cache` may be null.
+extern "C" [[gnu::visibility("default")]] bitloop::kernels::DeviceKernels* bitloop_cuda_kernels(
+    bitloop::kernels::KernelCache* cache) {
   int count = 0;
   if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) return nullptr;
-  return new bitloop::cuda::CudaKernels;
+  return new bitloop::cuda::CudaKernels(cache);
 }

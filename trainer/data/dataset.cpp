@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "harness/base/fd.h"
+#include "trainer/data/watched_files.h"
 #include "trainer/tokenizer/gpt2.h"
 
 namespace bitloop::trainer {
@@ -25,10 +26,12 @@ std::unexpected<Error> unavailable(const std::string& message) {
 struct Mapping {
   void* address = nullptr;
   size_t size = 0;
+  std::unique_ptr<WatchedFile> watched;
   Mapping() = default;
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
   ~Mapping() {
+    watched.reset();
     if (address != nullptr) ::munmap(address, size);
   }
 };
@@ -42,6 +45,7 @@ Result<std::shared_ptr<Mapping>> map_descriptor(int fd, const std::string& path)
   if (address == MAP_FAILED) return unavailable(errno_error(path, errno).message);
   mapping->address = address;
   mapping->size = static_cast<size_t>(info.st_size);
+  mapping->watched = std::make_unique<WatchedFile>(fd, path, address, mapping->size);
   return mapping;
 }
 

@@ -23,7 +23,7 @@ std::string library_path() {
 
 }  // namespace
 
-Result<std::unique_ptr<kernels::DeviceKernels>> open_cuda_kernels() {
+Result<std::unique_ptr<kernels::DeviceKernels>> open_cuda_kernels(kernels::KernelCache* cache) {
   const std::string path = library_path();
   void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr)
@@ -32,9 +32,9 @@ Result<std::unique_ptr<kernels::DeviceKernels>> open_cuda_kernels() {
                             "CUDA toolkit 13, or train operation by operation with --set "
                             "train.execution=eager",
                             ::dlerror()));
-  using Make = kernels::DeviceKernels* (*)();
+  using Make = kernels::DeviceKernels* (*)(kernels::KernelCache*);
   const auto make = reinterpret_cast<Make>(::dlsym(library, "bitloop_cuda_kernels"));
-  std::unique_ptr<kernels::DeviceKernels> made(make != nullptr ? make() : nullptr);
+  std::unique_ptr<kernels::DeviceKernels> made(make != nullptr ? make(cache) : nullptr);
   if (made == nullptr)
     return fail("device_unavailable", fmt::format("{} finds no GPU that it can work on", path));
   return made;

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "trainer/kernels/spans.h"
+
 namespace bitloop::kernels {
 namespace {
 
@@ -68,6 +70,7 @@ class Team {
     in_team = true;
     do_part(0);
     in_team = false;
+    const Span waiting("waiting", "for the other threads");
     for (uint32_t left; (left = pending_.load(std::memory_order_acquire)) != 0;)
       patience_.wait(pending_, left);
     if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));

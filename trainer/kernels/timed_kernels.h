@@ -1,19 +1,24 @@
 // DeviceKernels that hands every call on to another one and, while timing is on, waits for it and
-// notes how long it took: where a step's time goes, at the price of the gaps between calls.
+// notes how long it took: where a step's time goes, at the price of the gaps between calls. While a
+// SpanRecorder is in place each call is a span, too.
 #pragma once
 
 #include <chrono>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 
 #include "trainer/kernels/device_kernels.h"
+#include "trainer/kernels/spans.h"
 
 namespace bitloop::kernels {
 
 class TimedKernels : public DeviceKernels {
  public:
   explicit TimedKernels(DeviceKernels& device) : device_(&device) {}
+  explicit TimedKernels(std::unique_ptr<DeviceKernels> device)
+      : device_(device.get()), owned_(std::move(device)) {}
 
   void set_timing(bool on) {
     timing_ = on;
@@ -99,17 +104,20 @@ class TimedKernels : public DeviceKernels {
  private:
   template <typename Work>
   void timed(const char* what, const Work& work) {
-    if (!timing_) return work();
+    const bool recorded = span_recorder.load(std::memory_order_relaxed) != nullptr;
+    if (!timing_ && !recorded) return work();
     device_->wait();
+    const Span span("GPU", what);
     const auto start = std::chrono::steady_clock::now();
     work();
     device_->wait();
     const std::chrono::duration<double, std::milli> taken =
         std::chrono::steady_clock::now() - start;
-    spent_[what] += taken.count();
+    if (timing_) spent_[what] += taken.count();
   }
 
   DeviceKernels* device_;
+  std::unique_ptr<DeviceKernels> owned_;
   bool timing_ = false;
   std::map<std::string, double> spent_;
 };

@@ -16,6 +16,8 @@ namespace bitloop::trainer {
 Status train(Job job, const Records& records);
 // The free pre-flight: load, audits, no training.
 Status check(Job job, const Records& records);
+// Some steps of training, timed in detail: records `profile` and `spans`, no score.
+Status profile(Job job, const Records& records);
 // In a fresh process: the first steps of training again, then the final evaluation and the
 // benchmarks of the packed model, with the batches in reverse order. The supervisor compares the
 // numbers with training's, bit by bit.

@@ -9,12 +9,17 @@
 
 #include "sandbox/lock_down.h"
 #include "trainer/audit/bits.h"
+#include "trainer/audit/probes.h"
+#include "trainer/data/watched_files.h"
 #include "trainer/device/cuda_kernels.h"
 #include "trainer/device/device.h"
+#include "trainer/device/kernel_file.h"
 #include "trainer/eval/evaluate.h"
+#include "trainer/kernels/timed_kernels.h"
 #include "trainer/loop/benchmark_score.h"
 #include "trainer/loop/initial_weights.h"
 #include "trainer/loop/packed_run.h"
+#include "trainer/loop/peak.h"
 #include "trainer/loop/threads.h"
 #include "trainer/model/functions.h"
 #include "trainer/model/fused_step.h"
@@ -25,6 +30,8 @@ namespace {
 
 // Sequences at a time where LibTorch keeps every intermediate result, logits in float32 among them.
 constexpr int64_t kGpuSequences = 8;
+constexpr int64_t kProbedTokens = 32;
+constexpr int kMachineFailed = 3;  // exit code
 constexpr const char* kWeightsFile = "output/weights.safetensors";
 
 bool wants_fused(const Run& run) {
@@ -39,13 +46,18 @@ Status warm_device_pass(Run& run) {
   if (!wants_fused(run) || !DeviceTraining::refuses(m, B).empty() ||
       run.job.sequence() != m.context)
     return {};
-  auto kernels = open_cuda_kernels();
+  // Not for a verification, which believes nothing that an earlier process left.
+  if (run.job.kind == "train")
+    if (auto cache = KernelFile::open(kKernelFile)) run.kernel_cache = std::move(*cache);
+  auto kernels = open_cuda_kernels(run.kernel_cache.get());
   if (!kernels && run.chose_device) {
     fmt::print(stderr, "training goes operation by operation: {}\n", kernels.error().message);
     return {};
   }
   if (!kernels) return std::unexpected(kernels.error());
   run.kernels = std::move(*kernels);
+  if (run.job.kind == "profile")
+    run.kernels = std::make_unique<kernels::TimedKernels>(std::move(run.kernels));
   auto pass = std::make_unique<DeviceTraining>(*run.model, B, *run.kernels, /*integer=*/true);
   const ForwardContext context{.training = true, .products = Products::kBfloat16};
   BITLOOP_TRY(run.model->quantize_weights(context));
@@ -78,6 +90,22 @@ Status warm_training(Run& run) {
   for (const auto& [name, tensor] : run.model->named_parameters())
     tensor.mutable_grad() = at::Tensor();
   return run.device.is_cpu() ? Status() : warm_device_pass(run);
+}
+
+// Of the first, random weights, before there is a candidate to blame. Requires: warm_model.
+Status check_attention(Run& run) {
+  const at::NoGradGuard no_grad;
+  const int64_t T = run.job.model.context;
+  const at::Tensor ids = validation_batch(run.data.validation, 0, 1, T).inputs_BT;
+  const Predict predict = predict_with(*run.model, {});
+  if (T < 2) return {};
+  BITLOOP_ASSIGN(
+      attends,
+      attends_over_tokens(predict, ids.narrow(1, 0, std::min(T, kProbedTokens)).to(run.device)));
+  if (attends) return {};
+  return fail("broken_model",
+              "the model does not attend over tokens: this build of the trainer is broken; run its "
+              "tests (make test)");
 }
 
 // What every kind of job runs: the model in float32.
@@ -230,7 +258,22 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
                     run->job.window());
   }
   warm_model(*run);
+  if (run->job.kind == "train") BITLOOP_TRY(check_attention(*run));
   if (run->job.kind != "check") BITLOOP_TRY(open_benchmarks(*run));
+  if (run->job.kind == "train" || run->job.kind == "profile") {
+    run->peak_flops = measure_peak_flops(run->job, run->device);
+    records.send("machine", {{"device", device_name(run->device)},
+                             {"peak_flops", run->peak_flops},
+                             {"precision", run->job.train.precision}});
+  }
+  end_on_cut_files(records.fd(),
+                   records.line_of("result", {{"status", "infrastructure"},
+                                              {"message", kCutShort},
+                                              {"stages", nlohmann::json::array()},
+                                              {"metrics", nlohmann::json::object()},
+                                              {"flags", nlohmann::json::array()},
+                                              {"findings", nlohmann::json::array()}}),
+                   kMachineFailed);
   records.stage("warm");
   BITLOOP_TRY(sandbox::lock_down(profile_of(run->device)));
   BITLOOP_TRY(initial.load(*run->model));

@@ -19,6 +19,7 @@
 #include "trainer/eval/benchmarks.h"
 #include "trainer/eval/evaluate.h"
 #include "trainer/job.h"
+#include "trainer/kernels/kernel_cache.h"
 #include "trainer/model/device_step.h"
 #include "trainer/model/device_weights.h"
 #include "trainer/model/transformer.h"
@@ -40,8 +41,10 @@ struct Run {
   std::unique_ptr<CheckpointFiles> checkpoints;  // where the job wants them
   std::shared_ptr<const MappedFile> packed;  // the latter, of verify: mapped before it is looked at
   std::unique_ptr<Transformer> model;
-  std::unique_ptr<kernels::DeviceKernels> kernels;  // of a GPU
+  std::unique_ptr<kernels::KernelCache> kernel_cache;  // of training on a GPU; or null
+  std::unique_ptr<kernels::DeviceKernels> kernels;     // of a GPU
   std::unique_ptr<DeviceWeights> weight_programs;
+  double peak_flops = 0;                  // measure_peak_flops(), of train and profile
   DeviceTraining* device_pass = nullptr;  // what `fused` is, on a GPU
   std::unique_ptr<TrainingPass> fused;    // null: training steps go through autograd
   std::unique_ptr<lua::Quantizer> quantizer;

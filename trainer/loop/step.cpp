@@ -8,23 +8,32 @@
 
 #include "lua/tensor/backward_error.h"
 #include "trainer/audit/gradients.h"
+#include "trainer/kernels/spans.h"
 #include "trainer/optim/schedule.h"
 
 namespace bitloop::trainer {
 namespace {
 
+using kernels::Span;
+
 // One micro-batch's mean loss, which may still be computed when this returns; adds `share` times
 // its gradients.
 Result<at::Tensor> eager_pass(Run& run, const Batch& batch, const ForwardContext& context,
                               double share) {
-  BITLOOP_ASSIGN(logits, run.model->forward(batch.inputs_BT, context));
-  const at::Tensor loss = at::cross_entropy_loss(logits, batch.targets_BT.view({-1}));
+  const auto forward = [&]() -> Result<at::Tensor> {
+    const Span span("forward", "rest");
+    BITLOOP_ASSIGN(logits, run.model->forward(batch.inputs_BT, context));
+    return at::cross_entropy_loss(logits, batch.targets_BT.view({-1}));
+  };
+  BITLOOP_ASSIGN(loss, forward());
+  const Span span("backward", "rest");
   torch::autograd::backward({share == 1.0 ? loss : loss * share}, {});
   return loss.detach();
 }
 
 // The same by whichever path this run takes.
 Result<at::Tensor> pass(Run& run, const Batch& batch, const ForwardContext& context, double share) {
+  const Span span("forward and backward", "rest");
   return lua::catching_backward([&]() -> Result<at::Tensor> {
     if (!run.fused) return eager_pass(run, batch.to(run.device), context, share);
     BITLOOP_ASSIGN(loss, run.fused->accumulate(batch.inputs_BT, batch.targets_BT, context, share));
@@ -68,18 +77,24 @@ Result<StepResult> train_step(Run& run, AdamW& optimizer, int64_t step) {
   BITLOOP_ASSIGN(lambda, run.lambda(step));
   ForwardContext context = run.context(step, true);
   context.lambda = lambda;
-  BITLOOP_TRY(run.model->quantize_weights(context));
-
-  if (run.fused) BITLOOP_TRY(run.fused->begin_step(context));
+  {
+    const Span span("weights", "quantise");
+    BITLOOP_TRY(run.model->quantize_weights(context));
+    if (run.fused) BITLOOP_TRY(run.fused->begin_step(context));
+  }
 
   std::vector<at::Tensor> losses;  // looked at when all are under way
   const double share = 1.0 / static_cast<double>(micro_batches);
   for (int64_t i = 0; i < micro_batches; ++i) {
-    const Batch batch = training_batch(run.data.train, config.seed, step, i * B, B, T);
+    const Batch batch = [&] {
+      const Span span("data", "batch");
+      return training_batch(run.data.train, config.seed, step, i * B, B, T);
+    }();
     BITLOOP_ASSIGN(loss, pass(run, batch, context, share));
     losses.push_back(std::move(loss));
   }
   BITLOOP_TRY(lua::catching_backward([&]() -> Status {
+    const Span span("backward", "through the quantiser of weights");
     run.model->finish_weight_gradients(context);
     return {};
   }));
@@ -95,8 +110,13 @@ Result<StepResult> train_step(Run& run, AdamW& optimizer, int64_t step) {
       BITLOOP_TRY(gradients_reach_parameters(*layer));
 
   const double rate = learning_rate(config, step);
-  if (!std::isfinite(optimizer.step(rate)))
+  const double norm = [&] {
+    const Span span("optimiser", "AdamW");
+    return optimizer.step(rate);
+  }();
+  if (!std::isfinite(norm))
     return fail("diverged", fmt::format("a gradient of step {} is not finite", step + 1));
+  const Span span("weights", "after_step");
   if (run.quantizer->has("after_step"))
     for (BitLinear* layer : run.model->bitlinears()) BITLOOP_TRY(after_step(*layer, context));
   return StepResult{loss, lambda, rate};

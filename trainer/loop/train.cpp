@@ -7,6 +7,8 @@
 
 #include "harness/base/version.h"
 #include "trainer/audit/behaviour.h"
+#include "trainer/audit/probes.h"
+#include "trainer/data/watched_files.h"
 #include "trainer/device/device.h"
 #include "trainer/eval/evaluate.h"
 #include "trainer/loop/benchmark_score.h"
@@ -15,6 +17,7 @@
 #include "trainer/loop/early_stop.h"
 #include "trainer/loop/modes.h"
 #include "trainer/loop/packed_run.h"
+#include "trainer/loop/peak.h"
 #include "trainer/loop/progress.h"
 #include "trainer/loop/step.h"
 
@@ -120,10 +123,12 @@ Status run_steps(Run& run, const Records& records, Progress& progress) {
           {"train_ppl", std::exp(result.loss)},
           {"lr", result.learning_rate},
           {"time_s", progress.elapsed},
-          {"tokens_per_s", tokens_per_step * static_cast<double>(done) / progress.seconds}};
+          {"tokens_per_s", tokens_per_step * static_cast<double>(done) / progress.seconds},
+          {"memory_mb", static_cast<double>(peak_memory(run.device)) / (1 << 20)}};
       record.update(share_fields(code_shares(run)));
       record.update(codebook_use(run));
       records.send("step", record);
+      BITLOOP_TRY(check_watched_files());
       checkpoints.report();
     }
     if (job.eval.every > 0 && (done % job.eval.every == 0 || last)) {
@@ -171,6 +176,20 @@ Status train_stage(Run& run, const Records& records, Outcome& outcome) {
   return {};
 }
 
+// Whether the model that was scored works at all (trainer/audit/probes.h).
+Status probe(Run& run, const ScoredValues& scored_values, double loss, Outcome& outcome) {
+  BITLOOP_ASSIGN(probes, probe_score(*run.model, run.data.validation,
+                                     run.context(run.job.train.steps, false), loss));
+  probes.findings.push_back(scored_values.compare(*run.model));
+  for (const Finding& finding : probes.findings) {
+    run.records->finding(finding.rule, finding.ok, finding.detail);
+    outcome.findings.push_back(finding);
+    if (!finding.ok) return fail(finding.status, finding.detail);
+  }
+  outcome.flags.insert(outcome.flags.end(), probes.flags.begin(), probes.flags.end());
+  return {};
+}
+
 // The final score: a fresh Lua state, the whole split, and the audits again on the trained weights.
 Status score(Run& run, const Records& records, Outcome& outcome) {
   if (run.weights_file.valid())
@@ -185,6 +204,7 @@ Status score(Run& run, const Records& records, Outcome& outcome) {
 
   json shares = share_fields(code_shares(run));
   shares.update(codebook_use(run));
+  const ScoredValues scored_values(*run.model);
   const Preflight audits = audit_score(run);
   outcome.findings = audits.findings;
   if (const Finding* failure = audits.failure()) return fail(failure->status, failure->detail);
@@ -194,6 +214,7 @@ Status score(Run& run, const Records& records, Outcome& outcome) {
   // Once more, since the audits may have quantised other things; of a pure function the tensors are
   // those that were scored, and the repetition, which scores this file, compares.
   BITLOOP_TRY(run.model->quantize_weights(run.context(run.job.train.steps, false)));
+  BITLOOP_TRY(probe(run, scored_values, final_score.loss, outcome));
   BITLOOP_ASSIGN(packed_bits, write_packed_run(run.packed_file.get(), run, at::kFloat));
   json metrics = {{"val_loss", final_score.loss},
                   {"val_bpb", or_null(final_score.bits_per_byte())},
@@ -271,8 +292,9 @@ Status train(Job job, const Records& records) {
     if (!train_stage(*run, records, outcome)) return {};
   }
   records.stage("eval");
-  if (const Status scored = score(*run, records, outcome); !scored)
-    return outcome.fail_stage(records, "eval", scored.error());
+  Status scored = score(*run, records, outcome);
+  if (const Status unchanged = check_watched_files(); !unchanged) scored = unchanged;
+  if (!scored) return outcome.fail_stage(records, "eval", scored.error());
   if (run->benchmarks)
     if (const Status answered = answer_benchmarks(*run, records, outcome); !answered)
       return outcome.fail_stage(records, "benchmarks", answered.error());

@@ -6,8 +6,10 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "lua/tensor/hadamard.h"
+#include "trainer/kernels/spans.h"
 #include "trainer/model/candidate.h"
 #include "trainer/model/code_tensors.h"
+#include "trainer/model/layer_observer.h"
 
 namespace bitloop::trainer {
 
@@ -86,6 +88,7 @@ struct QuantizedProduct : torch::autograd::Function<QuantizedProduct> {
 
 Result<Activation> quantize_activation(BitLinear& layer, const at::Tensor& x_RK,
                                        const ForwardContext& context, bool want_integer) {
+  const kernels::Span span("forward input", layer.layer.kind.c_str());
   const lua::Format* format = context.quantizer ? &context.quantizer->format() : nullptr;
   if (!layer.quantized || !format || !format->quantizes_activations)
     return Activation{float_operand(x_RK), x_RK};
@@ -172,6 +175,7 @@ at::Tensor blend_outputs(const BitLinear& layer, const at::Tensor& x_RK,
 
 Result<at::Tensor> bitlinear_forward(BitLinear& layer, const at::Tensor& given_RK,
                                      const ForwardContext& context) {
+  const kernels::Span span("forward", layer.layer.kind.c_str());
   const lua::Format* format =
       layer.quantized && context.quantizer ? &context.quantizer->format() : nullptr;
   BITLOOP_ASSIGN(x_RK, call_input(layer, given_RK, context));
@@ -186,9 +190,15 @@ Result<at::Tensor> bitlinear_forward(BitLinear& layer, const at::Tensor& given_R
   std::optional<at::Tensor> bias;  // autograd functions take no undefined tensors
   if (layer.bias.defined()) bias = layer.bias;
   if (layer.row_bias.defined()) bias = bias ? *bias + layer.row_bias : layer.row_bias;
-  if (!blends) return multiply(layer, activation, bias, context);
-  const at::Tensor y = blend_outputs(layer, x_RK, activation, context);
-  return bias ? y + *bias : y;
+  at::Tensor y;
+  if (blends) {
+    y = blend_outputs(layer, x_RK, activation, context);
+    if (bias) y = y + *bias;
+  } else {
+    y = multiply(layer, activation, bias, context);
+  }
+  if (layer_observer != nullptr) layer_observer->see(layer, y);
+  return y;
 }
 
 }  // namespace bitloop::trainer

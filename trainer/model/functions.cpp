@@ -8,6 +8,7 @@
 
 #include "trainer/kernels/attention.h"
 #include "trainer/kernels/gelu.h"
+#include "trainer/kernels/spans.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -139,6 +140,7 @@ at::Tensor masked_attention(const at::Tensor& qkv_BTC, int64_t heads, const at::
 }
 
 at::Tensor causal_attention(const at::Tensor& qkv_BTC, int64_t heads) {
+  const kernels::Span span("forward", "attention");
   const int64_t B = qkv_BTC.size(0), T = qkv_BTC.size(1), D = qkv_BTC.size(2) / 3;
   if (kernels::attention_supported({B, T, heads, D / heads}) && qkv_BTC.device().is_cpu())
     return Attention::apply(qkv_BTC.contiguous(), heads);

@@ -1,11 +1,13 @@
 #include <algorithm>
 
+#include "trainer/kernels/spans.h"
 #include "trainer/model/fused_parts.h"
 
 namespace bitloop::trainer {
 
 void FusedTraining::take_attended_gradient(const Layer& layer, int64_t begin, int64_t end,
                                            const float* dattended) {
+  const kernels::Span span("backward", "attention");
   const int64_t H = model_->config().heads;
   for (int64_t r = begin; r < end;) {
     const int64_t stop = std::min(end, (r / T_ + 1) * T_);  // of this sequence
@@ -19,6 +21,7 @@ void FusedTraining::take_attended_gradient(const Layer& layer, int64_t begin, in
 template <typename Produce>
 void FusedTraining::backward(FusedLinear& linear, const Produce& produce, float* dx) {
   each_thread([&](int64_t t) {
+    const kernels::Span span("backward", linear.kind());
     linear.backward(t, scratch_[static_cast<size_t>(t)], produce, dx);
   });
 }
@@ -27,6 +30,7 @@ void FusedTraining::backward(FusedLinear& linear, const Produce& produce, float*
 void FusedTraining::backward_attention(Layer& layer) {
   const int64_t H = model_->config().heads;
   const auto pass_back = [&](int64_t begin, int64_t end, float* dqkv) {
+    const kernels::Span span("backward", "attention");
     attention_[static_cast<size_t>(kernels::team_member())].backward(
         layer.heads.get(), layer.largest.get(), layer.inverse.get(), dattended_.get(), delta_.get(),
         begin, end, dqkv);
@@ -68,7 +72,11 @@ void FusedTraining::backward_layer(Layer& layer, Norm& next, const float* next_x
     each_thread([&](int64_t t) {
       LinearScratch& s = scratch_[static_cast<size_t>(t)];
       layer.mlp.for_chunks(t, [&](int64_t begin, int64_t end) {
-        layer.mlp.backward_chunk(begin, end, t, s, mlp_rows, s.dx.get());
+        {
+          const kernels::Span span("backward", layer.mlp.kind());
+          layer.mlp.backward_chunk(begin, end, t, s, mlp_rows, s.dx.get());
+        }
+        const kernels::Span span("backward", layer.fc.kind());
         layer.fc.backward_chunk(begin, end, t, s, through_gelu(s.dx.get(), begin),
                                 dnarrow + begin * D_);
       });
@@ -85,7 +93,10 @@ void FusedTraining::backward_layer(Layer& layer, Norm& next, const float* next_x
     each_thread([&](int64_t t) {
       LinearScratch& s = scratch_[static_cast<size_t>(t)];
       layer.proj.for_chunks(t, [&](int64_t begin, int64_t end) {
-        layer.proj.backward_chunk(begin, end, t, s, proj_rows, s.dx.get());
+        {
+          const kernels::Span span("backward", layer.proj.kind());
+          layer.proj.backward_chunk(begin, end, t, s, proj_rows, s.dx.get());
+        }
         take_attended_gradient(layer, begin, end, s.dx.get());
       });
     });
@@ -117,6 +128,7 @@ void FusedTraining::backward_head() {
 }
 
 void FusedTraining::backward_first_norm() {
+  const kernels::Span span("backward", "layer norm");
   const Layer& first = layers_.front();
   each_part([&](int64_t begin, int64_t end) {
     first.ln_1.backward_rows(dnarrow_.const_data_ptr<float>(), first.x.get(), begin, end,
@@ -126,6 +138,7 @@ void FusedTraining::backward_first_norm() {
 
 // Each thread adds all rows in order to columns of its own, so equal ids need no sorting.
 void FusedTraining::add_embedding_gradients() {
+  const kernels::Span span("backward", "embedding");
   float *dwte = wte_gradient_.attach(model_->wte_), *dwpe = wpe_gradient_.attach(model_->wpe_);
   kernels::run_parts(D_, 16, [&](int64_t begin, int64_t end) {
     for (int64_t r = 0; r < R_; ++r) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "trainer/kernels/gelu.h"
+#include "trainer/kernels/spans.h"
 #include "trainer/model/fused_parts.h"
 
 namespace bitloop::trainer {
@@ -8,6 +9,7 @@ namespace bitloop::trainer {
 template <typename Body>
 void FusedTraining::multiply_blocks(FusedLinear& linear, int64_t begin, int64_t end,
                                     const Body& body) {
+  const kernels::Span span("forward", linear.kind());
   LinearScratch& s = scratch_[static_cast<size_t>(kernels::team_member())];
   for (int64_t r = begin; r < end; r += kForwardRows) {
     const int64_t stop = std::min(end, r + kForwardRows);
@@ -39,6 +41,7 @@ void FusedTraining::finish(FusedLinear& linear, const float* residual, float* ou
 void FusedTraining::attention(Layer& layer) {
   const int64_t H = model_->config().heads;
   const auto attend = [&](int64_t begin, int64_t end) {
+    const kernels::Span span("forward", "attention");
     attention_[static_cast<size_t>(kernels::team_member())].forward(
         layer.heads.get(), begin, end, layer.attended.get(), layer.largest.get(),
         layer.inverse.get());
@@ -58,6 +61,7 @@ void FusedTraining::attention(Layer& layer) {
 
 void FusedTraining::multiply(FusedLinear& linear, int32_t* acc) {
   each_part([&](int64_t begin, int64_t end) {
+    const kernels::Span span("forward", linear.kind());
     linear.multiply(begin, end, acc + begin * linear.N(),
                     scratch_[static_cast<size_t>(kernels::team_member())]);
   });
@@ -67,6 +71,7 @@ void FusedTraining::embed() {
   const float *wte = model_->wte_.const_data_ptr<float>(),
               *wpe = model_->wpe_.const_data_ptr<float>();
   float* x = layers_.front().x.get();
+  const kernels::Span span("forward", "embedding");
   each_part([&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float *token = wte + ids_[r] * D_, *position = wpe + r % T_ * D_;

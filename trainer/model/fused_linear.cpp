@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "trainer/kernels/hadamard.h"
+#include "trainer/kernels/spans.h"
 #include "trainer/kernels/team.h"
 
 namespace bitloop::trainer {
@@ -199,6 +200,7 @@ kernels::Product FusedLinear::row(int64_t r, LinearScratch& scratch) const {
   const auto [begin, end] = scratch.rows;
   const int64_t first = begin + (r - begin) / kForwardRows * kForwardRows;
   if (scratch.block != first) {
+    const kernels::Span span("forward", kind());
     multiply(first, std::min(end, first + kForwardRows), scratch.acc.get(), scratch);
     scratch.block = first;
     scratch.product = product(scratch.acc.get(), first);
@@ -272,6 +274,7 @@ void FusedLinear::add_parts(int64_t t) {
 }
 
 void FusedLinear::pass_surrogate(const at::Tensor& dx_RK) const {
+  const kernels::Span span("backward", "surrogates");
   activation_gradient_.pass(dx_RK);
   if (hadamard_block_ == 0) return;
   float* dx = dx_RK.data_ptr<float>();

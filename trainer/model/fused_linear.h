@@ -63,6 +63,7 @@ class FusedLinear {
   FusedLinear(BitLinear& layer, int64_t rows, int64_t grain, int64_t threads);
 
   int64_t N() const { return N_; }
+  const char* kind() const { return layer_->layer.kind.c_str(); }  // for spans
   int64_t K() const { return K_; }
 
   // The weights changed: packs them again when they are needed.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "trainer/kernels/spans.h"
 #include "trainer/model/fused_parts.h"
 
 namespace bitloop::trainer {
@@ -79,6 +80,7 @@ std::vector<FusedTraining::Norm*> FusedTraining::norms() {
 
 Status FusedTraining::take(FusedLinear& linear, const RowProducer& produce,
                            const ForwardContext& context) {
+  const kernels::Span span("forward input", linear.kind());
   if (apart_) {
     Status taken;
     each_part([&](int64_t begin, int64_t end) {
@@ -104,6 +106,7 @@ bool FusedTraining::begin_apart(const ForwardContext& context) {
   const std::vector<FusedLinear*> all = linears();
   for (FusedLinear* linear : all)
     if (!linear->begin_rows(context)) return false;
+  const kernels::Span span("weights", "pack for products");
   // The head, which may be the largest, first.
   kernels::run_items(std::ssize(all), [&](int64_t i) {
     all[all.size() - 1 - static_cast<size_t>(i)]->pack_weights(context);
@@ -119,6 +122,7 @@ bool FusedTraining::passes_gradients_apart() {
 }
 
 Status FusedTraining::forward(const ForwardContext& context) {
+  const kernels::Span span("forward", "rest");
   embed();
   for (size_t i = 0; i < layers_.size(); ++i)
     BITLOOP_TRY(forward_layer(layers_[i], context,
@@ -132,6 +136,7 @@ Status FusedTraining::forward(const ForwardContext& context) {
 }
 
 void FusedTraining::backward() {
+  const kernels::Span span("backward", "rest");
   backward_head();
   for (size_t i = layers_.size(); i-- > 0;) {
     const bool last = i + 1 == layers_.size();
@@ -158,6 +163,7 @@ Status FusedTraining::run(const ForwardContext& context) {
   else
     backward();
   kernels::run_team(threads_, [&](int64_t t) {
+    const kernels::Span span("backward", "sum of the threads' gradients");
     for (FusedLinear* linear : all) linear->add_parts(t);
   });
   for (Norm* norm : norms()) norm->finish_backward();

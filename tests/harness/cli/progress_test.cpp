@@ -13,6 +13,21 @@ TEST(ProgressText, LeavesOutWhatIsNotKnown) {
       progress_text(
           {.step = 230, .total_steps = 400, .train_loss = 2.41234, .tokens_per_s = 1026912.4}),
       "step 230/400  loss 2.4123  1,026,912 tokens/s");
+  EXPECT_EQ(progress_text({.step = 230,
+                           .total_steps = 400,
+                           .tokens_per_s = 1000,
+                           .time_s = 23,
+                           .memory_mb = 611.6,
+                           .peak_flops = 2e9,
+                           .token_flops = 3e5,
+                           .q_neg1 = 0.25,
+                           .q_zero = 0.5,
+                           .q_pos1 = 0.25}),
+            "step 230/400  1,000 tokens/s  15% of peak  612 MB  17 s left  quant=[-1:0.25 0:0.50 "
+            "+1:0.25]");
+  EXPECT_EQ(progress_text({.step = 1, .memory_mb = 80'000}), "step 1  78.1 GB");
+  EXPECT_EQ(progress_text({.step = 1, .tokens_per_s = 5, .peak_flops = 0, .token_flops = 1}),
+            "step 1  5 tokens/s");
   EXPECT_EQ(progress_text({.step = 100, .total_steps = 400, .time_s = 20}),
             "step 100/400  60 s left");
   EXPECT_EQ(progress_text({.step = 400, .total_steps = 400, .time_s = 20}), "step 400/400");
@@ -26,6 +41,27 @@ TEST(ProgressBar, FillsFromLeftToRight) {
   EXPECT_EQ(progress_bar(10, 10, 4), "[####]");
   EXPECT_EQ(progress_bar(99, 10, 4), "[####]");
   EXPECT_EQ(progress_bar(3, 0, 4), "[----]");
+}
+
+TEST(RunReader, TakesThePeakAndWhatATokenTakes) {
+  RunReader reader;
+  reader.update(
+      "{\"type\":\"header\",\"config\":{\"model\":{\"architecture\":\"gpt2\",\"width\":128,"
+      "\"layers\":4,"
+      "\"padded_vocab_size\":256,\"context\":128,\"bias\":true},\"train\":{\"steps\":400,\"batch\":"
+      "16,"
+      "\"micro_batch\":16}}}\n"
+      "{\"type\":\"machine\",\"peak_flops\":9e11}\n{\"type\":\"step\",\"step\":1,\"memory_mb\":300}"
+      "\n");
+  // 6 (12 L D^2 + V D) for products, 6 L T D for attention
+  EXPECT_EQ(reader.numbers().token_flops,
+            6.0 * (12 * 4 * 128 * 128 + 256 * 128) + 6 * 4 * 128 * 128);
+  EXPECT_EQ(reader.numbers().peak_flops, 9e11);
+  EXPECT_EQ(reader.numbers().memory_mb, 300);
+  RunReader other;  // a header that is no preset
+  other.update(
+      "{\"type\":\"header\",\"config\":{\"model\":3}}\n{\"type\":\"header\",\"config\":7}\n");
+  EXPECT_EQ(other.numbers().token_flops, std::nullopt);
 }
 
 TEST(Progress, ReadsOnlyWholeLinesAndEachOnce) {

@@ -8,8 +8,11 @@
 
 #include <filesystem>
 #include <limits>
+#include <set>
+#include <string>
 
 #include "tests/trainer/model/training_step.h"
+#include "trainer/kernels/timed_kernels.h"
 #include "trainer/model/device_weights.h"
 
 namespace bitloop::trainer {
@@ -128,6 +131,32 @@ INSTANTIATE_TEST_SUITE_P(Quantizers, DeviceStep, testing::ValuesIn(cases()),
                          [](const auto& one) { return one.param.name; });
 
 // Codes and scales of the programs are those of the function, for every file that can be captured.
+TEST(DeviceStepTimes, AreSpansOfADeviceThatIsWaitedFor) {
+  const DeviceCase c = cases()[2];
+  at::manual_seed(17);
+  const Batch batch = random_batch(c);
+  const auto loss = [&](kernels::DeviceKernels& device) {
+    Trainer trainer(c);
+    DeviceTraining pass(trainer.model(), c.batch / c.micro_batches, device, false);
+    EXPECT_TRUE(pass.capture(*load(c.quantizer), {}));
+    return trainer.step_with(pass, batch).loss;
+  };
+  const auto plain = kernels::reference_kernels();
+  kernels::TimedKernels timed(kernels::reference_kernels());
+  kernels::SpanRecorder recorder(1, 10'000);
+  const double untimed_loss = loss(*plain);
+  {
+    const kernels::RecordingSpans recording(recorder);
+    EXPECT_EQ(loss(timed), untimed_loss);
+  }
+  std::set<std::string> seen;
+  for (const auto& [part, name] : recorder.lanes()[0].names)
+    if (part == "GPU") seen.insert(name);
+  for (const char* what : {"product forward", "product for weights", "product for activations",
+                           "attention", "attention backward", "cross-entropy", "embedding"})
+    EXPECT_TRUE(seen.contains(what)) << what;
+}
+
 TEST(DeviceWeightsTest, AreTheFunctionsOwn) {
   const auto kernels = kernels::reference_kernels();
   int captured = 0;

@@ -4,9 +4,14 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+
 #include <limits>
 
 #include "tests/trainer/model/training_step.h"
+#include "trainer/kernels/spans.h"
+#include "trainer/kernels/team.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -261,6 +266,38 @@ TEST(FusedTraining, ThreadsApartMakeTheSameBits) {
       }
     }
   at::set_num_threads(threads);
+}
+
+TEST(FusedTraining, LookingAtTheClockChangesNoBit) {
+  if (!block_products_supported()) GTEST_SKIP() << "no block products on this processor";
+  const Case c{.name = "", .quantizer = "ternary", .model = whole_sequences(), .batch = 5};
+  at::manual_seed(4);
+  const Batch batch = random_batch(c);
+  Trainer trainer(c);
+  const Outcome meeting = trainer.step(batch, Products::kBfloat16, true, true);
+  for (const bool apart : {true, false}) {  // captured functions go apart, the others meet
+    kernels::SpanRecorder recorder(kernels::team_size(), 100'000);
+    Outcome timed;
+    {
+      const kernels::RecordingSpans recording(recorder);
+      const kernels::Span step("step", "rest");
+      timed = trainer.step(batch, Products::kBfloat16, true, apart);
+    }
+    EXPECT_EQ(timed.loss, meeting.loss);
+    for (const auto& [name, gradient] : meeting.gradients)
+      EXPECT_TRUE(at::equal(timed.gradients.at(name), gradient)) << name;
+    const auto& lane = recorder.lanes()[0];
+    std::set<std::string> seen;
+    int64_t all = 0;
+    for (size_t i = 0; i < lane.names.size(); ++i) {
+      seen.insert(lane.names[i].part + " " + lane.names[i].name);
+      all += lane.totals[i].self;
+    }
+    EXPECT_EQ(all, lane.events.back().length);
+    for (const char* part : {"forward", "backward"})
+      for (const char* what : {"attn_qkv", "attention", "attn_proj", "mlp_fc", "mlp_proj", "head"})
+        EXPECT_TRUE(seen.contains(std::string(part) + " " + what)) << part << " " << what;
+  }
 }
 
 // What one thread finds not allowed, alone, is the error that the function itself would have given.

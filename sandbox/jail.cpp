@@ -95,6 +95,8 @@ Result<Jail> Jail::start(const Policy& policy, std::vector<LayerState>* states) 
     return fail(std::move(code), std::move(message));
   };
   lose_what_the_kernel_lacks(layers);
+  if (policy.network)
+    layers.lose(Layer::kNetNamespace, "ranks on several machines need the network");
   auto planned = plan_mounts(policy);
   if (!planned) return refuse(planned.error().code, planned.error().message);
   if (layers.has(Layer::kCgroup)) {
@@ -224,13 +226,14 @@ Verdict Jail::wait(std::span<const Stream> streams, int cancel_fd) {
       std::max<int64_t>(usage.ru_maxrss / 1024, static_cast<int64_t>(largest_seen >> 20));
   verdict.layers = state.layers.states();
 
-  int status = SIGKILL;  // no word from the init: it was killed, and the program with it
-  const auto word = read_all(state.launched.status_fd.get(), sizeof status);
-  if (word && word->size() == sizeof status) std::memcpy(&status, word->data(), sizeof status);
-  if (WIFEXITED(status))
-    verdict.exit_code = WEXITSTATUS(status);
+  ProgramEnd end{0, SIGKILL};  // no word from the init: it was killed, and the program with it
+  const auto word = read_all(state.launched.status_fd.get(), sizeof end);
+  if (word && word->size() == sizeof end) std::memcpy(&end, word->data(), sizeof end);
+  verdict.process = end.process;
+  if (WIFEXITED(end.status))
+    verdict.exit_code = WEXITSTATUS(end.status);
   else
-    verdict.signal = WTERMSIG(status);
+    verdict.signal = WTERMSIG(end.status);
   if (!verdict.killed_by && verdict.signal) {
     const bool out_of_time = verdict.cpu_ms >= 1000 * state.policy.cpu_time.count();
     if (verdict.signal == SIGSYS)

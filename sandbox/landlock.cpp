@@ -59,12 +59,12 @@ int landlock_abi() {
   return version < 0 ? -errno : static_cast<int>(version);
 }
 
-bool apply_landlock(const MountPlan& plan, int abi, bool inside) {
+bool apply_landlock(const MountPlan& plan, int abi, bool inside, bool network) {
   RulesetAttributes attributes{};
   const uint64_t handled = attributes.handled_fs = handled_by(abi);
   size_t size = sizeof attributes.handled_fs;
   if (abi >= 4) {
-    attributes.handled_net = kNetBindConnect;
+    attributes.handled_net = network ? 0 : kNetBindConnect;
     size += sizeof attributes.handled_net;
   }
   if (abi >= 6) {

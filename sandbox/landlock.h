@@ -14,6 +14,6 @@ int landlock_abi();
 // In the child. `inside`: paths are those of the jail's root; else (no mount namespace) those of
 // the host. async-signal-safe; false with errno. Requires: no-new-privs set, abi = landlock_abi() >
 // 0.
-bool apply_landlock(const MountPlan& plan, int abi, bool inside);
+bool apply_landlock(const MountPlan& plan, int abi, bool inside, bool network);
 
 }  // namespace bitloop::sandbox

@@ -34,6 +34,7 @@ struct Prepared {
   std::vector<char*> argv, envp;
   std::vector<sock_filter> filter;
   std::vector<Limit> limits;
+  std::vector<pid_t> processes;  // the program's and its companions', as the init starts them
   std::string program, working_folder;
   int landlock_version = 0;
   bool caller_is_root = false;
@@ -51,7 +52,7 @@ pid_t raw_clone(int flags, int* pidfd) {
                                       nullptr, pidfd, nullptr, nullptr));
 }
 
-[[noreturn]] void run_program(const Prepared& p) {
+[[noreturn]] void run_program(const Prepared& p, size_t index) {
   const int report = p.report_write.get();
   const auto require = [&](bool ok, Layer layer) { child_require(ok, report, layer); };
   // Without a process namespace the kernel does not end it with the init; this does.
@@ -60,10 +61,12 @@ pid_t raw_clone(int flags, int* pidfd) {
   require(forbid_new_privileges(), Layer::kCapabilities);
   if (p.layers.has(Layer::kCapabilities)) require(drop_capabilities(), Layer::kCapabilities);
   if (p.layers.has(Layer::kLandlock))
-    require(apply_landlock(p.plan, p.landlock_version, p.layers.has(Layer::kFileSystem)),
+    require(apply_landlock(p.plan, p.landlock_version, p.layers.has(Layer::kFileSystem),
+                           p.policy.network),
             Layer::kLandlock);
-  require(map_descriptors(p.policy.descriptors, p.layers.has(Layer::kDescriptors)),
-          Layer::kDescriptors);
+  const std::vector<FdMapping>& descriptors =
+      index == 0 ? p.policy.descriptors : p.policy.companions[index - 1];
+  require(map_descriptors(descriptors, p.layers.has(Layer::kDescriptors)), Layer::kDescriptors);
   // After the descriptors, which are moved above what RLIMIT_NOFILE allows.
   require(apply_limits(p.limits), Layer::kRlimits);
 
@@ -104,9 +107,12 @@ pid_t raw_clone(int flags, int* pidfd) {
   pollfd parent{p.go_read.get(), POLLIN, 0};
   if (::poll(&parent, 1, 0) != 0) ::_exit(1);
 
-  const pid_t program = raw_clone(0, nullptr);
-  if (program == 0) run_program(p);
-  require(program > 0, Layer::kRlimits);
+  for (size_t i = 0; i < p.processes.size(); ++i) {
+    const pid_t program = raw_clone(0, nullptr);
+    if (program == 0) run_program(p, i);
+    require(program > 0, Layer::kRlimits);
+    p.processes[i] = program;
+  }
   // Nothing that could be worth reading or writing stays here.
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   const int status_fd = ::dup2(p.status_write.get(), 0);
@@ -117,9 +123,13 @@ pid_t raw_clone(int flags, int* pidfd) {
     int status = 0;
     const pid_t ended = static_cast<pid_t>(::syscall(SYS_wait4, -1, &status, 0, nullptr));
     if (ended < 0 && errno != EINTR) ::_exit(1);
-    if (ended != program) continue;  // an orphan of the program
-    [[maybe_unused]] const ssize_t sent = ::write(status_fd, &status, sizeof status);
-    ::_exit(0);
+    for (size_t i = 0; i < p.processes.size(); ++i) {
+      // A companion that is done, or an orphan, is no end.
+      if (ended != p.processes[i] || (i > 0 && status == 0)) continue;
+      const ProgramEnd end{static_cast<unsigned>(i), status};
+      [[maybe_unused]] const ssize_t sent = ::write(status_fd, &end, sizeof end);
+      ::_exit(0);
+    }
   }
 }
 
@@ -173,8 +183,10 @@ std::expected<Launched, LaunchFailure> launch(const Policy& policy, const LayerS
   const auto failed = [](std::optional<Layer> layer, int error) {
     return std::unexpected(LaunchFailure{layer, error, false, false});
   };
-  Prepared p{layers, plan, policy, {}, {}, {}, plan_limits(policy, layers), {}, {}, 0, false, false,
-             {},     {},   {},     {}, {}, {}};
+  Prepared p{layers, plan, policy, {}, {},    {},    plan_limits(policy, layers),
+             {},     {},   {},     0,  false, false, {},
+             {},     {},   {},     {}, {}};
+  p.processes.resize(1 + policy.companions.size(), -1);
   const bool inside = layers.has(Layer::kFileSystem);
   plan.procfs = policy.gpu && layers.has(Layer::kPidNamespace);
   const std::filesystem::path program = policy.program.lexically_normal();
@@ -188,7 +200,7 @@ std::expected<Launched, LaunchFailure> launch(const Policy& policy, const LayerS
   p.caller_is_root = ::geteuid() == 0;
   p.landlock_version = landlock_abi();
   if (layers.has(Layer::kSeccomp)) {
-    auto filter = build_load_filter(policy.gpu.has_value());
+    auto filter = build_load_filter(policy.gpu.has_value(), policy.network);
     if (!filter) return failed(Layer::kSeccomp, EINVAL);
     p.filter = std::move(*filter);
   }

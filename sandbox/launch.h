@@ -3,7 +3,7 @@
 // child, and reports how that ended.
 //
 // - supervisor ──clone──▶ init: user, mounts, host name
-// - init ──fork──▶ program: no rights, Landlock, descriptors, limits, filter, exec
+// - init ──fork──▶ program and companions: no rights, Landlock, descriptors, limits, filter, exec
 //
 // The init is killed when the supervisor dies, and the kernel kills a process namespace with its
 // init.
@@ -25,7 +25,14 @@ namespace bitloop::sandbox {
 struct Launched {
   pid_t init = -1;     // not reaped: the caller does
   UniqueFd init_fd;    // pidfd
-  UniqueFd status_fd;  // read end: the program's wait status (an int), from the init
+  UniqueFd status_fd;  // read end: one ProgramEnd, from the init
+};
+
+// How the program ended: its first process, or before that a companion (Policy) that failed. The
+// others are killed then.
+struct ProgramEnd {
+  unsigned process = 0;
+  int status = 0;  // of wait(2)
 };
 
 // What went wrong in one attempt: a layer of the kernel's, or (no layer) the program can't be

@@ -55,6 +55,11 @@ constexpr int kAllowed[] = {
 // With CUDA. Its ioctl and mmap are narrowed by a filter of their own.
 constexpr int kAllowedWithCuda[] = {SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(ioctl)};
 
+// With connections to other machines. poll and ppoll are the GPU's, too.
+constexpr int kAllowedWhenConnected[] = {
+    SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(sendmsg),
+    SCMP_SYS(recvmsg),    SCMP_SYS(sendto),      SCMP_SYS(recvfrom)};
+
 // What the driver and CUDA's libraries may try at any time, and go on without.
 constexpr int kTried[] = {
     // looking at files
@@ -152,7 +157,7 @@ int install_for_all_threads(const std::vector<sock_filter>& program) {
   return code == 0 ? 0 : code < 0 ? -errno : -ESRCH;
 }
 
-int add_rules(scmp_filter_ctx filter, LockDownProfile profile, bool named) {
+int add_rules(scmp_filter_ctx filter, LockDownProfile profile, bool connected, bool named) {
   for (const int call : kAllowed)
     if (const int code = seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0); code != 0) return code;
 
@@ -192,6 +197,13 @@ int add_rules(scmp_filter_ctx filter, LockDownProfile profile, bool named) {
   } else {
     code |= add(SCMP_ACT_ERRNO(ENOTTY), SCMP_SYS(ioctl));
   }
+  if (connected) {
+    for (const int call : kAllowedWhenConnected) code |= add(SCMP_ACT_ALLOW, call);
+    for (const int call : {SCMP_SYS(accept), SCMP_SYS(accept4)})
+      code |= add(SCMP_ACT_ERRNO(EPERM), call);
+    if (!cuda)
+      for (const int call : {SCMP_SYS(poll), SCMP_SYS(ppoll)}) code |= add(SCMP_ACT_ALLOW, call);
+  }
   code |= add(SCMP_ACT_ERRNO(EPERM), SCMP_SYS(newfstatat));
   // abort() signals its own thread; a thread of another process can't be named, as the process is
   // fixed.
@@ -203,7 +215,7 @@ int add_rules(scmp_filter_ctx filter, LockDownProfile profile, bool named) {
 
 }  // namespace
 
-Status lock_down(LockDownProfile profile) {
+Status lock_down(LockDownProfile profile, bool connected) {
   const char* hook = std::getenv("BITLOOP_LOCK_DOWN");
   if (hook && std::string_view(hook) == "off" && ::prctl(PR_GET_SECCOMP) == 0) return {};
   const bool named = std::getenv("BITLOOP_NAME_REFUSALS") != nullptr && name_refusals();
@@ -212,7 +224,7 @@ Status lock_down(LockDownProfile profile) {
   int code = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1);
   if (code == 0)
     code = seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-  if (code == 0) code = add_rules(filter.get(), profile, named);
+  if (code == 0) code = add_rules(filter.get(), profile, connected, named);
   if (code == 0 && profile == LockDownProfile::kCuda)
     code = install_for_all_threads(cuda_arguments_filter(device_descriptors(), named));
   if (code == 0) code = seccomp_load(filter.get());

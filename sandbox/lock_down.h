@@ -15,7 +15,8 @@
 // - Anything else kills the whole process with SIGSYS; the verdict's killed_by is then "seccomp".
 //
 // So nothing can be opened and no thread can be started: open the weights file, start every thread,
-// run every shape first. Several ranks need sockets: they will get a profile of their own.
+// run every shape first. Ranks of one machine need nothing more: the memory that they share is
+// mapped, and their sockets are open, by then.
 //
 // One rank with CUDA (kCuda) has in addition:
 //
@@ -30,6 +31,11 @@
 // CUDA opens a device file anew for each piece of memory that it shares with the processor: pinned
 // memory, streams and pools of events that are made later fail. The candidate's kernels can be
 // compiled once NVRTC has compiled another: it opens a library of its own for the first.
+//
+// Ranks on several machines (`connected`), with either profile, have in addition: waiting for and
+// using connections that are open (epoll_wait, epoll_pwait, epoll_ctl, poll, ppoll, sendmsg,
+// recvmsg, sendto, recvfrom). Taking a new one (accept, accept4) is refused with EPERM, since
+// anybody may knock; making a socket or a connection kills.
 //
 // Test hooks, in the environment. BITLOOP_NAME_REFUSALS (x86-64): calls that would kill, and opens
 // and ioctls that are refused, are named on standard error and fail with their errno, for finding
@@ -50,6 +56,6 @@ enum class LockDownProfile {
 // Errors: "sandbox_unavailable" when the kernel refuses the filter; then nothing has changed and no
 // candidate may be loaded. Requires: called once. Each call adds a filter; a second one is killed
 // by the first.
-Status lock_down(LockDownProfile profile);
+Status lock_down(LockDownProfile profile, bool connected = false);
 
 }  // namespace bitloop::sandbox

@@ -52,17 +52,24 @@ struct Policy {
   std::vector<std::string> environment;  // "NAME=value"; nothing is inherited
   std::vector<FdMapping>
       descriptors;  // what is not named is closed; 0, 1 and 2 are /dev/null unless named
+  // Processes of the same program beside the first, with its arguments, environment and rights; for
+  // each its own descriptors. Started with it, since nothing in the jail can start a process.
+  std::vector<std::vector<FdMapping>> companions;
   std::vector<std::filesystem::path>
-      read_only;                     // absolute files and folders, shown without execute permission
-  std::filesystem::path output;      // absolute folder named "output"; empty: there is none
-  bool output_writable = false;      // false: output is shown read-only
-  uint64_t tmp_bytes = 0;            // size of /tmp; 0: no /tmp
-  std::optional<Gpu> gpu;            // nothing: no device, and nothing that CUDA would need
-  uint64_t memory_bytes = 0;         // resident memory at which the program is killed
-  uint64_t file_bytes = 0;           // RLIMIT_FSIZE: size of the largest file it may write
-  unsigned threads = 1;              // how many may live at once; a process more is never allowed
-  unsigned open_files = 80;          // RLIMIT_NOFILE: descriptors that are given and some more
-  std::chrono::seconds cpu_time{0};  // RLIMIT_CPU, all threads together
+      read_only;                 // absolute files and folders, shown without execute permission
+  std::filesystem::path output;  // absolute folder named "output"; empty: there is none
+  bool output_writable = false;  // false: output is shown read-only
+  uint64_t tmp_bytes = 0;        // size of /tmp; 0: no /tmp
+  std::optional<Gpu> gpu;        // nothing: no device, and nothing that CUDA would need
+  // The host's network, for ranks on several machines: the layer net_namespace is missing then, so
+  // nothing starts without allow_degraded. seccomp.h lists what it adds.
+  bool network = false;
+  uint64_t memory_bytes = 0;              // resident memory at which the program is killed
+  uint64_t file_bytes = 0;                // RLIMIT_FSIZE: size of the largest file it may write
+  unsigned threads = 1;                   // how many may live at once, of all processes together; a
+                                          // process more is never allowed
+  unsigned open_files = 80;               // RLIMIT_NOFILE: descriptors that are given and some more
+  std::chrono::seconds cpu_time{0};       // RLIMIT_CPU, all threads together
   std::chrono::milliseconds deadline{0};  // wall-clock time from start to kill
   bool allow_degraded = false;            // start although a required layer can't be had
   std::set<std::string>

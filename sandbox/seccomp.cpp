@@ -196,6 +196,14 @@ constexpr int kAllowedWithGpu[] = {SCMP_SYS(bind),
                                    SCMP_SYS(sched_get_priority_max),
                                    SCMP_SYS(sched_get_priority_min)};
 
+// TCP, and waiting for it as Gloo does.
+constexpr int kAllowedWithNetwork[] = {
+    SCMP_SYS(connect),       SCMP_SYS(bind),        SCMP_SYS(listen),      SCMP_SYS(accept),
+    SCMP_SYS(accept4),       SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(sendto),
+    SCMP_SYS(recvfrom),      SCMP_SYS(sendmsg),     SCMP_SYS(recvmsg),     SCMP_SYS(shutdown),
+    SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl),   SCMP_SYS(epoll_wait),  SCMP_SYS(epoll_pwait),
+    SCMP_SYS(getsockopt),    SCMP_SYS(setsockopt),  SCMP_SYS(uname)};
+
 constexpr unsigned kSocketTypes = 0xf;  // the flags are above
 
 // prctl: what libc, libseccomp and thread names need.
@@ -228,7 +236,19 @@ int add_gpu_rules(scmp_filter_ctx filter) {
   return code;
 }
 
-int add_rules(scmp_filter_ctx filter, bool gpu) {
+int add_network_rules(scmp_filter_ctx filter) {
+  int code = 0;
+  for (const int call : kAllowedWithNetwork)
+    if (code == 0) code = seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0);
+  for (const scmp_datum_t family : {AF_INET, AF_INET6})
+    if (code == 0)
+      code = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+                              scmp_arg_cmp{0, SCMP_CMP_EQ, family, 0},
+                              scmp_arg_cmp{1, SCMP_CMP_MASKED_EQ, kSocketTypes, SOCK_STREAM});
+  return code;
+}
+
+int add_rules(scmp_filter_ctx filter, bool gpu, bool network) {
   int code = 0;
   const auto add = [&](uint32_t action, int call, auto... conditions) {
     const int added = seccomp_rule_add(filter, action, call, sizeof...(conditions), conditions...);
@@ -249,12 +269,13 @@ int add_rules(scmp_filter_ctx filter, bool gpu) {
       scmp_arg_cmp{0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD});
   add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));
   if (gpu && code == 0) code = add_gpu_rules(filter);
+  if (network && code == 0) code = add_network_rules(filter);
   return code;
 }
 
 }  // namespace
 
-Result<std::vector<sock_filter>> build_load_filter(bool gpu) {
+Result<std::vector<sock_filter>> build_load_filter(bool gpu, bool network) {
   const auto unavailable = [](int code) {
     return fail("sandbox_unavailable",
                 fmt::format("the system-call filter could not be built: {}", std::strerror(code)));
@@ -264,7 +285,7 @@ Result<std::vector<sock_filter>> build_load_filter(bool gpu) {
   int code = seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
   // A binary tree of rules: a few comparisons a call instead of a hundred.
   if (code == 0) code = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
-  if (code == 0) code = add_rules(filter.get(), gpu);
+  if (code == 0) code = add_rules(filter.get(), gpu, network);
   if (code != 0) return unavailable(-code);
 
   UniqueFd memory(::memfd_create("filter", MFD_CLOEXEC));

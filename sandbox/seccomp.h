@@ -12,6 +12,8 @@
 // from, sent to nor received from; memfd_create, which it needs too; mlock. And what kills is
 // refused instead where a driver may try it (kTried): reading another process's memory and watching
 // performance.
+//
+// With the network, in addition: TCP sockets, and all that is done with them (kAllowedWithNetwork).
 #pragma once
 
 #include <linux/filter.h>
@@ -23,7 +25,7 @@
 namespace bitloop::sandbox {
 
 // The filter's program, made before the child is cloned. Errors: "sandbox_unavailable".
-Result<std::vector<sock_filter>> build_load_filter(bool gpu = false);
+Result<std::vector<sock_filter>> build_load_filter(bool gpu = false, bool network = false);
 
 // In the child, last before exec. async-signal-safe; false with errno. Requires: no-new-privs set.
 bool install_filter(const std::vector<sock_filter>& program);

@@ -15,6 +15,8 @@ enum class KilledBy { kDeadline, kMemory, kSeccomp, kFileSize, kCpu, kEvents, kC
 const char* killed_by_name(KilledBy reason);  // "deadline", "memory", …, as in verdict.json
 
 struct Verdict {
+  unsigned process = 0;  // whose end the two below are: 0 the first's, else that of a companion,
+                         // which ended before the first and not with exit code 0
   std::optional<int> exit_code;       // when it ended by itself
   std::optional<int> signal;          // when a signal ended it
   std::optional<KilledBy> killed_by;  // the layer that ended it

@@ -49,6 +49,20 @@ void read_early_stop(const json& object, EarlyStop& stop) {
                                                    limit.at(2).get<double>()};
 }
 
+void read_ranks(const json& object, RankConfig& ranks) {
+  read_needed(object, "rank", ranks.rank);
+  read_needed(object, "count", ranks.count);
+  read(object, "links", ranks.links);
+  read(object, "memory_fd", ranks.memory_fd);
+  read(object, "memory_bytes", ranks.memory_bytes);
+  read(object, "wait_s", ranks.wait_s);
+  read(object, "address", ranks.address);
+  read(object, "port", ranks.port);
+  read(object, "store_is_there", ranks.store_is_there);
+  read(object, "own_address", ranks.own_address);
+  read(object, "meeting", ranks.meeting);
+}
+
 Status validate(const Job& job) {
   const ModelConfig& m = job.model;
   const TrainConfig& t = job.train;
@@ -128,11 +142,24 @@ Status validate(const Job& job) {
   BITLOOP_TRY(require(job.profile_steps >= 0 && job.profile_steps <= 10'000 &&
                           (job.kind == "profile") == (job.profile_steps > 0),
                       "a profile has 1 to 10000 profile_steps, and no other job has any"));
+  const RankConfig& r = job.ranks;
+  BITLOOP_TRY(require(r.count >= 1 && r.rank >= 0 && r.rank < r.count && r.wait_s > 0,
+                      fmt::format("rank {} of {} is none", r.rank, r.count)));
+  BITLOOP_TRY(
+      require(t.batch % r.count == 0,
+              fmt::format("train.batch {} is not a multiple of {} ranks", t.batch, r.count)));
   return require(job.threads > 0 && job.threads <= 1024,
                  "limits.threads must be between 1 and 1024");
 }
 
 }  // namespace
+
+int64_t Job::micro_batch() const {
+  const int64_t share = train.batch / ranks.count;
+  int64_t B = std::min(train.micro_batch, share);
+  while (share % B != 0) --B;
+  return B;
+}
 
 Result<Job> parse_job(const std::string& text) {
   Job job;
@@ -214,6 +241,9 @@ Result<Job> parse_job(const std::string& text) {
     }
     read(document, "resume", job.resume);
     if (preset.contains("limits")) read(preset.at("limits"), "threads", job.threads);
+
+    if (document.contains("ranks")) read_ranks(document.at("ranks"), job.ranks);
+    if (job.ranks.count > 1) job.threads = std::max<int64_t>(1, job.threads / job.ranks.count);
 
     read(document, "benchmarks", job.benchmarks);
     read(document, "init_from", job.init_from);

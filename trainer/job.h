@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "harness/base/result.h"
 
@@ -93,6 +94,16 @@ struct EvalConfig {
 struct RankConfig {
   int64_t rank = 0;
   int64_t count = 1;
+  std::vector<int> links;  // descriptors: of rank 0 to each other rank, of those to rank 0
+  int memory_fd = -1;      // that all share, of memory_bytes
+  int64_t memory_bytes = 0;
+  int64_t wait_s = 300;  // how long one that does not come is waited for
+  // Of ranks on several machines, in place of links and memory: where rank 0 listens.
+  std::string address;
+  int64_t port = 0;
+  bool store_is_there = false;  // somebody else listens there (torchrun)
+  std::string own_address;      // where other ranks reach this one
+  std::string meeting;          // tells one job's meetings there from another's
 };
 
 struct CheckpointConfig {
@@ -142,6 +153,9 @@ struct Job {
   EarlyStop early_stop;
   int64_t threads = 2;
 
+  // Sequences of a training pass: train.micro_batch, or what of it fits this rank's share of a
+  // step.
+  int64_t micro_batch() const;
   int64_t sequence() const { return train.sequence > 0 ? train.sequence : model.context; }
   int64_t window() const { return eval.window > 0 ? eval.window : model.context; }
 

@@ -11,6 +11,7 @@
 
 #include "harness/base/fd.h"
 #include "harness/base/version.h"
+#include "trainer/failure.h"
 #include "trainer/job.h"
 #include "trainer/loop/evaluation.h"
 #include "trainer/loop/export.h"
@@ -26,7 +27,6 @@ using namespace bitloop;
 using namespace bitloop::trainer;
 
 constexpr int kDone = 0, kMachine = 3;
-constexpr size_t kLongestMessage = 1000;
 
 // Activations of a step are freed and asked for again at the next: keep their pages instead of
 // returning them to the kernel, which would zero them anew each time.
@@ -50,18 +50,6 @@ void send_failure(const Records& records, const std::string& status, const std::
                           {"metrics", nlohmann::json::object()},
                           {"flags", nlohmann::json::array()},
                           {"findings", nlohmann::json::array()}});
-}
-
-// What LibTorch threw, as a status.
-Error failure_of(const c10::Error& error) {
-  const std::string what = error.what_without_backtrace();
-  // Of cuBLAS and cuDNN, whose failures have no type of their own.
-  const bool full = what.find("CUBLAS_STATUS_ALLOC_FAILED") != std::string::npos;
-  if (!full && (what.starts_with("CUDA error") || what.starts_with("cuDNN error")))
-    return {"infrastructure", "the GPU failed: " + what.substr(0, kLongestMessage)};
-  const bool memory = full || what.find("allocate memory") != std::string::npos ||
-                      dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr;
-  return {memory ? "out_of_memory" : "script_error", what.substr(0, kLongestMessage)};
 }
 
 // A shell has no result: what a chunk does wrong is an answer, and what goes wrong outside of one
@@ -105,6 +93,12 @@ int run_with_model(Status (*work)(const nlohmann::json&, const Records&), const 
   }
 }
 
+// A rank that has no channel of records says what ended it as text; its exit code ends the run.
+int without_words(const std::string& message) {
+  fmt::print(stderr, "bitloop-trainer: {}\n", message.substr(0, message.find('\n')));
+  return kMachine;
+}
+
 int run(int job_fd, int event_fd) {
   auto text = read_all(job_fd, size_t{64} << 20);
   ::close(job_fd);
@@ -125,7 +119,9 @@ int run(int job_fd, int event_fd) {
     fmt::print(stderr, "bitloop-trainer: {}\n", job.error().message);
     return kMachine;
   }
-  const Records records(event_fd, job->nonce);
+  // Rank 0 speaks for all of its jail: the others have no channel.
+  const bool speaks = job->ranks.rank == 0 || !job->ranks.address.empty();
+  const Records records(speaks ? event_fd : -1, job->nonce);
   try {
     if (const Status done = dispatch(std::move(*job), records); !done) {
       fmt::print(stderr, "bitloop-trainer: {}\n", done.error().message);
@@ -133,14 +129,17 @@ int run(int job_fd, int event_fd) {
     }
   } catch (const std::bad_alloc&) {
     send_failure(records, "out_of_memory", "the run needs more memory than its limit allows");
+    if (!speaks) return without_words("no memory is left within its limit");
   } catch (const c10::AcceleratorError& error) {
     fmt::print(stderr, "bitloop-trainer: the GPU failed: {}\n", error.what_without_backtrace());
     return kMachine;
   } catch (const c10::Error& error) {
     const Error failure = failure_of(error);
     send_failure(records, failure.code, failure.message);
+    if (!speaks) return without_words(failure.message);
   } catch (const std::exception& error) {
     send_failure(records, "script_error", std::string(error.what()).substr(0, 1000));
+    if (!speaks) return without_words(error.what());
   }
   return kDone;
 }

@@ -193,6 +193,10 @@ void add_overrides(CLI::App& command, Overrides& overrides) {
                   "what it is trained on; auto: the GPU where there is one (default: the preset's)")
       ->check(CLI::IsMember({"cpu", "cuda", "auto"}));
   command
+      .add_option("--ranks", overrides.ranks,
+                  "processes that train together, each with an equal part of every step's batch")
+      ->check(CLI::Range(int64_t{1}, int64_t{16}));
+  command
       .add_option("--set", overrides.assignments,
                   "key=value of the preset, such as train.learning_rate=0.003; may be repeated")
       ->take_all()
@@ -208,6 +212,8 @@ Status apply_overrides(const Overrides& overrides, nlohmann::json& preset) {
     BITLOOP_TRY(tasks::apply_override(preset, fmt::format("eval.every={}", overrides.eval_every)));
   if (!overrides.device.empty())
     BITLOOP_TRY(tasks::apply_override(preset, "train.device=" + overrides.device));
+  if (overrides.ranks > 0)
+    BITLOOP_TRY(tasks::apply_override(preset, fmt::format("train.ranks={}", overrides.ranks)));
   return tasks::check_preset(preset, "the command line");
 }
 

@@ -84,15 +84,16 @@ void add_init_from(CLI::App& command, std::string& model);
 Status find_initial_model(const std::string& model, const std::filesystem::path& workspace,
                           Target& target);
 
-// --steps, --eval-every, --device and --set: what the command line changes of a preset.
+// --steps, --eval-every, --device, --ranks and --set: what the command line changes of a preset.
 struct Overrides {
   int64_t steps = 0;
   int64_t eval_every = 0;
   std::string device;  // "": the preset's
+  int64_t ranks = 0;
   std::vector<std::string> assignments;
 
   bool any() const {
-    return steps > 0 || eval_every > 0 || !device.empty() || !assignments.empty();
+    return steps > 0 || eval_every > 0 || !device.empty() || ranks > 0 || !assignments.empty();
   }
 };
 void add_overrides(CLI::App& command, Overrides& overrides);

@@ -48,8 +48,9 @@ Result<int> run(const EstimateOptions& options) {
       made.other_bytes / kGb);
   if (options.gpus.count > 1)
     fmt::print(
-        "note:   training runs on one GPU so far; for more this is what they would take "
-        "without any loss between them\n");
+        "note:   of {} ranks, one a GPU (bitloop train --ranks {}), without what they lose to each "
+        "other\n",
+        options.gpus.count, options.gpus.count);
   return kDone;
 }
 

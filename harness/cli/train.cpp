@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -10,9 +11,13 @@
 #include "harness/base/paths.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
+#include "harness/cli/follow.h"
 #include "harness/cli/initial_model.h"
 #include "harness/cli/noise.h"
 #include "harness/cli/progress.h"
+#include "harness/cli/rank_environment.h"
+#include "harness/jobs/change_ranks.h"
+#include "harness/sessions/job.h"
 
 namespace bitloop::cli {
 namespace {
@@ -61,10 +66,40 @@ int print_result(const TrainOptions& options, const Target* target,
   return kCandidateFailed;
 }
 
+// What a process that is not rank 0 of several machines does.
+int train_along(const TrainOptions& options, const Target& target, int64_t rank) {
+  const int64_t seed =
+      options.seed >= 0 ? options.seed : sessions::default_seed(target.task, target.preset);
+  const auto followed = follow(target, seed, options.allow_degraded, interrupted);
+  if (!followed) return report(followed.error());
+  const std::string message = fmt::format("rank {}: {}", rank, followed->message);
+  if (options.json)
+    fmt::print("{}\n",
+               nlohmann::ordered_json{{"status", followed->status}, {"message", message}}.dump(
+                   1, ' ', false, nlohmann::json::error_handler_t::replace));
+  else
+    fmt::print("{}\n", message);
+  if (followed->status == "ok") return kDone;
+  if (followed->status == "infrastructure") return report({"infrastructure", message});
+  return kCandidateFailed;
+}
+
+// Lets the run go on, with --ranks in another number of processes.
+Result<sessions::TestView> resume(sessions::Service& service, const TrainOptions& options) {
+  if (options.overrides.ranks > 0)
+    BITLOOP_TRY(
+        jobs::change_ranks(service.run_dir("local", options.resume), options.overrides.ranks));
+  return service.resume_local("local", options.resume);
+}
+
 int train(const TrainOptions& options) {
   std::optional<Target> target;
-  if (options.resume > 0 && (options.overrides.any() || options.seed >= 0 ||
-                             !options.description.empty() || !options.init_from.empty()))
+  const auto environment = rank_environment([](const char* name) { return std::getenv(name); });
+  if (!environment) return report(environment.error());
+  Overrides no_ranks = options.overrides;
+  no_ranks.ranks = 0;
+  if (options.resume > 0 && (no_ranks.any() || options.seed >= 0 || !options.description.empty() ||
+                             !options.init_from.empty()))
     return report({"wrong_usage",
                    "a run goes on as it was begun: leave out --seed, --description, --init-from, "
                    "--steps, --eval-every, --device and --set with --resume"});
@@ -78,21 +113,28 @@ int train(const TrainOptions& options) {
         !found)
       return report(found.error());
     target = std::move(*loaded);
+    if (*environment)
+      if (const auto joined =
+              join_ranks(**environment, options.overrides, options.allow_degraded, target->preset);
+          !joined)
+        return report(joined.error());
   }
   if (const auto layers = probe_sandbox(options.allow_degraded); !layers)
     return report(layers.error());
   if (target)
     if (const auto tried = try_initial_model(*target, options.allow_degraded); !tried)
       return report(tried.error());
+  ::signal(SIGINT, [](int) { interrupted = true; });
+  ::signal(SIGTERM, [](int) { interrupted = true; });
+  if (target && *environment && (*environment)->rank > 0)
+    return train_along(options, *target, (*environment)->rank);
   auto service =
       sessions::Service::open({choose_workspace(options.workspace), share_dir(), 1,
                                options.allow_degraded, 0, choose_benchmarks(options.benchmarks)});
   if (!service) return report(service.error());
 
-  ::signal(SIGINT, [](int) { interrupted = true; });
-  ::signal(SIGTERM, [](int) { interrupted = true; });
   auto test = [&] {
-    if (!target) return (*service)->resume_local("local", options.resume);
+    if (!target) return resume(**service, options);
     sessions::LocalRun run{target->candidate, target->name,   options.description,
                            target->task,      target->preset, {}};
     if (options.seed >= 0) run.seed = options.seed;

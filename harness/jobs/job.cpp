@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "harness/base/fd.h"
+#include "harness/jobs/rank_links.h"
 
 namespace bitloop::jobs {
 namespace {
@@ -16,11 +17,12 @@ constexpr size_t kMaxJobBytes = size_t{64} << 20;
 
 std::unexpected<Error> bad(const std::string& what) { return fail("bad_job", "job.json: " + what); }
 
-// A whole number from 1 to `most` of `object`.
-Result<uint64_t> positive(const Json& object, const char* name, uint64_t most) {
+// A whole number from 1 to `most`: the member that `key`'s last part names of `object`.
+Result<uint64_t> positive(const Json& object, std::string_view key, uint64_t most) {
+  const std::string name(key.substr(key.rfind('.') + 1));
   const Json value = object.is_object() ? object.value(name, Json()) : Json();
   if (!value.is_number_integer() || value.get<int64_t>() < 1 || value.get<uint64_t>() > most)
-    return bad(fmt::format("preset.limits.{} must be a whole number from 1 to {}", name, most));
+    return bad(fmt::format("preset.{} must be a whole number from 1 to {}", key, most));
   return value.get<uint64_t>();
 }
 
@@ -42,10 +44,10 @@ Result<Job> parse_job(const std::string& text) {
 
   const Json preset = document.value("preset", Json());
   const Json limits = preset.is_object() ? preset.value("limits", Json()) : Json();
-  BITLOOP_ASSIGN(deadline_s, positive(limits, "deadline_s", 365 * 86400));
-  BITLOOP_ASSIGN(memory_mb, positive(limits, "memory_mb", uint64_t{1} << 30));
-  BITLOOP_ASSIGN(threads, positive(limits, "threads", 4096));
-  BITLOOP_ASSIGN(output_mb, positive(limits, "output_mb", uint64_t{1} << 30));
+  BITLOOP_ASSIGN(deadline_s, positive(limits, "limits.deadline_s", 365 * 86400));
+  BITLOOP_ASSIGN(memory_mb, positive(limits, "limits.memory_mb", uint64_t{1} << 30));
+  BITLOOP_ASSIGN(threads, positive(limits, "limits.threads", 4096));
+  BITLOOP_ASSIGN(output_mb, positive(limits, "limits.output_mb", uint64_t{1} << 30));
   job.limits = {std::chrono::seconds(deadline_s), memory_mb << 20, static_cast<unsigned>(threads),
                 output_mb << 20};
   if (job.kind == "check") job.limits.deadline = std::min(job.limits.deadline, kCheckDeadline);
@@ -58,6 +60,20 @@ Result<Job> parse_job(const std::string& text) {
   if (device != "cpu" && device != "cuda" && device != "auto")
     return bad("preset.train.device must be cpu, cuda or auto");
   job.device = device.get<std::string>();
+  if (job.kind != "check" && train.is_object() && train.contains("ranks")) {
+    BITLOOP_ASSIGN(ranks, positive(train, "train.ranks", kMostRanks));
+    job.ranks = static_cast<unsigned>(ranks);
+  }
+  if (const Json remote = document.value("ranks", Json()); remote.is_object()) {
+    const Json rank = remote.value("rank", Json());
+    if (!rank.is_number_unsigned()) return bad("ranks.rank must be a whole number");
+    job.remote_rank = rank.get<int64_t>();
+    job.ranks = 1;
+  }
+  if (limits.contains("rank_wait_s")) {
+    BITLOOP_ASSIGN(wait_s, positive(limits, "limits.rank_wait_s", 86400));
+    job.rank_wait_s = static_cast<int64_t>(wait_s);
+  }
   const Json checkpoint = preset.value("checkpoint", Json());
   const Json every = checkpoint.is_object() ? checkpoint.value("every", Json()) : Json();
   if (every.is_number_integer()) job.checkpoint_every = every.get<int64_t>();

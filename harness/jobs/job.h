@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,10 +22,14 @@ struct Limits {
 
 struct Job {
   nlohmann::ordered_json document;
-  std::string kind;  // "train", "check", "verify", "quantize" or "profile"
+  std::string kind;                         // "train", "check", "verify", "quantize" or "profile"
   std::vector<std::filesystem::path> data;  // what the trainer may read
   Limits limits;
   std::string device = "cpu";  // what the trainer computes on: "cpu", "cuda" or "auto"
+  unsigned ranks = 1;          // processes that train together; 1 for a check
+  // One of several machines' ranks: the document's member `ranks`. Then `ranks` above is 1.
+  std::optional<int64_t> remote_rank;
+  int64_t rank_wait_s = 300;  // how long they wait for one that does not come
   bool allow_degraded = false;
   bool waits = false;  // a check without a candidate: it comes later, on the supervisor's input
 

@@ -121,6 +121,11 @@ void reject(Outcome& outcome, const std::string& message) {
     result["stages"].back()["failure"] = {{"status", "rejected"}, {"detail", message}};
 }
 
+// Who the trainer is in a sentence.
+std::string who(const sandbox::Verdict& jail) {
+  return jail.process == 0 ? "the trainer" : fmt::format("rank {} of the trainer", jail.process);
+}
+
 }  // namespace
 
 Outcome judge(sandbox::Verdict jail, Reported reported, const LimitsText& limits) {
@@ -132,12 +137,19 @@ Outcome judge(sandbox::Verdict jail, Reported reported, const LimitsText& limits
   } else if (outcome.jail.signal) {
     const std::string name = signal_name(*outcome.jail.signal);
     if (is_fault(*outcome.jail.signal) && reported.candidate_loaded)
-      set(outcome, "violation", fmt::format("the candidate crashed the trainer ({})", name));
+      set(outcome, "violation",
+          fmt::format("the candidate crashed {} ({})", who(outcome.jail), name));
     else
       set(outcome, "infrastructure",
-          fmt::format("the trainer was ended by {}; output.txt has its last words", name));
+          fmt::format("{} was ended by {}; output.txt has its last words", who(outcome.jail),
+                      name));
   } else if (!reported.result && !reported.candidate_loaded && !reported.last_words.empty()) {
     set(outcome, "infrastructure", reported.last_words);
+  } else if (!reported.result && outcome.jail.process > 0) {
+    set(outcome, "infrastructure",
+        fmt::format("{} gave up (exit code {}): it waited in vain for another rank, or had no "
+                    "memory left; output.txt has its last words",
+                    who(outcome.jail), outcome.jail.exit_code.value_or(-1)));
   } else if (!reported.result) {
     set(outcome, "infrastructure",
         fmt::format(

@@ -7,9 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <optional>
 #include <sstream>
 
 #include "harness/base/fd.h"
@@ -21,6 +23,7 @@
 #include "harness/jobs/job.h"
 #include "harness/jobs/outcome.h"
 #include "harness/jobs/output_tail.h"
+#include "harness/jobs/rank_links.h"
 #include "harness/jobs/run_files.h"
 #include "harness/jobs/trainer_process.h"
 #include "sandbox/jail.h"
@@ -36,6 +39,8 @@ constexpr const char* kWeightsFile = "weights.safetensors";
 // A trainer that waits for its candidate is ended by the host long before.
 constexpr std::chrono::hours kLongestWait{1};
 constexpr int64_t kMostAttempts = 3;
+// What c10d adds: the store, Gloo's loop and workers, NCCL's; connections with all ranks.
+constexpr unsigned kNetworkThreads = 24, kNetworkFiles = 4096;
 
 // What two jails of one run share.
 struct Run {
@@ -52,8 +57,8 @@ using RecordSink = std::function<void(const Json&)>;
 
 sandbox::Policy make_policy(const Run& run, milliseconds time_left, bool output_writable) {
   const Limits& limits = run.job.limits;
-  sandbox::Policy policy =
-      trainer_policy(limits.threads, limits.memory_bytes, run.job.allow_degraded);
+  const unsigned threads = std::max(1U, limits.threads / run.job.ranks);  // of each rank
+  sandbox::Policy policy = trainer_policy(threads, limits.memory_bytes, run.job.allow_degraded);
   policy.arguments = {"--job-fd", std::to_string(kJobFd), "--event-fd", std::to_string(kEventFd)};
   policy.read_only = run.job.data;
   policy.output = run.folder / "output";
@@ -61,6 +66,11 @@ sandbox::Policy make_policy(const Run& run, milliseconds time_left, bool output_
   policy.file_bytes = limits.output_bytes;
   policy.cpu_time = limits.deadline * (limits.threads + 1);
   policy.deadline = time_left;
+  if (run.job.remote_rank) {
+    policy.network = true;
+    policy.threads += kNetworkThreads;
+    policy.open_files = kNetworkFiles;
+  }
   return policy;
 }
 
@@ -84,41 +94,101 @@ Result<sandbox::Jail> start_jail(const std::function<sandbox::Policy()>& policy_
   return sandbox::Jail::start(policy_without_gpu(), &layers);
 }
 
+// The job document as a file for one process of the jail.
+Result<UniqueFd> job_file(const Json& document) {
+  return sealed_file(document.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+// The other processes of a run of several ranks: `document` becomes rank 0's, each other rank is a
+// companion with a document of its own, and without the channel of records. What is here must be
+// there until the jail has started.
+struct Together {
+  RankLinks links;
+  std::vector<UniqueFd> jobs;
+  std::vector<std::vector<sandbox::FdMapping>> companions;
+};
+Result<Together> make_ranks(const Job& job, Json& document, int output_fd,
+                            const std::vector<sandbox::FdMapping>& shared) {
+  BITLOOP_ASSIGN(links, RankLinks::make(job.ranks));
+  Together together{std::move(links), {}, {}};
+  for (unsigned rank = 1; rank < job.ranks; ++rank) {
+    document["ranks"] = together.links.describe(rank, job.rank_wait_s);
+    BITLOOP_ASSIGN(file, job_file(document));
+    std::vector<sandbox::FdMapping> descriptors = together.links.descriptors(rank);
+    descriptors.insert(descriptors.end(), shared.begin(), shared.end());
+    descriptors.insert(
+        descriptors.end(),
+        {{output_fd, STDOUT_FILENO}, {output_fd, STDERR_FILENO}, {file.get(), kJobFd}});
+    together.companions.push_back(std::move(descriptors));
+    together.jobs.push_back(std::move(file));
+  }
+  document["ranks"] = together.links.describe(0, job.rank_wait_s);
+  return together;
+}
+
+// Where this job's ranks on several machines meet: the repetition apart from the run, whose place
+// may not be free yet.
+void name_meeting(const Job& job, Json& document) {
+  Json& ranks = document["ranks"];
+  const bool repeats = document["kind"] == "verify";
+  ranks["wait_s"] = job.rank_wait_s;
+  ranks["meeting"] = document["kind"];
+  if (repeats && !ranks.value("store_is_there", false))
+    ranks["port"] = ranks.value("port", int64_t{0}) + 1;
+}
+
 // One jail from start to end.
 Outcome run_jail(Run& run, const Json& document, milliseconds time_left, bool output_writable,
                  const RecordSink& on_record) {
   Json with_nonce = document;
+  if (run.job.remote_rank) name_meeting(run.job, with_nonce);
   const std::string nonce = random_hex(16);
   with_nonce["nonce"] = nonce;
   if (run.job.waits) with_nonce["candidate_fd"] = kCandidateFd;
   const auto initial = open_initial_files(with_nonce, kFirstFileFd);
   if (!initial) return not_run(initial.error().message, {});
-  auto job_fd = sealed_file(with_nonce.dump(-1, ' ', false, Json::error_handler_t::replace));
+  const auto no_descriptors = [](const Error& error) {
+    return not_run(fmt::format("the run's descriptors cannot be made: {}", error.message), {});
+  };
   auto events = make_pipe();
   auto output = make_pipe();
-  for (const Error* error : {job_fd ? nullptr : &job_fd.error(), events ? nullptr : &events.error(),
-                             output ? nullptr : &output.error()})
-    if (error != nullptr)
-      return not_run(fmt::format("the run's descriptors cannot be made: {}", error->message), {});
+  if (!events || !output) return no_descriptors(events ? output.error() : events.error());
 
+  std::vector<sandbox::FdMapping> shared;  // of all processes of the jail
+  for (size_t i = 0; i < initial->size(); ++i)
+    shared.push_back({(*initial)[i].get(), kFirstFileFd + static_cast<int>(i)});
+  std::optional<Together> together;
+  if (run.job.ranks > 1) {
+    auto made = make_ranks(run.job, with_nonce, output->write.get(), shared);
+    if (!made) return no_descriptors(made.error());
+    together = std::move(*made);
+  }
+  auto job_fd = job_file(with_nonce);
+  if (!job_fd) return no_descriptors(job_fd.error());
   const auto policy_without_gpu = [&] {
     sandbox::Policy policy =
         make_policy(run, run.job.waits ? kLongestWait : time_left, output_writable);
-    policy.descriptors = {{output->write.get(), STDOUT_FILENO},
-                          {output->write.get(), STDERR_FILENO},
-                          {job_fd->get(), kJobFd},
-                          {events->write.get(), kEventFd}};
-    for (size_t i = 0; i < initial->size(); ++i)
-      policy.descriptors.push_back({(*initial)[i].get(), kFirstFileFd + static_cast<int>(i)});
+    policy.descriptors = shared;
+    policy.descriptors.insert(policy.descriptors.end(), {{output->write.get(), STDOUT_FILENO},
+                                                         {output->write.get(), STDERR_FILENO},
+                                                         {job_fd->get(), kJobFd},
+                                                         {events->write.get(), kEventFd}});
     // Read by the trainer itself: when the host dies, that is the end of the file and of the
     // trainer.
     if (run.job.waits) policy.descriptors.push_back({STDIN_FILENO, kCandidateFd});
+    if (together) {
+      const auto links = together->links.descriptors(0);
+      policy.descriptors.insert(policy.descriptors.end(), links.begin(), links.end());
+      policy.companions = together->companions;
+      policy.threads *= run.job.ranks;
+    }
     return policy;
   };
   std::vector<sandbox::LayerState> layers;
   auto jail = start_jail(policy_without_gpu, wanted_device(document), layers);
   if (!jail) return not_run(jail.error().message, std::move(layers));
   job_fd->reset();
+  together.reset();
   events->write.reset();
   output->write.reset();
 
@@ -239,7 +309,9 @@ Outcome run_job(Run& run) {
   }
   if (!trains || outcome.status != "ok") return outcome;
 
-  if (!fs::is_regular_file(fs::symlink_status(run.folder / "output" / kWeightsFile, error))) {
+  const bool keeps_files = run.job.remote_rank.value_or(0) == 0;
+  if (keeps_files &&
+      !fs::is_regular_file(fs::symlink_status(run.folder / "output" / kWeightsFile, error))) {
     outcome.status = "infrastructure";
     outcome.message = fmt::format("the trainer reported ok but left no output/{}", kWeightsFile);
     return outcome;

@@ -22,7 +22,7 @@ constexpr unsigned kGpuThreads = 32;
 constexpr unsigned kGpuFiles = 1024;
 // Opened by the trainer while it runs (trainer/device), so its own header does not name them.
 constexpr const char* kGpuLibraries[] = {"libtorch_cuda.so", "libcaffe2_nvrtc.so",
-                                         "libbitloop_cuda.so"};
+                                         "libbitloop_cuda.so", "libbitloop_nccl.so"};
 
 }  // namespace
 

@@ -22,6 +22,8 @@ std::string fingerprint(std::string_view candidate, const tasks::Task& task,
   trained.erase("description");
   trained.erase("checkpoint");
   trained.erase("limits");  // they say where it may run; threads change the rounding of sums only
+  trained["train"].erase("ranks");  // as do ranks
+  trained.erase("ranks");
   nlohmann::json all = {{"candidate", candidate},
                         {"preset", std::move(trained)},
                         {"rules", tasks::job_rules(task)},
@@ -38,7 +40,7 @@ std::filesystem::path run_dir(const std::filesystem::path& workspace, std::strin
 nlohmann::json make_job(const JobRequest& request) {
   const nlohmann::json& eval = request.preset.at("eval");
   const bool asked = request.kind == std::string_view("train") && !request.task.benchmarks.empty();
-  return {
+  nlohmann::json job = {
       {"schema_version", 1},
       {"kind", request.kind},
       {"session", request.session},
@@ -59,6 +61,13 @@ nlohmann::json make_job(const JobRequest& request) {
                          : nlohmann::json()},
       {"init_from", request.task.initial_model},
   };
+  // Where a launcher started ranks on several machines, the command line leaves it in the preset,
+  // which is of this run alone.
+  if (const auto ranks = job["preset"].find("ranks"); ranks != job["preset"].end()) {
+    job["ranks"] = *ranks;
+    job["preset"].erase("ranks");
+  }
+  return job;
 }
 
 std::string make_session_id() {

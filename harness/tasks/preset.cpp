@@ -9,6 +9,7 @@
 
 #include "harness/base/fd.h"
 #include "harness/base/text.h"
+#include "harness/tasks/ranks.h"
 
 namespace bitloop::tasks {
 namespace {
@@ -65,6 +66,10 @@ constexpr PresetKey kKeys[] = {
     INTEGER("train.batch", true, 1, kMany, "sequences", "per optimiser step, over all ranks"),
     INTEGER("train.micro_batch", true, 1, kMany, "sequences",
             "per forward pass; divides batch (the rest is gradient accumulation)"),
+    INTEGER(
+        "train.ranks", false, 1, 16, "processes",
+        "that train together, each with an equal part of the batch (default 1); with a preset's "
+        "own number there are no more of them than GPUs"),
     INTEGER("train.sequence", false, 1, 65536, "tokens",
             "of a training sequence, at most `model.context`, which it is by default"),
     TEXT("train.schedule", false, "cosine|constant",
@@ -109,6 +114,8 @@ constexpr PresetKey kKeys[] = {
     INTEGER("limits.deadline_s", true, 1, 31536000, "s", "wall time, after which the run is ended"),
     INTEGER("limits.memory_mb", true, 64, 16777216, "MiB", "of the jail"),
     INTEGER("limits.threads", true, 1, 1024, "threads", "of the trainer's products"),
+    INTEGER("limits.rank_wait_s", false, 1, 86400, "s",
+            "that ranks wait for one that does not come, before they end the run (default 300)"),
     INTEGER("limits.output_mb", true, 1, 16777216, "MiB", "that the run may write"),
 #undef INTEGER
 #undef NUMBER
@@ -215,6 +222,9 @@ std::string contradiction(const Json& preset) {
     return "data.validation belongs to format bytes; use data.val_path";
   if (whole(train["batch"]) % whole(train["micro_batch"]) != 0)
     return "train.micro_batch must divide train.batch";
+  if (whole(train["batch"]) % train.value("ranks", int64_t{1}) != 0)
+    return fmt::format("train.ranks must divide train.batch ({} sequences a step)",
+                       whole(train["batch"]));
   if (train["min_lr"].get<double>() > train["learning_rate"].get<double>())
     return "train.min_lr must not exceed train.learning_rate";
   return "";
@@ -290,14 +300,14 @@ Result<Json> load_preset(const std::filesystem::path& share_dir, std::string_vie
                                               single_line(name.substr(0, 100)), join(names, ", ")));
   const std::filesystem::path file = share_dir / "presets" / (std::string(name) + ".json");
   BITLOOP_ASSIGN(text, read_file(file, kMaxPresetBytes));
-  const Json preset = Json::parse(text, nullptr, false);
+  Json preset = Json::parse(text, nullptr, false);
   if (preset.is_discarded())
     return fail("bad_preset", fmt::format("{}: not valid JSON", file.string()));
   BITLOOP_TRY(check_preset(preset, file.string()));
   if (preset["name"] != name)
     return fail("bad_preset", fmt::format("{}: name must be '{}', got {}", file.string(), name,
                                           show(preset["name"])));
-  return preset;
+  return settle_ranks(std::move(preset), gpus_here());
 }
 
 Status apply_override(Json& preset, std::string_view assignment) {

@@ -1,7 +1,8 @@
-// A program to put into a jail: guest [locked|locked-cuda] ATTEMPT [ARGUMENT]. Exit code 0: the
-// attempt worked; 1: it was refused (stdout says why); 2: the program could not be set up. With
-// "locked" it narrows its system calls first, as the trainer does; with "locked-cuda" it opens the
-// first GPU before that, as CUDA does.
+// A program to put into a jail: guest [locked|locked-cuda|locked-connected] ATTEMPT [ARGUMENT].
+// Exit code 0: the attempt worked; 1: it was refused (stdout says why); 2: the program could not be
+// set up. With "locked" it narrows its system calls first, as the trainer does; with "locked-cuda"
+// it opens the first GPU before that, as CUDA does; "locked-connected" is a rank's with
+// connections.
 #include <fcntl.h>
 
 #include <cstdio>
@@ -14,13 +15,13 @@
 int main(int argc, char** argv) {
   int at = 1;
   const std::string first = argc > at ? argv[at] : "";
-  if (first == "locked" || first == "locked-cuda") {
+  if (first == "locked" || first == "locked-cuda" || first == "locked-connected") {
     ++at;
     using bitloop::sandbox::LockDownProfile;
     const bool cuda = first == "locked-cuda";
     if (cuda) (void)!::open("/dev/nvidia0", O_RDWR);
-    if (auto locked =
-            bitloop::sandbox::lock_down(cuda ? LockDownProfile::kCuda : LockDownProfile::kCpu);
+    if (auto locked = bitloop::sandbox::lock_down(
+            cuda ? LockDownProfile::kCuda : LockDownProfile::kCpu, first == "locked-connected");
         !locked) {
       std::printf("%s\n", locked.error().message.c_str());
       return 2;

@@ -342,5 +342,54 @@ INSTANTIATE_TEST_SUITE_P(Each, LayerTest, ::testing::Range(0, sandbox::kLayerCou
                                sandbox::layer_name(static_cast<sandbox::Layer>(param.param)));
                          });
 
+// Two ends of one connection.
+struct Pair {
+  Pair() {
+    int ends[2];
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    first.reset(ends[0]);
+    second.reset(ends[1]);
+  }
+  UniqueFd first, second;
+};
+
+TEST_F(JailTest, CompanionsAreInTheSameJail) {
+  const Pair pair;
+  auto two = policy({"meet", "7"});
+  two.descriptors = {{pair.first.get(), 7}};
+  two.companions = {{{pair.second.get(), 7}}};
+  const Verdict verdict = run(two);
+  EXPECT_EQ(verdict.exit_code, 0) << said_;
+  EXPECT_EQ(verdict.process, 0U);
+  EXPECT_FALSE(sandbox::is_degraded(verdict.layers));
+  // Each of them has the walls of one alone.
+  auto open = policy({"open", (folder_ / "secret").string()});
+  std::ofstream(folder_ / "secret") << "key";
+  open.companions.resize(1);
+  EXPECT_EQ(run(open).exit_code, 1);
+  auto forks = policy({"fork"});
+  forks.companions.resize(1);
+  EXPECT_EQ(run(forks).exit_code, 1);
+}
+
+TEST_F(JailTest, ACompanionThatFailsEndsTheJail) {
+  const Pair pair;  // the test keeps the second end, and says nothing there
+  auto two = policy({"meet", "7"});
+  two.descriptors = {{pair.first.get(), 7}};
+  two.companions = {{{pair.second.get(), 8}}};  // has nothing at 7
+  const Verdict verdict = run(two);
+  EXPECT_EQ(verdict.process, 1U);
+  EXPECT_EQ(verdict.exit_code, 1);
+  EXPECT_FALSE(verdict.killed_by);
+  EXPECT_LT(verdict.wall_ms, 30'000);  // the deadline is 60 s
+}
+
+TEST_F(JailTest, MemoryOfAllCompanionsIsCappedTogether) {
+  auto three = policy({"memory_and_sleep", "120"});
+  three.companions.resize(2);
+  EXPECT_EQ(run(three).killed_by, KilledBy::kMemory);
+  EXPECT_EQ(run(policy({"memory", "120"})).exit_code, 0);
+}
+
 }  // namespace
 }  // namespace bitloop::testing

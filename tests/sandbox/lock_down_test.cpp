@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <csignal>
 #include <ostream>
@@ -126,6 +127,37 @@ TEST_F(JailTest, AbortAfterTheLockDownIsAFaultNotAViolationOfTheFilter) {
   const sandbox::Verdict verdict = run(policy({"locked", "abort"}));
   EXPECT_EQ(verdict.signal, SIGABRT);
   EXPECT_FALSE(verdict.killed_by);
+}
+
+using LockDownTest = JailTest;
+
+TEST_F(LockDownTest, AConnectedRankUsesWhatIsOpenAndOpensNothing) {
+  const auto with_connection = [&](std::vector<std::string> arguments) {
+    int ends[2];
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    const UniqueFd theirs(ends[0]), ours(ends[1]);
+    EXPECT_EQ(::write(ours.get(), "x", 1), 1);
+    sandbox::Policy wanted = policy(std::move(arguments));
+    wanted.network = wanted.allow_degraded = true;
+    wanted.descriptors = {{theirs.get(), 7}};
+    const sandbox::Verdict verdict = run(wanted);
+    EXPECT_TRUE(sandbox::is_degraded(verdict.layers));
+    return outcome(verdict);
+  };
+  EXPECT_EQ(with_connection({"talk", "7"}), kWorks) << said_;
+  EXPECT_EQ(with_connection({"locked-connected", "talk", "7"}), kWorks) << said_;
+  EXPECT_EQ(with_connection({"locked", "talk", "7"}), kKilled);
+  EXPECT_EQ(with_connection({"socket_inet"}), kWorks) << said_;  // until the lock-down
+  EXPECT_EQ(with_connection({"locked-connected", "accept", "7"}), kRefused);
+  for (const char* attempt : {"socket_inet", "socket_unix", "open", "thread", "fork", "execve"})
+    EXPECT_EQ(with_connection({"locked-connected", attempt, "/usr"}), kKilled) << attempt;
+  // A policy with the network starts nothing unless the missing wall is accepted.
+  sandbox::Policy strict = policy({"nothing"});
+  strict.network = true;
+  std::vector<sandbox::LayerState> layers;
+  const auto refused = sandbox::Jail::start(strict, &layers);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "sandbox_unavailable");
 }
 
 }  // namespace

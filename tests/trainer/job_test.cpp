@@ -121,5 +121,26 @@ TEST(Overrides, StayWithinTheTasksBounds) {
   }
 }
 
+TEST(Job, ARankHasItsPartOfTheBatchAndOfTheThreads) {
+  json document = quick_job();  // 16 sequences, in one micro-batch, by 2 threads
+  const auto parsed = [&](int rank, int count) {
+    document["ranks"] = {{"rank", rank},   {"count", count},          {"links", {7}},
+                         {"memory_fd", 6}, {"memory_bytes", 1 << 20}, {"wait_s", 9}};
+    return parse_job(document.dump());
+  };
+  EXPECT_EQ(parse_job(document.dump())->micro_batch(), 16);
+  EXPECT_EQ(parsed(1, 4)->micro_batch(), 4);
+  EXPECT_EQ(parsed(1, 4)->threads, 1);
+  EXPECT_EQ(parsed(1, 4)->ranks.links, std::vector<int>{7});
+  EXPECT_EQ(parsed(1, 4)->ranks.wait_s, 9);
+  document["preset"]["train"]["batch"] = 48;
+  document["preset"]["train"]["micro_batch"] = 16;
+  EXPECT_EQ(parsed(0, 2)->micro_batch(), 12);  // the largest part of 24 that is not above 16
+  EXPECT_THAT(parsed(0, 5).error().message, HasSubstr("train.batch 48 is not a multiple of 5"));
+  EXPECT_EQ(parsed(2, 2).error().code, "bad_job");
+  EXPECT_EQ(parsed(-1, 2).error().code, "bad_job");
+  EXPECT_EQ(parsed(0, 0).error().code, "bad_job");
+}
+
 }  // namespace
 }  // namespace bitloop::trainer

@@ -54,7 +54,9 @@ std::string digest_of(const std::string& run, const std::string& step, const std
 std::string run_digest(const Job& job) {
   json preset = job.config;
   for (const char* part : {"description", "limits", "checkpoint"}) preset.erase(part);
-  if (preset.contains("train")) preset["train"].erase("device");  // "auto" says too little
+  if (preset.contains("train"))
+    for (const char* key : {"device", "ranks"})  // "auto" says too little; any number goes on
+      preset["train"].erase(key);
   Sha256 digest;
   for (const std::string& part :
        {job.candidate, preset.dump(), std::to_string(job.train.seed),

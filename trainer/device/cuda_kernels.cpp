@@ -3,28 +3,17 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <system_error>
-
-#include "harness/base/paths.h"
+#include "trainer/device/own_library.h"
 
 namespace bitloop::trainer {
 namespace {
 
 constexpr const char* kLibrary = "libbitloop_cuda.so";
 
-std::string library_path() {
-  std::error_code failed;
-  for (const std::filesystem::path& folder : library_folders(executable_path()))
-    if (std::filesystem::exists(folder / kLibrary, failed)) return folder / kLibrary;
-  return kLibrary;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<kernels::DeviceKernels>> open_cuda_kernels(kernels::KernelCache* cache) {
-  const std::string path = library_path();
+  const std::string path = own_library(kLibrary);
   void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr)
     return fail("device_unavailable",

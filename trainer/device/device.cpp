@@ -204,6 +204,14 @@ std::string choose_device(std::string_view wanted) {
   return ::dlopen(kDriver, RTLD_NOW | RTLD_GLOBAL) != nullptr ? "cuda" : "cpu";
 }
 
+void choose_gpu(int64_t rank) {
+  constexpr int kMostGpus = 64;
+  int64_t devices = 0;
+  for (int i = 0; i < kMostGpus; ++i)
+    if (::access(fmt::format("/dev/nvidia{}", i).c_str(), F_OK) == 0) ++devices;
+  if (devices > 0) ::setenv("CUDA_VISIBLE_DEVICES", std::to_string(rank % devices).c_str(), 1);
+}
+
 Result<at::Device> open_device(std::string_view wanted) {
   const std::string chosen = choose_device(wanted);
   if (chosen == "cpu") return at::Device(at::kCPU);

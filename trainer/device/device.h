@@ -18,6 +18,10 @@ namespace bitloop::trainer {
 // driver and may see its devices.
 std::string choose_device(std::string_view wanted);
 
+// Of the GPUs that this process may open, rank r sees one alone, the r-th (they are dealt out in
+// turns where there are fewer than ranks). To be called before open_device.
+void choose_gpu(int64_t rank);
+
 // Makes the device of a job ("cpu", "cuda" or "auto") ready. On CUDA products of float32 are of
 // float32 from then on (no TF32) and operations that can be are the same in every run; autograd's
 // thread for the device is started and the libraries' handles are made, which must precede the

@@ -29,9 +29,9 @@ void relax() {
 }
 
 // How one thread waits: it watches for a while, because waking a sleeper costs as much as a short
-// loop takes, and then sleeps. Where watching was in vain it watches for half as long the next time,
-// else for twice as long: on a quiet machine the parts of a loop end together, on a busy one the
-// other thread may have no core until this one gives up its own.
+// loop takes, and then sleeps. Where watching was in vain it watches for half as long the next
+// time, else for twice as long: on a quiet machine the parts of a loop end together, on a busy one
+// the other thread may have no core until this one gives up its own.
 class Patience {
  public:
   // Until `word` is no longer `old`.
@@ -99,8 +99,8 @@ class Team {
     ++members_;
   }
 
-  // Every member takes notice of every round, with a part in it or not: the job is written anew only
-  // after all have read it.
+  // Every member takes notice of every round, with a part in it or not: the job is written anew
+  // only after all have read it.
   [[noreturn]] void serve(int64_t t, uint32_t seen) {
     this_member = t;
     in_team = true;

@@ -14,6 +14,7 @@
 #include "trainer/device/cuda_kernels.h"
 #include "trainer/device/device.h"
 #include "trainer/device/kernel_file.h"
+#include "trainer/distributed/meeting.h"
 #include "trainer/eval/evaluate.h"
 #include "trainer/kernels/timed_kernels.h"
 #include "trainer/loop/benchmark_score.h"
@@ -42,12 +43,12 @@ bool wants_fused(const Run& run) {
 // float layers: neither could later.
 Status warm_device_pass(Run& run) {
   const ModelConfig& m = run.job.model;
-  const int64_t B = run.job.train.micro_batch;
+  const int64_t B = run.job.micro_batch();
   if (!wants_fused(run) || !DeviceTraining::refuses(m, B).empty() ||
       run.job.sequence() != m.context)
     return {};
   // Not for a verification, which believes nothing that an earlier process left.
-  if (run.job.kind == "train")
+  if (run.job.kind == "train" && is_first(run))
     if (auto cache = KernelFile::open(kKernelFile)) run.kernel_cache = std::move(*cache);
   auto kernels = open_cuda_kernels(run.kernel_cache.get());
   if (!kernels && run.chose_device) {
@@ -73,8 +74,8 @@ Status warm_training(Run& run) {
   const int64_t T = run.job.sequence();
   ForwardContext context{.training = true, .products = run.training_products()};
   if (run.device.is_cpu() && wants_fused(run) &&
-      FusedTraining::supports(m, run.job.train.micro_batch, T)) {
-    auto pass = std::make_unique<FusedTraining>(*run.model, run.job.train.micro_batch, T);
+      FusedTraining::supports(m, run.job.micro_batch(), T)) {
+    auto pass = std::make_unique<FusedTraining>(*run.model, run.job.micro_batch(), T);
     pass->warm();
     run.fused = std::move(pass);
   }
@@ -193,9 +194,10 @@ ForwardContext Run::context(int64_t step, bool training) const {
 }
 
 int64_t Run::eager_micro_batch() const {
-  int64_t B = job.train.micro_batch;
+  const int64_t whole = job.micro_batch();
+  int64_t B = whole;
   if (!device.is_cpu())
-    while (B > kGpuSequences || job.train.micro_batch % B != 0) --B;
+    while (B > kGpuSequences || whole % B != 0) --B;
   return B;
 }
 
@@ -225,14 +227,19 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
   run->job = std::move(job);
   run->records = &records;
   run->chose_device = run->job.train.device == "auto";
+  if (run->job.ranks.count > 1) choose_gpu(run->job.ranks.rank);
   BITLOOP_ASSIGN(device, open_device(run->job.train.device));
   run->device = device;
   run->job.train.device = device.is_cpu() ? "cpu" : "cuda";
   start_threads(run->job.threads);
+  BITLOOP_ASSIGN(ranks, open_ranks(run->job.ranks));
+  run->ranks = std::move(ranks);
+  if (run->ranks) BITLOOP_TRY(same_job(*run));
+  const bool first = is_first(*run);  // files are rank 0's
   BITLOOP_ASSIGN(data, open_dataset(run->job.data, run->job.model, run->job.data_dir));
   run->data = std::move(data);
   BITLOOP_ASSIGN(initial, InitialWeights::map(run->job.init_from));
-  if (run->job.kind == "train") {
+  if (run->job.kind == "train" && first) {
     BITLOOP_ASSIGN(file, open_file(kWeightsFile, O_WRONLY | O_CREAT | O_TRUNC));
     run->weights_file = std::move(file);
     BITLOOP_ASSIGN(packed, open_file(kPackedFile, O_WRONLY | O_CREAT | O_TRUNC));
@@ -244,7 +251,7 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
   } else if (run->job.kind == "quantize") {
     BITLOOP_ASSIGN(packed, open_file(kPackedFile, O_WRONLY | O_CREAT | O_TRUNC));
     run->packed_file = std::move(packed);
-  } else if (run->job.kind == "verify") {
+  } else if (run->job.kind == "verify" && first) {
     BITLOOP_ASSIGN(file, open_file(kPackedFile, O_RDONLY));
     BITLOOP_ASSIGN(mapped, MappedFile::map(file.get()));
     run->packed = std::move(mapped);
@@ -259,8 +266,8 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
   }
   warm_model(*run);
   if (run->job.kind == "train") BITLOOP_TRY(check_attention(*run));
-  if (run->job.kind != "check") BITLOOP_TRY(open_benchmarks(*run));
-  if (run->job.kind == "train" || run->job.kind == "profile") {
+  if (run->job.kind != "check" && first) BITLOOP_TRY(open_benchmarks(*run));
+  if ((run->job.kind == "train" || run->job.kind == "profile") && first) {
     run->peak_flops = measure_peak_flops(run->job, run->device);
     records.send("machine", {{"device", device_name(run->device)},
                              {"peak_flops", run->peak_flops},
@@ -275,7 +282,7 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
                                               {"findings", nlohmann::json::array()}}),
                    kMachineFailed);
   records.stage("warm");
-  BITLOOP_TRY(sandbox::lock_down(profile_of(run->device)));
+  BITLOOP_TRY(sandbox::lock_down(profile_of(run->device), !run->job.ranks.address.empty()));
   BITLOOP_TRY(initial.load(*run->model));
   return run;
 }

@@ -16,6 +16,7 @@
 #include "trainer/checkpoint/mapped_tensors.h"
 #include "trainer/checkpoint/safetensors.h"
 #include "trainer/data/dataset.h"
+#include "trainer/distributed/ranks.h"
 #include "trainer/eval/benchmarks.h"
 #include "trainer/eval/evaluate.h"
 #include "trainer/job.h"
@@ -32,6 +33,7 @@ namespace bitloop::trainer {
 struct Run {
   Job job;
   const Records* records = nullptr;
+  std::unique_ptr<Ranks> ranks;  // that train together, this one among them; null: it is alone
   at::Device device = at::kCPU;  // of the model and all that it computes with
   bool chose_device = false;     // it was "auto" that chose it
   Dataset data;

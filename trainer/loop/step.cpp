@@ -8,6 +8,7 @@
 
 #include "lua/tensor/backward_error.h"
 #include "trainer/audit/gradients.h"
+#include "trainer/distributed/meeting.h"
 #include "trainer/kernels/spans.h"
 #include "trainer/optim/schedule.h"
 
@@ -15,6 +16,8 @@ namespace bitloop::trainer {
 namespace {
 
 using kernels::Span;
+
+constexpr int64_t kStepsBetweenLooks = 100;  // at whether all ranks have the same weights
 
 // One micro-batch's mean loss, which may still be computed when this returns; adds `share` times
 // its gradients.
@@ -69,11 +72,35 @@ AdamW make_optimizer(Run& run) {
   return AdamW(std::move(slots), run.job.train);
 }
 
+namespace {
+
+// This process's micro-batches of a step: the sum of the losses, of which `all` are in the step.
+Result<double> pass_all(Run& run, int64_t step, const ForwardContext& context, int64_t B,
+                        int64_t all) {
+  const RankConfig& ranks = run.job.ranks;
+  std::vector<at::Tensor> losses;  // looked at when all are under way
+  const double share = 1.0 / static_cast<double>(all);
+  for (int64_t i = all * ranks.rank / ranks.count; i < all * (ranks.rank + 1) / ranks.count; ++i) {
+    const Batch batch = [&] {
+      const Span span("data", "batch");
+      return training_batch(run.data.train, run.job.train.seed, step, i * B, B, run.job.sequence());
+    }();
+    BITLOOP_ASSIGN(loss, pass(run, batch, context, share));
+    losses.push_back(std::move(loss));
+  }
+  const at::Tensor all_losses = at::stack(losses).cpu();
+  double sum = 0.0;
+  for (int64_t i = 0; i < all_losses.numel(); ++i) sum += all_losses[i].item<double>();
+  return sum;
+}
+
+}  // namespace
+
 Result<StepResult> train_step(Run& run, AdamW& optimizer, int64_t step) {
   const TrainConfig& config = run.job.train;
-  const int64_t T = run.job.sequence(),
-                B = run.fused ? config.micro_batch : run.eager_micro_batch(),
-                micro_batches = config.batch / B;
+  const int64_t B = run.fused ? run.job.micro_batch() : run.eager_micro_batch(),
+                micro_batches = config.batch / B;  // of all ranks
+  if (run.ranks && step % kStepsBetweenLooks == 0) BITLOOP_TRY(same_weights(run, step));
   BITLOOP_ASSIGN(lambda, run.lambda(step));
   ForwardContext context = run.context(step, true);
   context.lambda = lambda;
@@ -83,25 +110,14 @@ Result<StepResult> train_step(Run& run, AdamW& optimizer, int64_t step) {
     if (run.fused) BITLOOP_TRY(run.fused->begin_step(context));
   }
 
-  std::vector<at::Tensor> losses;  // looked at when all are under way
-  const double share = 1.0 / static_cast<double>(micro_batches);
-  for (int64_t i = 0; i < micro_batches; ++i) {
-    const Batch batch = [&] {
-      const Span span("data", "batch");
-      return training_batch(run.data.train, config.seed, step, i * B, B, T);
-    }();
-    BITLOOP_ASSIGN(loss, pass(run, batch, context, share));
-    losses.push_back(std::move(loss));
-  }
+  const auto passes = [&] { return pass_all(run, step, context, B, micro_batches); };
+  BITLOOP_ASSIGN(loss_sum, run.ranks ? add_up(run, caught(passes)) : passes());
   BITLOOP_TRY(lua::catching_backward([&]() -> Status {
     const Span span("backward", "through the quantiser of weights");
     run.model->finish_weight_gradients(context);
     return {};
   }));
   BITLOOP_TRY(regularize(run, context));
-  const at::Tensor all_losses = at::stack(losses).cpu();
-  double loss_sum = 0.0;
-  for (int64_t i = 0; i < micro_batches; ++i) loss_sum += all_losses[i].item<double>();
   const double loss = loss_sum / static_cast<double>(micro_batches);
   if (!std::isfinite(loss))
     return fail("diverged", fmt::format("the training loss of step {} is not finite", step + 1));

@@ -4,12 +4,14 @@
 
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include "harness/base/version.h"
 #include "trainer/audit/behaviour.h"
 #include "trainer/audit/probes.h"
 #include "trainer/data/watched_files.h"
 #include "trainer/device/device.h"
+#include "trainer/distributed/meeting.h"
 #include "trainer/eval/evaluate.h"
 #include "trainer/loop/benchmark_score.h"
 #include "trainer/loop/checkpoints.h"
@@ -101,12 +103,17 @@ Status run_steps(Run& run, const Records& records, Progress& progress) {
   EarlyStopWatch watch(job.early_stop);
   Checkpoints checkpoints(run, optimizer, watch, progress);
   BITLOOP_TRY(checkpoints.resume());
-  if (progress.steps == 0) BITLOOP_TRY(send_first_look(run, records));
+  if (run.ranks) BITLOOP_TRY(run.ranks->wait_for_first());
+  if (run.ranks && job.resume) BITLOOP_TRY(share_state(run, optimizer, progress));
+  const bool leads = is_first(run);
+  if (progress.steps == 0 && leads) BITLOOP_TRY(send_first_look(run, records));
 
   const double tokens_per_step = static_cast<double>(job.train.batch * job.sequence());
   const double elapsed_before = progress.elapsed;
   const Clock::time_point start = Clock::now();
+  bool first_was_away = true;
   for (int64_t step = progress.steps; step < job.train.steps; ++step) {
+    if (run.ranks && std::exchange(first_was_away, false)) BITLOOP_TRY(run.ranks->wait_for_first());
     const Clock::time_point step_start = Clock::now();
     BITLOOP_ASSIGN(result, train_step(run, optimizer, step));
     progress.seconds += seconds_since(step_start);
@@ -115,7 +122,7 @@ Status run_steps(Run& run, const Records& records, Progress& progress) {
     const int64_t done = progress.steps = step + 1;
     progress.elapsed = elapsed_before + seconds_since(start);
     const bool last = done == job.train.steps;
-    if (done % job.eval.log_every == 0 || last) {
+    if (leads && (done % job.eval.log_every == 0 || last)) {
       json record = {
           {"step", done},
           {"lambda", result.lambda},
@@ -131,7 +138,8 @@ Status run_steps(Run& run, const Records& records, Progress& progress) {
       BITLOOP_TRY(check_watched_files());
       checkpoints.report();
     }
-    if (job.eval.every > 0 && (done % job.eval.every == 0 || last)) {
+    first_was_away = job.eval.every > 0 && (done % job.eval.every == 0 || last);
+    if (leads && first_was_away) {
       BITLOOP_ASSIGN(score, evaluate(*run.model, run.data.validation, quick_look(job),
                                      run.context(done, false)));
       progress.val_loss = score.loss;
@@ -152,6 +160,8 @@ Status run_steps(Run& run, const Records& records, Progress& progress) {
     }
     BITLOOP_TRY(checkpoints.after_step());
   }
+  if (run.ranks) BITLOOP_TRY(run.ranks->wait_for_first());
+  if (run.ranks) BITLOOP_TRY(same_weights(run, job.train.steps));
   checkpoints.finish();
   return check_variables(run);
 }
@@ -256,6 +266,23 @@ Status answer_benchmarks(Run& run, const Records& records, Outcome& outcome) {
   return {};
 }
 
+// What a rank other than 0 does. Its result says how far it came with the others; of ranks in one
+// jail nobody hears it.
+Status follow(Run& run, const Records& records, Outcome& outcome) {
+  records.stage("train");
+  Progress progress;
+  const Status trained = run_steps(run, records, progress);
+  outcome.metrics["first_losses"] = progress.first_losses;
+  // On another machine the repetition begins when rank 0's does: after the score.
+  const bool waits = trained && !run.job.ranks.address.empty();
+  const Status ended = waits ? run.ranks->wait_for_first() : trained;
+  if (ended)
+    outcome.send(records, "ok", "trained with rank 0, which has the score");
+  else
+    outcome.send(records, ended.error().code, ended.error().message);
+  return companion_failure(run, ended);
+}
+
 }  // namespace
 
 Status train(Job job, const Records& records) {
@@ -273,10 +300,11 @@ Status train(Job job, const Records& records) {
   outcome.metrics = {{"params", run->model->parameter_count()},
                      {"device", device_name(run->device)},
                      {"precision", run->job.train.precision},
-                     {"ranks", 1},
+                     {"ranks", run->job.ranks.count},
                      {"seed", run->job.train.seed},
                      {"quantizer", run->quantizer->format().name},
                      {"doc", run->quantizer->format().doc}};
+  if (!is_first(*run)) return follow(*run, records, outcome);
   const Preflight preflight = run_preflight(*run);
   outcome.findings = preflight.findings;
   if (const Finding* failure = preflight.failure())
@@ -303,6 +331,7 @@ Status train(Job job, const Records& records) {
         static_cast<double>(device_peak_memory(run->device)) / (1 << 20);
   outcome.send(records, "ok",
                run->job.kind == "quantize" ? "quantised and scored" : "trained and scored");
+  if (!run->job.ranks.address.empty()) BITLOOP_TRY(run->ranks->wait_for_first());
   return {};
 }
 

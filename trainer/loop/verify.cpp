@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "trainer/distributed/meeting.h"
 #include "trainer/eval/evaluate.h"
 #include "trainer/loop/benchmark_score.h"
 #include "trainer/loop/modes.h"
@@ -25,6 +26,8 @@ Result<json> repeat(Run& run) {
       first_losses.push_back(result.loss);
     }
   }
+  // The score is rank 0's to repeat.
+  if (!is_first(run)) return json({{"first_losses", first_losses}});
   BITLOOP_ASSIGN(fresh, load_fresh(run));
   run.quantizer = std::move(fresh);
   BITLOOP_ASSIGN(packed, MappedTensors::parse(run.packed));
@@ -45,6 +48,7 @@ Result<json> repeat(Run& run) {
 Status verify(Job job, const Records& records) {
   BITLOOP_ASSIGN(run, prepare(std::move(job), records));
   const Result<json> repeated = repeat(*run);
+  if (const Status lost = companion_failure(*run, repeated); !lost) return lost;
   const bool ok = repeated.has_value();
   records.send("result", {{"status", ok ? "ok" : repeated.error().code},
                           {"message", ok ? "repeated" : repeated.error().message},

@@ -99,8 +99,8 @@ Status FusedTraining::forward_layer(Layer& layer, const ForwardContext& context,
   BITLOOP_TRY(take(layer.fc, ln_2, context));
   // fc's product is made as its rows are asked for, and never stands in memory as a whole.
   each_thread([&](int64_t t) {
-    scratch_[static_cast<size_t>(t)].begin_rows(
-        apart_ ? kernels::part_of(R_, grain_, t, threads_) : kernels::Range{0, R_});
+    scratch_[static_cast<size_t>(t)].begin_rows(apart_ ? kernels::part_of(R_, grain_, t, threads_)
+                                                       : kernels::Range{0, R_});
   });
   const auto activated = [&](int64_t first, int64_t count, float* out) {
     LinearScratch& s = scratch_[static_cast<size_t>(kernels::team_member())];

@@ -17,9 +17,9 @@
 
 namespace bitloop::trainer {
 
-inline constexpr int64_t kChunk = 128;       // rows of a pair of backward products; even
+inline constexpr int64_t kChunk = 128;  // rows of a pair of backward products; even
 inline constexpr int64_t kProduceRows = kernels::kMostGradientRows;  // of dL/dy made at a time
-inline constexpr int64_t kForwardRows = 64;  // rows of one forward product
+inline constexpr int64_t kForwardRows = 64;                          // rows of one forward product
 
 // What one thread needs beside its rows, sized for the widest layer; in cache lines of its own.
 struct alignas(64) LinearScratch {
@@ -168,9 +168,9 @@ class FusedLinear {
   // blend = "output": the layer's float side, whose gradient backward takes.
   bool blends_ = false;
   double lambda_ = 1.0;
-  at::Tensor float_x_;                  // (R, K) bfloat16
-  Buffer<uint32_t> w_float_forward_;    // as w_forward_, of the latent weight
-  Buffer<float> no_bias_;               // (N) zeros
+  at::Tensor float_x_;                // (R, K) bfloat16
+  Buffer<uint32_t> w_float_forward_;  // as w_forward_, of the latent weight
+  Buffer<float> no_bias_;             // (N) zeros
 
   Gradient weight_gradient_, bias_gradient_, row_bias_gradient_;
   float* dw_ = nullptr;  // the parameter's gradient during backward: thread 0 adds to it

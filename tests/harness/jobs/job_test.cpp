@@ -105,5 +105,29 @@ TEST_F(JobTest, NamesWhatIsWrong) {
   }
 }
 
+TEST_F(JobTest, ReadsTheRanks) {
+  EXPECT_EQ(read(good_.dump())->ranks, 1U);
+  good_["preset"]["train"] = {{"ranks", 4}};
+  good_["preset"]["limits"]["rank_wait_s"] = 7;
+  EXPECT_EQ(read(good_.dump())->ranks, 4U);
+  EXPECT_EQ(read(good_.dump())->rank_wait_s, 7);
+  EXPECT_FALSE(read(good_.dump())->remote_rank);
+  Json check = good_;
+  check["kind"] = "check";
+  EXPECT_EQ(read(check.dump())->ranks, 1U);
+  // On several machines each has one.
+  Json remote = good_;
+  remote["ranks"] = {{"rank", 1}, {"count", 4}, {"address", "10.0.0.1"}, {"port", 29500}};
+  EXPECT_EQ(read(remote.dump())->ranks, 1U);
+  EXPECT_EQ(read(remote.dump())->remote_rank, 1);
+  remote["ranks"]["rank"] = -1;
+  EXPECT_THAT(read(remote.dump()).error().message, HasSubstr("ranks.rank"));
+  for (const Json& wrong : {Json(0), Json(17), Json(1.5), Json("2")}) {
+    good_["preset"]["train"]["ranks"] = wrong;
+    EXPECT_THAT(read(good_.dump()).error().message,
+                HasSubstr("preset.train.ranks must be a whole number from 1 to 16"));
+  }
+}
+
 }  // namespace
 }  // namespace bitloop::jobs

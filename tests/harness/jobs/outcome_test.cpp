@@ -201,5 +201,29 @@ TEST(OutcomeTest, OddResultsDontBreakTheDocument) {
   }
 }
 
+TEST(OutcomeTest, ARankThatEndedIsNamed) {
+  Verdict verdict;
+  verdict.process = 2;
+  verdict.signal = SIGKILL;
+  EXPECT_EQ(judge(verdict, {{}, true, ""}, {}).status, "infrastructure");
+  EXPECT_THAT(judge(verdict, {{}, true, ""}, {}).message,
+              HasSubstr("rank 2 of the trainer was ended by SIGKILL"));
+  verdict.signal = SIGSEGV;
+  EXPECT_EQ(judge(verdict, {{}, true, ""}, {}).message,
+            "the candidate crashed rank 2 of the trainer (SIGSEGV)");
+  verdict.signal.reset();
+  verdict.exit_code = 3;
+  EXPECT_THAT(judge(verdict, {{}, true, ""}, {}).message,
+              HasSubstr("rank 2 of the trainer gave up (exit code 3)"));
+  // Rank 0 has the word, whatever another one did after it.
+  Json lost = result({}, Json());
+  lost["status"] = "infrastructure";
+  lost["message"] = "rank 1 did not come";
+  verdict.process = 0;
+  verdict.exit_code = 0;
+  EXPECT_EQ(judge(verdict, {lost, true, ""}, {}).status, "infrastructure");
+  EXPECT_EQ(judge(verdict, {lost, true, ""}, {}).message, "rank 1 did not come");
+}
+
 }  // namespace
 }  // namespace bitloop::jobs

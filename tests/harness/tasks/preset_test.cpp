@@ -16,8 +16,8 @@ json quick() { return load_preset(Share().path(), "quick").value(); }
 TEST(Preset, AllOfThemLoad) {
   Share share;
   EXPECT_THAT(preset_names(share.path()).value(),
-              ElementsAre("medium", "nativebit-2.2b", "nativebit-25m", "quick", "quick-qat", "small",
-                          "smollm-135m", "tiny", "tiny-llama"));
+              ElementsAre("medium", "nativebit-2.2b", "nativebit-25m", "quick", "quick-qat",
+                          "small", "smollm-135m", "tiny", "tiny-llama"));
   const std::vector<std::string> names = preset_names(share.path()).value();
   for (const std::string& name : names) {
     auto preset = load_preset(share.path(), name);

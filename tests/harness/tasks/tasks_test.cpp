@@ -28,10 +28,9 @@ TEST(Tasks, AreThoseOfTheDesign) {
   Share share;
   auto tasks = load_tasks(share.path());
   ASSERT_TRUE(tasks) << tasks.error().message;
-  EXPECT_THAT(names(*tasks),
-              ElementsAre("medium", "medium-mls", "nativebit-2.2b", "nativebit-25m", "quick",
-                          "quick-mls", "quick-qat", "small", "smollm-135m", "tiny", "tiny-llama",
-                          "tiny-mls"));
+  EXPECT_THAT(names(*tasks), ElementsAre("medium", "medium-mls", "nativebit-2.2b", "nativebit-25m",
+                                         "quick", "quick-mls", "quick-qat", "small", "smollm-135m",
+                                         "tiny", "tiny-llama", "tiny-mls"));
   for (const Task& task : *tasks) {
     const bool published = task.name.ends_with("-mls");
     EXPECT_EQ(task.tests, 3) << task.name;

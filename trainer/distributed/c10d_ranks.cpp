@@ -1,0 +1,205 @@
+#include "trainer/distributed/c10d_ranks.h"
+
+#include <ATen/ATen.h>
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+// What libtorch_cpu was built with.
+#ifndef USE_C10D_GLOO
+#define USE_C10D_GLOO
+#endif
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+
+#include "trainer/device/own_library.h"
+
+namespace bitloop::trainer {
+namespace {
+
+using c10::intrusive_ptr;
+
+constexpr int64_t kPieceBytes = int64_t{16} << 20;
+// Longer than any run: for what may take as long as it wants.
+constexpr std::chrono::milliseconds kForever = std::chrono::hours(24 * 365);
+// The length of a rank's words, and the words, as each sends them.
+constexpr size_t kWordsBytes = sizeof(uint32_t) + Ranks::kMostWords;
+
+// What `body` throws, in a sentence.
+Status guarded(const std::function<void()>& body) {
+  try {
+    body();
+    return {};
+  } catch (const std::exception& error) {
+    const std::string what = error.what();
+    return fail("infrastructure",
+                fmt::format("a rank has ended or did not come in time ({}); see its own output, "
+                            "or raise limits.rank_wait_s",
+                            what.substr(0, std::min(what.find('\n'), size_t{300}))));
+  }
+}
+
+// NCCL's group, by the library that only exists beside LibTorch's CUDA library (trainer/cuda).
+// Nothing, with the reason on standard error, where it can't be had.
+intrusive_ptr<c10d::Backend> open_nccl(const intrusive_ptr<c10d::Store>& store,
+                                       const RankConfig& config,
+                                       std::chrono::milliseconds timeout) {
+  using Make = c10d::Backend* (*)(const intrusive_ptr<c10d::Store>&, int, int, int64_t);
+  void* const library = ::dlopen(own_library("libbitloop_nccl.so").c_str(), RTLD_NOW | RTLD_LOCAL);
+  const auto make =
+      library ? reinterpret_cast<Make>(::dlsym(library, "bitloop_nccl")) : Make(nullptr);
+  if (make == nullptr) {
+    fmt::print(stderr, "gradients go through the processor's memory: NCCL can't be opened ({})\n",
+               ::dlerror());
+    return {};
+  }
+  return intrusive_ptr<c10d::Backend>::reclaim(
+      make(store, static_cast<int>(config.rank), static_cast<int>(config.count), timeout.count()));
+}
+
+void wait_for(const intrusive_ptr<c10d::Work>& work) {
+  work->wait();  // throws what went wrong
+}
+
+}  // namespace
+
+struct C10dRanks::Connections {
+  intrusive_ptr<c10d::Store> store;
+  intrusive_ptr<c10d::Backend> words;    // Gloo
+  intrusive_ptr<c10d::Backend> numbers;  // NCCL, or null: then numbers go by Gloo
+};
+
+C10dRanks::C10dRanks(const RankConfig& config, std::unique_ptr<Connections> connections)
+    : Ranks(config.rank, config.count), connections_(std::move(connections)) {}
+
+// Threads of the connections may be waiting in them: they end with the process.
+C10dRanks::~C10dRanks() { (void)connections_.release(); }
+
+Result<std::unique_ptr<Ranks>> C10dRanks::open(const RankConfig& config) {
+  ::signal(SIGPIPE, SIG_IGN);
+  auto made = std::make_unique<Connections>();
+  const auto timeout = std::chrono::milliseconds(std::chrono::seconds(config.wait_s));
+  const Status connected = guarded([&] {
+    c10d::TCPStoreOptions options;
+    options.port = static_cast<uint16_t>(config.port);
+    options.isServer = config.rank == 0 && !config.store_is_there;
+    options.numWorkers = static_cast<size_t>(config.count);
+    options.waitWorkers = false;
+    options.timeout = timeout;
+    options.useLibUV = false;
+    auto tcp = c10::make_intrusive<c10d::TCPStore>(config.address, options);
+    made->store = c10::make_intrusive<c10d::PrefixStore>("bitloop/" + config.meeting, tcp);
+    auto gloo = c10d::ProcessGroupGloo::Options::create(timeout);
+    gloo->devices.push_back(
+        config.own_address.empty()
+            ? c10d::ProcessGroupGloo::createDefaultDevice()
+            : c10d::ProcessGroupGloo::createDeviceForHostname(config.own_address));
+    made->words = c10::make_intrusive<c10d::ProcessGroupGloo>(
+        made->store, static_cast<int>(config.rank), static_cast<int>(config.count), gloo);
+    if (!at::hasCUDA()) return;
+    made->numbers =
+        open_nccl(c10::make_intrusive<c10d::PrefixStore>("nccl", made->store), config, timeout);
+    if (!made->numbers) return;
+    // It connects at the first use, which must not be the first step's.
+    std::vector<at::Tensor> one{at::ones({1}, at::TensorOptions(at::kFloat).device(at::kCUDA))};
+    wait_for(made->numbers->allreduce(one));
+    (void)one[0].item<float>();
+  });
+  if (!connected)
+    return fail("infrastructure",
+                fmt::format("rank {} can't meet the others at {}:{} within {} s ({}); all ranks "
+                            "must be started, and that address be reachable from each",
+                            config.rank, config.address, config.port, config.wait_s,
+                            connected.error().message));
+  return std::unique_ptr<Ranks>(new C10dRanks(config, std::move(made)));
+}
+
+template <typename Body>
+void C10dRanks::in_pieces(std::span<const at::Tensor> tensors, const Body& body) {
+  std::vector<at::Tensor> parts;  // of one piece, in order
+  int64_t bytes = 0;
+  const auto flush = [&] {
+    if (parts.empty()) return;
+    at::Tensor piece = at::cat(parts);
+    if (!connections_->numbers && !piece.is_cpu()) piece = piece.cpu();
+    body(piece);
+    int64_t at = 0;
+    for (at::Tensor& part : parts) {
+      part.copy_(piece.narrow(0, at, part.numel()));
+      at += part.numel();
+    }
+    parts.clear();
+    bytes = 0;
+  };
+  for (const at::Tensor& tensor : tensors) {
+    const at::Tensor flat = tensor.detach().view({-1});
+    const int64_t most = kPieceBytes / flat.element_size();
+    for (int64_t begin = 0; begin < flat.numel(); begin += most) {
+      const at::Tensor part = flat.narrow(0, begin, std::min(most, flat.numel() - begin));
+      if (!parts.empty() && (parts.back().scalar_type() != part.scalar_type() ||
+                             bytes + static_cast<int64_t>(part.nbytes()) > kPieceBytes))
+        flush();
+      parts.push_back(part);
+      bytes += static_cast<int64_t>(part.nbytes());
+    }
+  }
+  flush();
+}
+
+Status C10dRanks::sum(std::span<const at::Tensor> tensors) {
+  return guarded([&] {
+    in_pieces(tensors, [&](const at::Tensor& piece) {
+      std::vector<at::Tensor> one{piece};
+      const auto& by = piece.is_cpu() ? connections_->words : connections_->numbers;
+      wait_for(by->allreduce(one));
+    });
+  });
+}
+
+Status C10dRanks::broadcast(std::span<const at::Tensor> tensors) {
+  return guarded([&] {
+    in_pieces(tensors, [&](const at::Tensor& piece) {
+      std::vector<at::Tensor> one{piece};
+      const auto& by = piece.is_cpu() ? connections_->words : connections_->numbers;
+      wait_for(by->broadcast(one));
+    });
+  });
+}
+
+Result<std::vector<std::string>> C10dRanks::exchange(std::string_view words) {
+  words = words.substr(0, kMostWords);
+  const auto n = static_cast<int64_t>(kWordsBytes);
+  std::vector<at::Tensor> mine{at::zeros({n}, at::kByte)};
+  const auto length = static_cast<uint32_t>(words.size());
+  auto* to = mine[0].data_ptr<uint8_t>();
+  std::memcpy(to, &length, sizeof length);
+  std::memcpy(to + sizeof length, words.data(), words.size());
+  std::vector<std::vector<at::Tensor>> all(1);
+  for (int64_t rank = 0; rank < count(); ++rank) all[0].push_back(at::empty({n}, at::kByte));
+  BITLOOP_TRY(guarded([&] { wait_for(connections_->words->allgather(all, mine)); }));
+  std::vector<std::string> said;
+  for (const at::Tensor& theirs : all[0]) {
+    const auto* from = theirs.const_data_ptr<uint8_t>();
+    uint32_t bytes = 0;
+    std::memcpy(&bytes, from, sizeof bytes);
+    said.emplace_back(reinterpret_cast<const char*>(from) + sizeof bytes,
+                      std::min<size_t>(bytes, kMostWords));
+  }
+  return said;
+}
+
+Status C10dRanks::wait_for_first() {
+  return guarded([&] {
+    std::vector<at::Tensor> one{at::zeros({1}, at::kByte)};
+    c10d::BroadcastOptions options;
+    options.timeout = kForever;
+    wait_for(connections_->words->broadcast(one, options));
+  });
+}
+
+}  // namespace bitloop::trainer

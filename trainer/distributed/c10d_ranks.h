@@ -1,0 +1,37 @@
+// Ranks on several machines, by PyTorch's c10d: Gloo over TCP, and NCCL for numbers that are on
+// GPUs, where its library can be opened. All connections are made when it is opened; what it needs
+// after the narrowing of system calls is in sandbox/lock_down.h.
+#pragma once
+
+#include <chrono>
+#include <memory>
+
+#include "trainer/distributed/ranks.h"
+
+namespace bitloop::trainer {
+
+class C10dRanks : public Ranks {
+ public:
+  // Meets the other ranks at config.address and port, where rank 0 listens (or torchrun does), and
+  // connects with each. Blocks for at most config.wait_s. Errors: "infrastructure".
+  static Result<std::unique_ptr<Ranks>> open(const RankConfig& config);
+  ~C10dRanks() override;
+
+  Status sum(std::span<const at::Tensor> tensors) override;
+  Status broadcast(std::span<const at::Tensor> tensors) override;
+  Result<std::vector<std::string>> exchange(std::string_view words) override;
+  Status wait_for_first() override;
+
+ private:
+  struct Connections;
+  C10dRanks(const RankConfig& config, std::unique_ptr<Connections> connections);
+
+  // The tensors one after the other in pieces of some megabytes, each handed to body(piece), which
+  // changes it, and back: a call for each small tensor would take longer than its numbers.
+  template <typename Body>
+  void in_pieces(std::span<const at::Tensor> tensors, const Body& body);
+
+  std::unique_ptr<Connections> connections_;
+};
+
+}  // namespace bitloop::trainer

@@ -1,0 +1,44 @@
+// Ranks of one machine: numbers go through memory that all have mapped, and messages of a few bytes
+// through a pair of sockets between rank 0 and each other rank say when. After the narrowing of
+// system calls it needs nothing but read, write and that memory.
+//
+// A sum, piece by piece: each rank copies its piece into its slot; each adds up one part of all
+// slots, in the order of the ranks; each copies the whole sum out. So every number is added in one
+// place, in one order, and all ranks get the same bits.
+#pragma once
+
+#include <chrono>
+#include <vector>
+
+#include "trainer/distributed/link.h"
+#include "trainer/distributed/ranks.h"
+
+namespace bitloop::trainer {
+
+class SharedRanks : public Ranks {
+ public:
+  // Takes the descriptors that the job names. Errors: "bad_job" (a size that doesn't fit),
+  // "io_error".
+  static Result<std::unique_ptr<Ranks>> open(const RankConfig& config);
+  ~SharedRanks() override;
+
+  Status sum(std::span<const at::Tensor> tensors) override;
+  Status broadcast(std::span<const at::Tensor> tensors) override;
+  Result<std::vector<std::string>> exchange(std::string_view words) override;
+  Status wait_for_first() override;
+
+ private:
+  SharedRanks(const RankConfig& config, std::vector<Link> links, char* memory);
+
+  // A slot for each rank, and one for the sum.
+  char* slot(int64_t index) const { return memory_ + index * slot_bytes_; }
+  // Returns when all ranks have called it.
+  Status meet();
+
+  std::vector<Link> links_;  // rank 0: to ranks 1, 2, …; others: to rank 0
+  char* memory_;
+  int64_t bytes_, slot_bytes_;
+  std::chrono::seconds wait_;  // for one that does not come; others wait for rank 0 a bit longer
+};
+
+}  // namespace bitloop::trainer

@@ -30,8 +30,8 @@ constexpr const char* kCandidateFile = "candidate.lua";
 constexpr const char* kSessionFile = "session.json";
 constexpr size_t kSmallestPrefix = 4;
 constexpr size_t kMostOnShelf = 4;  // each has the indices of all packs in memory
-constexpr std::chrono::milliseconds kLongestRead(200);  // that is waited for to close them all
-constexpr size_t kSpareFiles = 64;                      // a dozen events' worth
+constexpr std::chrono::milliseconds kLongestRead(50);  // that is waited for to close them all
+constexpr size_t kSpareFiles = 64;                     // a dozen events' worth
 constexpr size_t kPartOfAllFiles = 16;  // but no more than one in so many that may be open
 
 Result<std::string> branch_of(std::string_view session) {

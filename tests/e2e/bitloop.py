@@ -43,9 +43,11 @@ class Host:
         self.start()
 
     def start(self, port=0):
+        # Sessions rest soon, so that every test also tries that nobody sees it.
+        rest = [] if "--rest-after" in self.options else ["--rest-after", "1"]
         self.process = subprocess.Popen(
             [BIN / "bitloop", "serve", "--port", str(port), "--workspace", self.workspace, "--allow-degraded", "--ready-checks", str(self.ready),
-             *self.options],
+             *rest, *self.options],
             stdout=subprocess.PIPE, stderr=open(self.workspace.parent / "host.log", "a"), text=True, env=self.environment,
             preexec_fn=self.files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, self.files))))
         line = self.process.stdout.readline()

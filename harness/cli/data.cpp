@@ -142,9 +142,10 @@ void add_prepare(CLI::App& parent, int& exit_code) {
   data::PrepareOptions& options = command->options;
   options.jobs = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, 64U));
   CLI::App* app = parent.add_subcommand(
-      "prepare", "Turn text into shards of GPT-2's tokens, as llm.c has them");
+      "prepare", "Turn text into shards of tokens, GPT-2's or another model's, as llm.c has them");
   app->footer(
-      "Each document begins with <|endoftext|>. What is held out for validation is chosen by a "
+      "Each document begins with <|endoftext|>, or what texts begin with there. What is held out "
+      "for validation is chosen by a "
       "hash "
       "of the text. Stopped, the same command goes on where it was; manifest.json says what was "
       "made of what, with hashes.");
@@ -152,6 +153,10 @@ void add_prepare(CLI::App& parent, int& exit_code) {
                   ".txt or .jsonl files, also .gz and .zst, and folders of them")
       ->required();
   app->add_option("--to", command->to, "folder to write to")->required();
+  app->add_option(
+      "--tokenizer", options.tokenizer,
+      "tokenizer.json of a byte-level model, or the folder of a Hugging Face model that "
+      "has one (default: GPT-2's)");
   app->add_option("--name", options.name, "how the files' names begin (default data)")
       ->check([](const std::string& name) {
         const bool plain =

@@ -20,7 +20,7 @@ Result<int> run(const EstimateOptions& options) {
   Target target;
   BITLOOP_TRY(find_target(options.preset, target));
   BITLOOP_TRY(apply_overrides(options.overrides, target.preset));
-  BITLOOP_ASSIGN(made, tasks::estimate(target.preset, options.gpus));
+  const tasks::Estimate made = tasks::estimate(target.preset, options.gpus);
   constexpr double kGb = 1e9;
   if (options.json) {
     fmt::print("{}\n", nlohmann::ordered_json{{"preset", options.preset},
@@ -46,6 +46,11 @@ Result<int> run(const EstimateOptions& options) {
       "{:.1f} for the rest\n",
       made.gpu_bytes() / kGb, made.state_bytes / kGb, made.activation_bytes / kGb,
       made.other_bytes / kGb);
+  if (target.preset.at("model").at("architecture") == "llama")
+    fmt::print(
+        "note:   a Llama is trained operation by operation so far; the time is what our kernels "
+        "would "
+        "take that a GPT-2 has\n");
   if (options.gpus.count > 1)
     fmt::print(
         "note:   of {} ranks, one a GPU (bitloop train --ranks {}), without what they lose to each "

@@ -124,10 +124,10 @@ void add_eval(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand(
       "eval", "Score a model on benchmarks, as lm-evaluation-harness does, in the jail");
   command
-      ->add_option(
-          "--model", options->model,
-          "a Hugging Face GPT-2 (a folder with config.json and model.safetensors), the folder "
-          "of a run (WORKSPACE/runs/SESSION-TEST), or a packed model")
+      ->add_option("--model", options->model,
+                   "a Hugging Face GPT-2 or Llama (a folder with config.json and "
+                   "model.safetensors), the folder "
+                   "of a run (WORKSPACE/runs/SESSION-TEST), or a packed model")
       ->required();
   command->add_option(
       "--tasks", options->tasks,

@@ -120,8 +120,12 @@ void add_generate(CLI::App& app, int& exit_code) {
       ->add_option(
           "MODEL", options->model,
           "the folder of a run (WORKSPACE/runs/SESSION-TEST), a packed model, or a Hugging "
-          "Face GPT-2 (a folder with config.json and model.safetensors)")
+          "Face GPT-2 or Llama (a folder with config.json and model.safetensors)")
       ->required();
+  command->add_option(
+      "--tokenizer", request.tokenizer,
+      "tokenizer.json, or a folder with one, for a run or packed model whose tokens "
+      "are neither bytes nor GPT-2's (default: the model's own)");
   command
       ->add_option(
           "--prompt", request.prompts,

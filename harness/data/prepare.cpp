@@ -13,9 +13,11 @@
 #include <future>
 #include <optional>
 
+#include "harness/base/sha256.h"
 #include "harness/base/version.h"
 #include "harness/data/documents.h"
 #include "trainer/tokenizer/gpt2.h"
+#include "trainer/tokenizer/huggingface.h"
 
 namespace bitloop::data {
 namespace {
@@ -28,6 +30,7 @@ constexpr size_t kBatchBytes = size_t{2} << 20;  // a tenth of a second's work
 constexpr size_t kBatchDocuments = 4096;
 constexpr std::chrono::seconds kBetweenCheckpoints(10);
 constexpr const char* kManifest = "manifest.json";
+constexpr size_t kMaxTokenizer = size_t{128} << 20;
 
 // Where among the documents of all sources.
 struct Position {
@@ -60,12 +63,12 @@ bool is_held_out(std::string_view text, double share) {
   return place < share;
 }
 
-Encoded encode(const tokenizer::Gpt2& tokenizer, const Batch& batch, double held_out) {
+Encoded encode(const tokenizer::Tokenizer& tokenizer, const Batch& batch, double held_out) {
   Encoded encoded{{}, {}, {}, batch.end, batch.read};
   std::vector<int32_t> ids;
   for (const std::string& text : batch.texts) {
     const bool held = is_held_out(text, held_out);
-    ids.assign(1, tokenizer::Gpt2::kEndOfText);
+    ids.assign(1, tokenizer.beginning());
     tokenizer.encode(text, ids);
     std::vector<uint16_t>& to = held ? encoded.validation : encoded.train;
     to.insert(to.end(), ids.begin(), ids.end());
@@ -123,6 +126,29 @@ class Batches {
   uint64_t before_ = 0;  // bytes of the sources before
 };
 
+fs::path tokenizer_path(const PrepareOptions& options) {
+  std::error_code ignored;
+  return fs::is_directory(options.tokenizer, ignored) ? options.tokenizer / "tokenizer.json"
+                                                      : options.tokenizer;
+}
+
+// Errors: those of files, "wrong_usage".
+Result<std::unique_ptr<const tokenizer::Tokenizer>> load_tokenizer(const PrepareOptions& options) {
+  if (options.tokenizer.empty()) {
+    BITLOOP_ASSIGN(gpt2, tokenizer::Gpt2::load(options.vocabulary));
+    return std::make_unique<tokenizer::Gpt2>(std::move(gpt2));
+  }
+  const fs::path path = tokenizer_path(options);
+  BITLOOP_ASSIGN(text, read_file(path, kMaxTokenizer));
+  auto made = tokenizer::HuggingFace::parse(text);
+  if (!made) return fail("wrong_usage", fmt::format("{}: {}", path.string(), made.error().message));
+  constexpr int32_t kMost = 1 << 16;
+  if ((*made)->size() > kMost)
+    return fail("wrong_usage", fmt::format("{} has {} tokens, but shards hold numbers below {}",
+                                           path.string(), (*made)->size(), kMost));
+  return std::move(*made);
+}
+
 // What the shards are made of, by which they are told from others.
 Json inputs_of(const PrepareOptions& options, const std::vector<Source>& sources) {
   Json files = Json::array();
@@ -130,7 +156,13 @@ Json inputs_of(const PrepareOptions& options, const std::vector<Source>& sources
     files.push_back({{"path", fs::absolute(source.path).lexically_normal().string()},
                      {"bytes", source.bytes},
                      {"modified_ns", source.modified_ns}});
-  return {{"tokenizer", "gpt2"},
+  Json tokenizer = "gpt2";
+  if (!options.tokenizer.empty()) {
+    Sha256 hash;
+    if (const auto text = read_file(tokenizer_path(options), kMaxTokenizer)) hash.add(*text);
+    tokenizer = {{"sha256", hash.finish()}};
+  }
+  return {{"tokenizer", std::move(tokenizer)},
           {"field", options.field},
           {"shard_tokens", options.shard_tokens},
           {"held_out", options.held_out},
@@ -149,12 +181,12 @@ class Preparation {
     BITLOOP_TRY(take_folder());
     BITLOOP_TRY(take_up());
     if (done_) return result(true);
-    BITLOOP_ASSIGN(tokenizer, tokenizer::Gpt2::load(options_.vocabulary));
+    BITLOOP_ASSIGN(tokenizer, load_tokenizer(options_));
     BITLOOP_ASSIGN(train, writer("train", states_[0]));
     BITLOOP_ASSIGN(validation, writer("val", states_[1]));
     writers_[0].emplace(std::move(train));
     writers_[1].emplace(std::move(validation));
-    BITLOOP_TRY(encode_all(tokenizer));
+    BITLOOP_TRY(encode_all(*tokenizer));
     for (auto& open : writers_) BITLOOP_TRY(open->finish());
     done_ = true;
     BITLOOP_TRY(write_manifest());
@@ -222,7 +254,7 @@ class Preparation {
     return {};
   }
 
-  Status encode_all(const tokenizer::Gpt2& tokenizer) {
+  Status encode_all(const tokenizer::Tokenizer& tokenizer) {
     Batches batches(sources_, options_.field, position_);
     std::deque<std::future<Encoded>> under_way;  // in the order of the documents
     bool more = true;

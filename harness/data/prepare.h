@@ -1,6 +1,7 @@
-// `bitloop data prepare`: text to shards of GPT-2's tokens, as llm.c's data scripts make them: each
-// document begins with <|endoftext|>, documents run across shards. What comes out depends on the
-// documents and the settings alone, not on the number of threads nor on how often it was stopped.
+// `bitloop data prepare`: text to shards of tokens, GPT-2's or those of a tokenizer.json, as
+// llm.c's data scripts make them: each document begins with <|endoftext|> (or what texts begin with
+// there), documents run across shards. What comes out depends on the documents and the settings
+// alone, not on the number of threads nor on how often it was stopped.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +27,7 @@ struct PrepareOptions {
   double held_out = 0.005;
   int jobs = 1;
   std::filesystem::path vocabulary;  // the folder of vocab.bpe
+  std::filesystem::path tokenizer;   // tokenizer.json, or a folder with one; empty: GPT-2's
   // Called often: bytes of the sources that were read, of all, and tokens so far; false stops.
   std::function<bool(uint64_t read, uint64_t all, int64_t tokens)> on_progress = {};
 };

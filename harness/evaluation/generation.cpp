@@ -9,6 +9,15 @@ Result<Json> generate(const GenerationRequest& request,
                       const std::function<void(size_t prompt, std::string_view text)>& text) {
   Files files;
   BITLOOP_ASSIGN(model, model_of(request.model, files));
+  if (!request.tokenizer.empty()) {
+    std::error_code ignored;
+    auto tokenizer = files.open(std::filesystem::is_directory(request.tokenizer, ignored)
+                                    ? request.tokenizer / kTokenizer
+                                    : request.tokenizer,
+                                kTokenizer);
+    if (!tokenizer) return fail("wrong_usage", "--tokenizer: " + tokenizer.error().message);
+    model["tokenizer"] = *tokenizer;
+  }
   BITLOOP_ASSIGN(vocabulary, files.open(tasks::benchmark_vocabulary(share_dir()), "vocab.bpe"));
   Json job = {{"schema_version", 1},
               {"kind", "generate"},

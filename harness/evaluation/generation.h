@@ -15,6 +15,7 @@ namespace bitloop::evaluation {
 
 struct GenerationRequest {
   std::filesystem::path model;       // a Hugging Face folder, a run's, or a packed model
+  std::filesystem::path tokenizer;   // tokenizer.json, or a folder with one; empty: the model's
   std::vector<std::string> prompts;  // UTF-8
   int64_t max_new_tokens = 100;
   double temperature = 0.8;  // 0: greedy

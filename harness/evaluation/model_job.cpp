@@ -153,7 +153,13 @@ Result<Json> model_of(const fs::path& folder, Files& files) {
                       part.error().message, kIndex));
     weights.push_back(*part);
   }
-  return Json{{"config", config}, {"weights", weights}};
+  Json model = {{"config", config}, {"weights", weights}};
+  if (fs::exists(folder / kTokenizer, ignored)) {
+    auto tokenizer = files.open(folder / kTokenizer, kTokenizer);
+    if (!tokenizer) return wrong("--model: " + tokenizer.error().message);
+    model["tokenizer"] = *tokenizer;
+  }
+  return model;
 }
 
 // Takes the records of a jail up to its result, which is what comes back.

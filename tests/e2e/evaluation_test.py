@@ -127,7 +127,7 @@ def test_a_model_that_can_not_be_read_is_named(model, documents, tmp_path):
         return refused(evaluate(folder, documents, "--tasks", "piqa"))
 
     assert "there is no such file or folder" in said(tmp_path / "nowhere")
-    for config, sentence in [({"model_type": "llama"}, "model_type 'llama' is not read"),
+    for config, sentence in [({"model_type": "mistral"}, "model_type 'mistral' is not read"),
                              ({"vocab_size": 50000}, "50000 tokens, but GPT-2's tokenizer 50257"),
                              ({"activation_function": "relu"}, "activation_function 'relu'"),
                              ({"n_inner": 17}, "n_inner is 17"),

@@ -223,10 +223,11 @@ void TokenStream::set_lengths(std::shared_ptr<const std::vector<uint16_t>> lengt
   lengths_ = std::move(lengths);
 }
 
-std::shared_ptr<const std::vector<uint16_t>> token_lengths(const tokenizer::Gpt2& tokenizer) {
-  auto lengths = std::make_shared<std::vector<uint16_t>>(tokenizer::Gpt2::kSize);
-  for (int32_t id = 0; id < tokenizer::Gpt2::kEndOfText; ++id)
-    (*lengths)[static_cast<size_t>(id)] = static_cast<uint16_t>(tokenizer.decode({{id}})->size());
+std::shared_ptr<const std::vector<uint16_t>> token_lengths(const tokenizer::Tokenizer& tokenizer) {
+  auto lengths = std::make_shared<std::vector<uint16_t>>(static_cast<size_t>(tokenizer.size()));
+  for (int32_t id = 0; id < tokenizer.size(); ++id)
+    if (!tokenizer.is_special(id))
+      (*lengths)[static_cast<size_t>(id)] = static_cast<uint16_t>(tokenizer.decode({{id}})->size());
   return lengths;
 }
 

@@ -61,8 +61,8 @@ class TokenStream {
   std::shared_ptr<const std::vector<uint16_t>> lengths_;  // shared by a dataset's two streams
 };
 
-// Bytes of GPT-2's tokens; <|endoftext|> stands between texts and for none.
-std::shared_ptr<const std::vector<uint16_t>> token_lengths(const tokenizer::Gpt2& tokenizer);
+// Bytes of the tokens; special ones (<|endoftext|>) stand between texts and for none.
+std::shared_ptr<const std::vector<uint16_t>> token_lengths(const tokenizer::Tokenizer& tokenizer);
 
 struct Dataset {
   TokenStream train;

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "harness/base/sha256.h"
+#include "trainer/tokenizer/gpt2.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -112,13 +113,13 @@ Result<std::string> Benchmarks::take(File& file, size_t most) {
   return text;
 }
 
-Result<const tokenizer::Gpt2*> Benchmarks::tokenizer() {
+Result<const tokenizer::Tokenizer*> Benchmarks::tokenizer() {
   if (!tokenizer_) {
     BITLOOP_ASSIGN(merges, take(vocabulary_, kMaxVocabulary));
     BITLOOP_ASSIGN(made, tokenizer::Gpt2::from_merges(merges, vocabulary_.name));
-    tokenizer_ = std::move(made);
+    tokenizer_ = std::make_unique<tokenizer::Gpt2>(std::move(made));
   }
-  return &*tokenizer_;
+  return tokenizer_.get();
 }
 
 Result<const std::string*> Benchmarks::documents(const std::string& name) {
@@ -132,7 +133,7 @@ Result<const std::string*> Benchmarks::documents(const std::string& name) {
   return &(read_[name] = std::move(text));
 }
 
-Status Benchmarks::run_one(const Source& source, const tokenizer::Gpt2& tokenizer,
+Status Benchmarks::run_one(const Source& source, const tokenizer::Tokenizer& tokenizer,
                            Transformer& model, const ForwardContext& context,
                            const BenchmarkOptions& options, const Records& records,
                            BenchmarkScores& scores, std::string& bits) {

@@ -9,8 +9,8 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,13 +46,16 @@ class Benchmarks {
 
   // Sends for each task, in their order, records `progress`, `documents` (answers, in pieces) and
   // `eval`, or `skipped`. Requires: the model's weights are quantised for `context`, its tokens are
-  // GPT-2's; called once. Errors: "bad_file", "bad_task", "bad_document", "bad_model" (a score that
-  // is not finite) and those of the candidate's functions.
+  // the tokenizer's; called once. Errors: "bad_file", "bad_task", "bad_document", "bad_model" (a
+  // score that is not finite) and those of the candidate's functions.
   Result<BenchmarkScores> run(Transformer& model, const ForwardContext& context,
                               BenchmarkOptions options, const Records& records);
 
-  // GPT-2's, read at the first call. Errors: "bad_file", "data_unavailable".
-  Result<const tokenizer::Gpt2*> tokenizer();
+  // GPT-2's, read at the first call, or what was set. Errors: "bad_file", "data_unavailable".
+  Result<const tokenizer::Tokenizer*> tokenizer();
+  void set_tokenizer(std::unique_ptr<const tokenizer::Tokenizer> tokenizer) {
+    tokenizer_ = std::move(tokenizer);
+  }
 
  private:
   struct File {
@@ -65,7 +68,7 @@ class Benchmarks {
   static Result<File> open_one(const nlohmann::json& description);
   Result<std::string> take(File& file, size_t most);
   Result<const std::string*> documents(const std::string& name);
-  Status run_one(const Source& source, const tokenizer::Gpt2& tokenizer, Transformer& model,
+  Status run_one(const Source& source, const tokenizer::Tokenizer& tokenizer, Transformer& model,
                  const ForwardContext& context, const BenchmarkOptions& options,
                  const Records& records, BenchmarkScores& scores, std::string& bits);
 
@@ -73,7 +76,7 @@ class Benchmarks {
   std::map<std::string, File> files_;        // documents by name
   std::map<std::string, std::string> read_;  // what was read of them
   File vocabulary_;
-  std::optional<tokenizer::Gpt2> tokenizer_;
+  std::unique_ptr<const tokenizer::Tokenizer> tokenizer_;
   int64_t limit_ = 0;
 };
 

@@ -31,11 +31,12 @@ struct Prepared {
 };
 
 Status add_question(Prepared& prepared, const Task& task, Question question,
-                    const tokenizer::Gpt2& tokenizer, int64_t context) {
+                    const tokenizer::Tokenizer& tokenizer, int64_t context) {
   const size_t answer = prepared.run.answers.size();
   for (size_t i = 0; i < question.prompts.size(); ++i) {
     if (task.kind() == TaskKind::kDocument) {
-      prepared.add(rolling_windows(tokenizer.encode(question.prompts[i].continuation), context),
+      prepared.add(rolling_windows(tokenizer.encode(question.prompts[i].continuation), context,
+                                   tokenizer.beginning()),
                    {answer, i});
     } else {
       BITLOOP_ASSIGN(window, continuation_window(tokenizer, question.prompts[i], context));
@@ -50,7 +51,7 @@ Status add_question(Prepared& prepared, const Task& task, Question question,
 }
 
 // All documents of a kBlocks task as one text.
-void add_blocks(Prepared& prepared, const std::string& text, const tokenizer::Gpt2& tokenizer,
+void add_blocks(Prepared& prepared, const std::string& text, const tokenizer::Tokenizer& tokenizer,
                 int64_t context) {
   for (Window& window : block_windows(tokenizer.encode(text), context)) {
     prepared.add({std::move(window)}, {prepared.run.answers.size(), 0});
@@ -58,8 +59,9 @@ void add_blocks(Prepared& prepared, const std::string& text, const tokenizer::Gp
   }
 }
 
-Result<Prepared> prepare(Task& task, std::string_view documents, const tokenizer::Gpt2& tokenizer,
-                         int64_t context, const TaskRunOptions& options) {
+Result<Prepared> prepare(Task& task, std::string_view documents,
+                         const tokenizer::Tokenizer& tokenizer, int64_t context,
+                         const TaskRunOptions& options) {
   Prepared prepared;
   std::string blocks;
   int64_t line_number = 0;
@@ -99,9 +101,9 @@ Result<Prepared> prepare(Task& task, std::string_view documents, const tokenizer
 
 }  // namespace
 
-Result<TaskRun> run_task(Task& task, std::string_view documents, const tokenizer::Gpt2& tokenizer,
-                         Transformer& model, const ForwardContext& context,
-                         const TaskRunOptions& options,
+Result<TaskRun> run_task(Task& task, std::string_view documents,
+                         const tokenizer::Tokenizer& tokenizer, Transformer& model,
+                         const ForwardContext& context, const TaskRunOptions& options,
                          const std::function<void(size_t done, size_t all)>& progress) {
   BITLOOP_ASSIGN(prepared, prepare(task, documents, tokenizer, model.config().context, options));
   const size_t all = prepared.windows.size();

@@ -24,9 +24,9 @@ struct TaskRunOptions {
 
 // `documents`: JSON objects, one a line. Errors: "bad_document" with file, line and field;
 // "bad_model" where a score is not finite; those of the candidate's functions.
-Result<TaskRun> run_task(Task& task, std::string_view documents, const tokenizer::Gpt2& tokenizer,
-                         Transformer& model, const ForwardContext& context,
-                         const TaskRunOptions& options,
+Result<TaskRun> run_task(Task& task, std::string_view documents,
+                         const tokenizer::Tokenizer& tokenizer, Transformer& model,
+                         const ForwardContext& context, const TaskRunOptions& options,
                          const std::function<void(size_t done, size_t all)>& progress);
 
 }  // namespace bitloop::trainer

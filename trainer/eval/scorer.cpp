@@ -179,7 +179,10 @@ Result<std::vector<WindowScore>> score_windows(Transformer& model, std::span<con
 
 void warm_scoring(const ModelConfig* scored, at::Device device) {
   if (scored != nullptr && device.is_cpu()) {
-    for (const auto& [N, K] : product_shapes(*scored)) (void)warm_float_product(N, K);
+    // Larger ones, of a file that has not been looked at yet, do without kernels of their own.
+    constexpr int64_t kLargest = 1 << 19;
+    for (const auto& [N, K] : product_shapes(*scored))
+      if (N <= kLargest && K <= kLargest) (void)warm_float_product(N, K);
   }
   Transformer model({.vocab_size = 64,
                      .padded_vocab_size = 64,

@@ -23,7 +23,7 @@ Window cut(std::span<const int32_t> all, int64_t targets, int64_t context) {
 
 }  // namespace
 
-Result<Window> continuation_window(const tokenizer::Gpt2& tokenizer, const Prompt& prompt,
+Result<Window> continuation_window(const tokenizer::Tokenizer& tokenizer, const Prompt& prompt,
                                    int64_t context) {
   const std::string whole = prompt.context + prompt.continuation;
   const std::string_view before =
@@ -32,7 +32,7 @@ Result<Window> continuation_window(const tokenizer::Gpt2& tokenizer, const Promp
   std::vector<int32_t> tokens = tokenizer.encode(whole);
   size_t start = tokenizer.encode(before).size();
   if (start == 0) {
-    tokens.insert(tokens.begin(), tokenizer::Gpt2::kEndOfText);
+    tokens.insert(tokens.begin(), tokenizer.beginning());
     start = 1;
   }
   if (start >= tokens.size())
@@ -45,8 +45,9 @@ Result<Window> continuation_window(const tokenizer::Gpt2& tokenizer, const Promp
   return cut(tokens, targets, context);
 }
 
-std::vector<Window> rolling_windows(std::span<const int32_t> tokens, int64_t context) {
-  std::vector<int32_t> all = {tokenizer::Gpt2::kEndOfText};
+std::vector<Window> rolling_windows(std::span<const int32_t> tokens, int64_t context,
+                                    int32_t beginning) {
+  std::vector<int32_t> all = {beginning};
   all.insert(all.end(), tokens.begin(), tokens.end());
   std::vector<Window> windows;
   const auto size = std::ssize(tokens);

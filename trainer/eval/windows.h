@@ -22,15 +22,16 @@ struct Window {
 };
 
 // log P(continuation | context). Spaces at the end of the context go to the continuation; that is
-// what both encoded together add to the context encoded alone; an empty context is <|endoftext|>.
-// What is too long loses its beginning. Error "bad_document": a continuation without tokens, or
-// longer than the model's context.
-Result<Window> continuation_window(const tokenizer::Gpt2& tokenizer, const Prompt& prompt,
+// what both encoded together add to the context encoded alone; an empty context is the token that
+// texts begin with. What is too long loses its beginning. Error "bad_document": a continuation
+// without tokens, or longer than the model's context.
+Result<Window> continuation_window(const tokenizer::Tokenizer& tokenizer, const Prompt& prompt,
                                    int64_t context);
 
-// A whole document from <|endoftext|> on: every token is predicted once. The last window reaches
-// back, so that it is as long as the others.
-std::vector<Window> rolling_windows(std::span<const int32_t> tokens, int64_t context);
+// A whole document from the token `beginning` on: every token is predicted once. The last window
+// reaches back, so that it is as long as the others.
+std::vector<Window> rolling_windows(std::span<const int32_t> tokens, int64_t context,
+                                    int32_t beginning = tokenizer::Gpt2::kEndOfText);
 
 // Blocks of `context` + 1 tokens that overlap by one: the usual perplexity of a text. The rest that
 // fills no block is left out, unless there would be no block.

@@ -20,8 +20,9 @@ Result<std::string> execution_of(Run& run, const char* name, BitLinear& layer,
   // Functions are captured on this processor, for whichever device.
   std::unique_ptr<lua::Quantizer> on_cpu;
   if (!run.device.is_cpu()) {
-    if (const std::string why = DeviceTraining::refuses(*run.quantizer); !why.empty())
-      return fmt::format("{} operation by operation ({})", name, why);
+    std::string why = DeviceTraining::refuses(run.job.model, run.job.train.micro_batch);
+    if (why.empty()) why = DeviceTraining::refuses(*run.quantizer);
+    if (!why.empty()) return fmt::format("{} operation by operation ({})", name, why);
     BITLOOP_ASSIGN(loaded, lua::Quantizer::load(run.job.candidate, run.job.candidate_path, {}));
     on_cpu = std::move(loaded);
   }

@@ -6,7 +6,9 @@
 #include "trainer/eval/benchmarks.h"
 #include "trainer/eval/token_file.h"
 #include "trainer/loop/finished_run.h"
+#include "trainer/loop/model_tokens.h"
 #include "trainer/loop/subject.h"
+#include "trainer/tokenizer/gpt2.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -18,17 +20,27 @@ bool has_gpt2_tokens(const json& model, const ModelConfig& shape) {
   return shape.vocab_size == tokenizer::Gpt2::kSize && !has_byte_tokens(model);
 }
 
-// Benchmarks are texts.
-Status check_tokens(const json& model, const ModelConfig& shape) {
-  if (has_gpt2_tokens(model, shape)) return {};
+// Benchmarks are texts. Gives them the model's own tokenizer, where it has one; whether its tokens
+// can be told at all.
+Result<bool> take_tokenizer(const json& model, const ModelConfig& shape, const std::string& file,
+                            Benchmarks& benchmarks) {
+  if (file.empty()) return has_gpt2_tokens(model, shape);
+  BITLOOP_ASSIGN(tokens, model_tokens(model, shape, file, ""));
+  benchmarks.set_tokenizer(std::move(tokens.tokenizer));
+  return true;
+}
+
+std::unexpected<Error> no_texts(const json& model, const ModelConfig& shape) {
   if (model.contains("job"))
     return fail("bad_model",
                 fmt::format("the run's model ({}) has no GPT-2 tokens: benchmarks are for models "
                             "that have",
                             model.at("job").at("preset").value("name", "?")));
-  return fail("bad_model",
-              fmt::format("config.json: the model has {} tokens, but GPT-2's tokenizer {}",
-                          shape.vocab_size, tokenizer::Gpt2::kSize));
+  return fail(
+      "bad_model",
+      fmt::format("config.json: the model has {} tokens, but GPT-2's tokenizer {}, and there "
+                  "is no tokenizer.json beside it",
+                  shape.vocab_size, tokenizer::Gpt2::kSize));
 }
 
 }  // namespace
@@ -40,6 +52,7 @@ Status evaluate_benchmarks(const json& job, const Records& records) {
   // Mapped now, because a jail lets no file be mapped later.
   Result<TokenStream> tokens;
   const bool has_tokens = job.contains("tokens");
+  BITLOOP_ASSIGN(tokenizer_text, tokenizer_file(model));
   if (has_tokens) {
     const UniqueFd fd(job.at("tokens").at("fd").get<int>());
     tokens = TokenStream::from_descriptor(fd.get(), job.at("tokens").at("path"),
@@ -54,12 +67,13 @@ Status evaluate_benchmarks(const json& job, const Records& records) {
         if (!shape) return std::unexpected(shape.error());
         if (!tokens) return fail("bad_document", tokens.error().message);
         const bool has_tasks = !job.at("benchmarks").at("tasks").empty();
-        if (has_tasks) BITLOOP_TRY(check_tokens(model, *shape));
+        BITLOOP_ASSIGN(knows_texts, take_tokenizer(model, *shape, tokenizer_text, benchmarks));
+        if (has_tasks && !knows_texts) return no_texts(model, *shape);
         BITLOOP_ASSIGN(subject, load_subject(model, *shape, weights, records));
         records.send("model", {{"parameters", subject.model->parameter_count()}});
         BITLOOP_TRY(subject.model->quantize_weights(subject.context));
         if (has_tokens) {
-          if (has_gpt2_tokens(model, *shape)) {
+          if (knows_texts) {
             BITLOOP_ASSIGN(tokenizer, benchmarks.tokenizer());
             tokens->set_lengths(token_lengths(*tokenizer));
           }

@@ -11,8 +11,8 @@
 #include "trainer/generate/sampling.h"
 #include "trainer/generate/utf8_stream.h"
 #include "trainer/loop/finished_run.h"
+#include "trainer/loop/model_tokens.h"
 #include "trainer/loop/subject.h"
-#include "trainer/tokenizer/gpt2.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -26,33 +26,34 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Text to tokens and back: GPT-2's, or the bytes themselves.
+// Text to tokens and back.
 class Vocabulary {
  public:
-  explicit Vocabulary(std::optional<tokenizer::Gpt2> tokenizer)
-      : tokenizer_(std::move(tokenizer)) {}
+  explicit Vocabulary(ModelTokens tokens) : tokens_(std::move(tokens)) {}
 
   // A text that is empty begins where a document does.
   std::vector<int64_t> encode(const std::string& text) const {
-    if (!tokenizer_) {
+    if (!tokens_.tokenizer) {
       const std::string bytes = text.empty() ? "\n" : text;
       std::vector<int64_t> ids;
       for (const char byte : bytes) ids.push_back(static_cast<unsigned char>(byte));
       return ids;
     }
-    if (text.empty()) return {tokenizer::Gpt2::kEndOfText};
-    const std::vector<int32_t> ids = tokenizer_->encode(text);
+    std::vector<int32_t> ids = tokens_.prefix;
+    tokens_.tokenizer->encode(text, ids);
+    ids.insert(ids.end(), tokens_.suffix.begin(), tokens_.suffix.end());
+    if (ids.empty()) ids.push_back(tokens_.tokenizer->beginning());
     return {ids.begin(), ids.end()};
   }
   std::string bytes_of(int64_t id) const {
-    if (!tokenizer_) return std::string(1, static_cast<char>(id));
+    if (!tokens_.tokenizer) return std::string(1, static_cast<char>(id));
     const int32_t one[] = {static_cast<int32_t>(id)};
-    return tokenizer_->decode(one).value_or("");
+    return tokens_.tokenizer->decode(one).value_or("");
   }
-  bool ends(int64_t id) const { return tokenizer_ && id == tokenizer::Gpt2::kEndOfText; }
+  bool ends(int64_t id) const { return tokens_.ends.contains(id); }
 
  private:
-  std::optional<tokenizer::Gpt2> tokenizer_;
+  ModelTokens tokens_;
 };
 
 struct Options {
@@ -197,18 +198,6 @@ class Generation {
   double prompt_s_ = 0, new_s_ = 0;
 };
 
-Result<Vocabulary> vocabulary_of(const json& model, const ModelConfig& shape,
-                                 const std::string& merges) {
-  if (has_byte_tokens(model)) return Vocabulary(std::nullopt);
-  if (shape.vocab_size != tokenizer::Gpt2::kSize)
-    return fail("bad_model",
-                fmt::format("the model has {} tokens, which are neither bytes nor GPT-2's {}: it "
-                            "can't be given a text",
-                            shape.vocab_size, tokenizer::Gpt2::kSize));
-  BITLOOP_ASSIGN(tokenizer, tokenizer::Gpt2::from_merges(merges, "vocab.bpe"));
-  return Vocabulary(std::move(tokenizer));
-}
-
 }  // namespace
 
 Status generate(const json& job, const Records& records) {
@@ -218,6 +207,7 @@ Status generate(const json& job, const Records& records) {
   const Result<ModelConfig> shape = shape_of(model);
   const UniqueFd merges_file(job.at("vocabulary").at("fd").get<int>());
   BITLOOP_ASSIGN(merges, read_all(merges_file.get(), kMaxVocabulary));
+  BITLOOP_ASSIGN(tokenizer, tokenizer_file(model));
   return run_with_weights(
       job, model.at("weights"), shape ? &*shape : nullptr, records,
       [&](const MappedTensors& weights) -> Status {
@@ -226,7 +216,8 @@ Status generate(const json& job, const Records& records) {
           return fail("bad_weights",
                       "does not say how its model was made: " + shape.error().message);
         if (!shape) return std::unexpected(shape.error());
-        BITLOOP_ASSIGN(vocabulary, vocabulary_of(model, *shape, merges));
+        BITLOOP_ASSIGN(tokens, model_tokens(model, *shape, tokenizer, merges));
+        const Vocabulary vocabulary(std::move(tokens));
         BITLOOP_ASSIGN(subject, load_subject(model, *shape, weights, records));
         records.send("model", {{"parameters", subject.model->parameter_count()}});
         BITLOOP_TRY(subject.model->quantize_weights(subject.context));

@@ -8,7 +8,9 @@
 
 #include "trainer/kernels/attention.h"
 #include "trainer/kernels/gelu.h"
+#include "trainer/kernels/rms_norm.h"
 #include "trainer/kernels/spans.h"
+#include "trainer/kernels/swiglu.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -30,6 +32,46 @@ struct Gelu : torch::autograd::Function<Gelu> {
     kernels::gelu_backward(dy.const_data_ptr<float>(), x.const_data_ptr<float>(),
                            dx.data_ptr<float>(), x.numel());
     return {dx};
+  }
+};
+
+struct RmsNorm : torch::autograd::Function<RmsNorm> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
+                            double epsilon) {
+    const at::Tensor y = at::empty_like(x), rstd = at::empty({x.size(0)}, x.options());
+    kernels::rms_norm_forward(x.const_data_ptr<float>(), weight.const_data_ptr<float>(), x.size(0),
+                              x.size(1), epsilon, y.data_ptr<float>(), rstd.data_ptr<float>());
+    ctx->save_for_backward({x, weight, rstd});
+    return y;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    const at::Tensor dy = grads[0].contiguous(), dx = at::empty_like(saved[0]),
+                     dweight = at::empty_like(saved[1]);
+    kernels::rms_norm_backward(dy.const_data_ptr<float>(), saved[0].const_data_ptr<float>(),
+                               saved[2].const_data_ptr<float>(), saved[1].const_data_ptr<float>(),
+                               dy.size(0), dy.size(1), dx.data_ptr<float>(),
+                               dweight.data_ptr<float>());
+    return {dx, dweight, at::Tensor()};
+  }
+};
+
+struct SwiGlu : torch::autograd::Function<SwiGlu> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& gate, const at::Tensor& up) {
+    ctx->save_for_backward({gate, up});
+    const at::Tensor y = at::empty_like(gate);
+    kernels::swiglu_forward(gate.const_data_ptr<float>(), up.const_data_ptr<float>(),
+                            y.data_ptr<float>(), y.numel());
+    return y;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    const at::Tensor dy = grads[0].contiguous(), dgate = at::empty_like(dy),
+                     dup = at::empty_like(dy);
+    kernels::swiglu_backward(dy.const_data_ptr<float>(), saved[0].const_data_ptr<float>(),
+                             saved[1].const_data_ptr<float>(), dgate.data_ptr<float>(),
+                             dup.data_ptr<float>(), dy.numel());
+    return {dgate, dup};
   }
 };
 
@@ -66,10 +108,13 @@ at::Tensor gelu_tanh(const at::Tensor& x) {
 }
 
 at::Tensor rms_norm(const at::Tensor& x_RD, const at::Tensor& weight_D, double epsilon) {
+  if (x_RD.is_cpu()) return RmsNorm::apply(x_RD.contiguous(), weight_D, epsilon);
   return x_RD * at::rsqrt(x_RD.square().mean(-1, /*keepdim=*/true) + epsilon) * weight_D;
 }
 
-at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) { return at::silu(gate) * up; }
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
+  return gate.is_cpu() ? SwiGlu::apply(gate.contiguous(), up.contiguous()) : at::silu(gate) * up;
+}
 
 namespace {
 

@@ -3,13 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <limits>
-#include <queue>
-#include <tuple>
 #include <unordered_map>
 
 #include "harness/base/fd.h"
+#include "trainer/tokenizer/byte_pairs.h"
+#include "trainer/tokenizer/shown_bytes.h"
 #include "trainer/tokenizer/splitter.h"
 
 namespace bitloop::tokenizer {
@@ -17,78 +15,6 @@ namespace {
 
 constexpr int32_t kMerges = 50'000;
 constexpr std::string_view kEndOfTextName = "<|endoftext|>";
-constexpr size_t kShort = 48;  // bytes up to which looking at every pair again beats a heap
-
-// Merges of two tokens. The merged token's id is also its rank: merges come after the 256 bytes, in
-// their order. Open addressing: a look is one or two cache lines.
-class Merges {
- public:
-  static constexpr int32_t kNone = std::numeric_limits<int32_t>::max();
-
-  Merges() : slots_(size_t{1} << kBits) {}
-
-  void add(int32_t left, int32_t right, int32_t merged) {
-    size_t i = place(left, right);
-    while (slots_[i].merged != kNone) i = (i + 1) & kMask;
-    slots_[i] = {left, right, merged};
-  }
-  int32_t operator()(int32_t left, int32_t right) const {
-    for (size_t i = place(left, right);; i = (i + 1) & kMask) {
-      const Slot& slot = slots_[i];
-      if (slot.merged == kNone || (slot.left == left && slot.right == right)) return slot.merged;
-    }
-  }
-
- private:
-  static constexpr int kBits = 17;
-  static constexpr size_t kMask = (size_t{1} << kBits) - 1;
-  struct Slot {
-    int32_t left = 0, right = 0, merged = kNone;
-  };
-  static size_t place(int32_t left, int32_t right) {
-    const uint64_t key = static_cast<uint64_t>(left) << 32 | static_cast<uint32_t>(right);
-    return key * 0x9e3779b97f4a7c15u >> (64 - kBits);  // Fibonacci hashing (Knuth 6.4)
-  }
-  std::vector<Slot> slots_;
-};
-
-// The bytes in the order of their tokens: those that print come first, for vocab.bpe shows each
-// byte as a character and gives the others characters from U+0100 on.
-std::array<uint8_t, 256> bytes_by_token() {
-  std::array<uint8_t, 256> order{};
-  size_t n = 0;
-  const auto prints = [](int b) {
-    return (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || (b >= 0xae && b <= 0xff);
-  };
-  for (const bool printing : {true, false})
-    for (int b = 0; b < 256; ++b)
-      if (prints(b) == printing) order[n++] = static_cast<uint8_t>(b);
-  return order;
-}
-
-// What stands in vocab.bpe for bytes: UTF-8 of characters below U+0180. Empty where it stands for
-// none.
-std::string bytes_of(std::string_view shown, const std::array<uint8_t, 256>& order) {
-  std::string bytes;
-  for (size_t i = 0; i < shown.size();) {
-    const auto lead = static_cast<uint8_t>(shown[i]);
-    if (lead < 0x80) {
-      bytes += shown[i++];
-      continue;
-    }
-    if (lead < 0xc2 || lead > 0xc5 || i + 1 == shown.size()) return {};
-    const uint32_t point = (lead & 0x1fu) << 6 | (static_cast<uint8_t>(shown[i + 1]) & 0x3fu);
-    i += 2;
-    if (point < 0x100) {
-      bytes += static_cast<char>(point);
-    } else {
-      const size_t token = 188 + (point - 0x100);  // of the bytes that don't print
-      if (token >= order.size()) return {};
-      bytes += static_cast<char>(order[token]);
-    }
-  }
-  return bytes;
-}
 
 struct Hash {
   using is_transparent = void;
@@ -98,79 +24,15 @@ struct Hash {
 }  // namespace
 
 struct Gpt2::Tables {
-  std::array<int32_t, 256> token_of_byte{};
   std::vector<std::string> bytes;  // by token
   std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> tokens;
-  Merges merges;
+  BytePairs pairs{kMerges};
 
   void add(std::string text) {
     tokens.emplace(text, static_cast<int32_t>(bytes.size()));
     bytes.push_back(std::move(text));
   }
-
-  void merge_short(std::string_view piece, std::vector<int32_t>& out) const;
-  void merge_long(std::string_view piece, std::vector<int32_t>& out) const;
 };
-
-// The best pair again and again; looking for it is a walk over the few that there are.
-void Gpt2::Tables::merge_short(std::string_view piece, std::vector<int32_t>& out) const {
-  std::array<int32_t, kShort> ids, ranks;  // ranks[i]: of the pair (i, i + 1)
-  size_t n = piece.size();
-  for (size_t i = 0; i < n; ++i) ids[i] = token_of_byte[static_cast<uint8_t>(piece[i])];
-  for (size_t i = 0; i + 1 < n; ++i) ranks[i] = merges(ids[i], ids[i + 1]);
-  while (n > 1) {
-    const auto best = std::min_element(ranks.begin(), ranks.begin() + static_cast<long>(n) - 1);
-    if (*best == Merges::kNone) break;
-    const auto i = static_cast<size_t>(best - ranks.begin());
-    ids[i] = ranks[i];
-    std::copy(ids.begin() + static_cast<long>(i) + 2, ids.begin() + static_cast<long>(n),
-              ids.begin() + static_cast<long>(i) + 1);
-    std::copy(ranks.begin() + static_cast<long>(i) + 1, ranks.begin() + static_cast<long>(n) - 1,
-              ranks.begin() + static_cast<long>(i));
-    --n;
-    if (i + 1 < n) ranks[i] = merges(ids[i], ids[i + 1]);
-    if (i > 0) ranks[i - 1] = merges(ids[i - 1], ids[i]);
-  }
-  out.insert(out.end(), ids.begin(), ids.begin() + static_cast<long>(n));
-}
-
-// The same with a heap of pairs, n log n: a piece may be as long as the text. Of equal ranks the
-// first in the text goes first.
-void Gpt2::Tables::merge_long(std::string_view piece, std::vector<int32_t>& out) const {
-  constexpr size_t kGone = std::numeric_limits<size_t>::max();
-  struct Node {
-    int32_t id;
-    size_t before, after;  // kGone at the ends
-    bool alive = true;
-  };
-  using Pair = std::tuple<int32_t, size_t>;  // rank, left node
-  std::vector<Node> nodes(piece.size());
-  std::priority_queue<Pair, std::vector<Pair>, std::greater<>> pairs;
-  const auto offer = [&](size_t left) {
-    if (left == kGone || nodes[left].after == kGone) return;
-    const int32_t rank = merges(nodes[left].id, nodes[nodes[left].after].id);
-    if (rank != Merges::kNone) pairs.emplace(rank, left);
-  };
-  for (size_t i = 0; i < nodes.size(); ++i)
-    nodes[i] = {token_of_byte[static_cast<uint8_t>(piece[i])], i == 0 ? kGone : i - 1,
-                i + 1 == nodes.size() ? kGone : i + 1};
-  for (size_t i = 0; i < nodes.size(); ++i) offer(i);
-  while (!pairs.empty()) {
-    const auto [rank, left] = pairs.top();
-    pairs.pop();
-    const size_t right = nodes[left].after;
-    // Pairs of the heap may be out of date: what they merge may have merged with others.
-    if (!nodes[left].alive || right == kGone || merges(nodes[left].id, nodes[right].id) != rank)
-      continue;
-    nodes[left].id = rank;
-    nodes[left].after = nodes[right].after;
-    nodes[right].alive = false;
-    if (nodes[left].after != kGone) nodes[nodes[left].after].before = left;
-    offer(nodes[left].before);
-    offer(left);
-  }
-  for (size_t i = 0; i != kGone; i = nodes[i].after) out.push_back(nodes[i].id);
-}
 
 Gpt2::Gpt2(std::unique_ptr<const Tables> tables) : tables_(std::move(tables)) {}
 Gpt2::Gpt2(Gpt2&&) noexcept = default;
@@ -186,10 +48,9 @@ Result<Gpt2> Gpt2::load(const std::filesystem::path& folder) {
 
 Result<Gpt2> Gpt2::from_merges(std::string_view text, const std::string& name) {
   auto tables = std::make_unique<Tables>();
-  const std::array<uint8_t, 256> order = bytes_by_token();
   tables->tokens.reserve(size_t{2} * kSize);
-  for (const uint8_t byte : order) {
-    tables->token_of_byte[byte] = static_cast<int32_t>(tables->bytes.size());
+  for (const uint8_t byte : bytes_in_order()) {
+    tables->pairs.set_byte(byte, static_cast<int32_t>(tables->bytes.size()));
     tables->add(std::string(1, static_cast<char>(byte)));
   }
   int32_t line_number = 0, merged = 256;
@@ -201,7 +62,7 @@ Result<Gpt2> Gpt2::from_merges(std::string_view text, const std::string& name) {
     if (line.empty()) continue;
     const size_t space = line.find(' ');
     const auto token = [&](std::string_view shown) {
-      const auto found = tables->tokens.find(bytes_of(shown, order));
+      const auto found = tables->tokens.find(bytes_of_shown(shown).value_or(""));
       return found == tables->tokens.end() ? -1 : found->second;
     };
     const int32_t left = token(line.substr(0, space)),
@@ -210,7 +71,8 @@ Result<Gpt2> Gpt2::from_merges(std::string_view text, const std::string& name) {
       return fail("data_unavailable",
                   fmt::format("{}: line {} is no merge of two tokens that were there before", name,
                               line_number));
-    tables->merges.add(left, right, merged++);
+    tables->pairs.add(left, right, merged, merged);  // merges come in the order of their tokens
+    ++merged;
     tables->add(tables->bytes[static_cast<size_t>(left)] +
                 tables->bytes[static_cast<size_t>(right)]);
   }
@@ -224,10 +86,12 @@ Result<Gpt2> Gpt2::from_merges(std::string_view text, const std::string& name) {
 void Gpt2::encode_piece(std::string_view piece, std::vector<int32_t>& out) const {
   if (const auto found = tables_->tokens.find(piece); found != tables_->tokens.end())
     out.push_back(found->second);
-  else if (piece.size() <= kShort)
-    tables_->merge_short(piece, out);
   else
-    tables_->merge_long(piece, out);
+    tables_->pairs.encode(piece, out);
+}
+
+void Gpt2::encode(std::string_view text, std::vector<int32_t>& out) const {
+  encode(text, out, Special::kText);
 }
 
 void Gpt2::encode(std::string_view text, std::vector<int32_t>& out, Special special) const {

@@ -12,13 +12,14 @@
 #include <vector>
 
 #include "harness/base/result.h"
+#include "trainer/tokenizer/tokenizer.h"
 
 namespace bitloop::tokenizer {
 
 // What <|endoftext|> in a text is: its nine pieces, or the one token that separates documents.
 enum class Special { kText, kToken };
 
-class Gpt2 {
+class Gpt2 final : public Tokenizer {
  public:
   static constexpr int32_t kSize = 50257, kEndOfText = 50256;
 
@@ -29,15 +30,16 @@ class Gpt2 {
   static Result<Gpt2> from_merges(std::string_view text, const std::string& name);
   Gpt2(Gpt2&&) noexcept;
   Gpt2& operator=(Gpt2&&) noexcept;
-  ~Gpt2();
+  ~Gpt2() override;
 
-  // Appends the tokens of `text` to `out`. Safe from several threads at a time.
-  void encode(std::string_view text, std::vector<int32_t>& out,
-              Special special = Special::kText) const;
-  std::vector<int32_t> encode(std::string_view text, Special special = Special::kText) const;
-
-  // The bytes of the tokens. Error "wrong_usage" names an id that is none.
-  Result<std::string> decode(std::span<const int32_t> ids) const;
+  int32_t size() const override { return kSize; }
+  int32_t beginning() const override { return kEndOfText; }
+  bool is_special(int32_t id) const override { return id == kEndOfText; }
+  using Tokenizer::encode;
+  void encode(std::string_view text, std::vector<int32_t>& out) const override;
+  void encode(std::string_view text, std::vector<int32_t>& out, Special special) const;
+  std::vector<int32_t> encode(std::string_view text, Special special) const;
+  Result<std::string> decode(std::span<const int32_t> ids) const override;
 
   // Text that comes in parts: the same tokens as of the whole, whatever the parts. <|endoftext|> is
   // text.

@@ -114,6 +114,12 @@ size_t piece_length(std::string_view text, size_t begin) {
   return (end == text.size() || last == begin ? end : last) - begin;
 }
 
+size_t number_length(std::string_view text, size_t begin, bool first_alone) {
+  const Character first = character(classes(), text, begin);
+  if (first.kind != kNumber) return 0;
+  return first_alone ? first.bytes : run_end(classes(), text, begin + first.bytes, kNumber) - begin;
+}
+
 size_t unfinished_character(std::string_view text) {
   for (size_t bytes = 1; bytes <= std::min<size_t>(3, text.size()); ++bytes) {
     const auto lead = static_cast<uint8_t>(text[text.size() - bytes]);

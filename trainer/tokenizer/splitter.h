@@ -15,6 +15,10 @@ namespace bitloop::tokenizer {
 // begins.
 size_t piece_length(std::string_view text, size_t begin);
 
+// The length of the number's characters (Unicode's N) that start at text[begin]: of the first
+// alone, or of all that follow each other; 0 for none.
+size_t number_length(std::string_view text, size_t begin, bool first_alone);
+
 // How many bytes at the end of `text` may be the beginning of a character that is not whole yet.
 size_t unfinished_character(std::string_view text);
 

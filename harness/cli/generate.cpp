@@ -70,6 +70,21 @@ std::string rate(const evaluation::Json& speed, const char* tokens, const char* 
                      speed.at(tokens).get<double>() / time);
 }
 
+void print_benchmark(const evaluation::Json& speed) {
+  constexpr double kMega = 1e6, kGiga = 1e9;
+  const double bytes = speed.at("weight_bytes"), steps = speed.at("steps"),
+               seconds = speed.at("new_s"), copy = speed.at("copy_bytes_per_s");
+  const double read = seconds > 0 ? bytes * steps / seconds : 0;
+  fmt::print("load    {:.3f} s\n", speed.at("load_s").get<double>());
+  fmt::print("prompt  {}\n", rate(speed, "prompt_tokens", "prompt_s"));
+  fmt::print("new     {}\n", rate(speed, "new_tokens", "new_s"));
+  fmt::print(
+      "reads   {:.1f} MB of weights a token's step, {:.2f} GB/s: {:.0f}% of a copy's {:.2f} "
+      "GB/s (read and written)\n",
+      bytes / kMega, read / kGiga, copy > 0 ? 100 * read / copy : 0, copy / kGiga);
+  fmt::print("memory  {:.0f} MB at most\n", speed.at("resident_bytes").get<double>() / kMega);
+}
+
 Result<int> run(GenerateOptions options) {
   evaluation::GenerationRequest& request = options.request;
   request.model = options.model;
@@ -81,7 +96,7 @@ Result<int> run(GenerateOptions options) {
   // One prompt is written as it comes; the texts of several would run into each other.
   const bool quiet = options.json || options.benchmark;
   const bool streams = !quiet && request.prompts.size() == 1;
-  if (options.benchmark) request.ignore_end = true;
+  if (options.benchmark) request.ignore_end = request.benchmark = true;
   bool begun = false;
   BITLOOP_ASSIGN(result, evaluation::generate(request, [&](size_t prompt, std::string_view text) {
                    if (!streams) return;
@@ -95,8 +110,7 @@ Result<int> run(GenerateOptions options) {
     return kDone;
   }
   if (options.benchmark) {
-    fmt::print("prompt  {}\nnew     {}\n", rate(result.at("speed"), "prompt_tokens", "prompt_s"),
-               rate(result.at("speed"), "new_tokens", "new_s"));
+    print_benchmark(result.at("speed"));
     return kDone;
   }
   if (streams) {
@@ -149,7 +163,8 @@ void add_generate(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(int64_t{0}, int64_t{9'007'199'254'740'991}));
   command->add_flag("--ignore-end", request.ignore_end, "go on behind <|endoftext|>");
   command->add_flag("--benchmark", options->benchmark,
-                    "print how fast it was, and no text (goes on behind <|endoftext|>)");
+                    "print how fast it was, how fast weights were read beside a copy, and how much "
+                    "memory it took; no text (goes on behind <|endoftext|>)");
   add_jail_threads(*command, options->jail);
   add_jail_memory(*command, options->jail);
   command->add_flag("--json", options->json,

@@ -30,7 +30,8 @@ Result<Json> generate(const GenerationRequest& request,
                 {"top_k", request.top_k},
                 {"top_p", request.top_p},
                 {"seed", request.seed},
-                {"ignore_end", request.ignore_end}}}};
+                {"ignore_end", request.ignore_end},
+                {"benchmark", request.benchmark}}}};
   BITLOOP_ASSIGN(process, shell::Process::start(std::move(job), files.fds(),
                                                 {.threads = request.threads,
                                                  .memory_bytes = request.memory_bytes,
@@ -43,8 +44,9 @@ Result<Json> generate(const GenerationRequest& request,
     const std::string type = record.at("type");
     if (type == "model") result["parameters"] = record.at("parameters");
     if (type == "speed")
-      for (const char* name : {"prompt_tokens", "prompt_s", "new_tokens", "new_s"})
-        result["speed"][name] = record.at(name);
+      for (const char* name : {"prompt_tokens", "prompt_s", "new_tokens", "new_s", "steps",
+                               "load_s", "weight_bytes", "resident_bytes", "copy_bytes_per_s"})
+        if (record.contains(name)) result["speed"][name] = record.at(name);
     if (type != "text" && type != "generated") return;
     const size_t prompt = record.at("prompt");
     Json& generation = generations.at(prompt);

@@ -23,6 +23,7 @@ struct GenerationRequest {
   double top_p = 1.0;
   uint64_t seed = 42;
   bool ignore_end = false;  // goes on behind <|endoftext|>
+  bool benchmark = false;   // also measures a copy in memory
   unsigned threads = 2;
   uint64_t memory_bytes = 0;
   bool allow_degraded = false;
@@ -30,7 +31,8 @@ struct GenerationRequest {
 
 // `text` is told of each prompt's text as it comes. Returns {"model", "parameters", "generations":
 // [{"prompt", "text", "prompt_tokens", "tokens": [ids], "finish": "length"|"end"|"context"}],
-// "speed": {"prompt_tokens", "prompt_s", "new_tokens", "new_s"}}. Errors: "wrong_usage",
+// "speed": {"prompt_tokens", "prompt_s", "new_tokens", "new_s", "steps", "load_s", "weight_bytes",
+// "resident_bytes" (and "copy_bytes_per_s"): trainer/loop/generation.h}}. Errors: "wrong_usage",
 // "bad_model", "bad_weights", "bad_prompt", "infrastructure", those of the candidate.
 Result<Json> generate(const GenerationRequest& request,
                       const std::function<void(size_t prompt, std::string_view text)>& text);

@@ -100,10 +100,39 @@ def test_a_prompt_alone_gives_what_it_gives_beside_others(ternary_run):
     assert other["tokens"] != alone["tokens"]
 
 
-def test_the_packed_model_says_the_same(ternary_run, tmp_path):
-    run("pack", ternary_run, "--output", tmp_path / "model.safetensors")
-    words = ("--prompt", "Once upon a time", "--temperature", "0", "--max-new-tokens", "16")
-    assert (generate(tmp_path / "model.safetensors", *words)["generations"] == generate(ternary_run, *words)["generations"])
+@pytest.mark.parametrize("quantizer", ["ternary", "flat_group", "five_levels", "group64"])
+def test_the_packed_model_says_the_same(quantizer, request, tmp_path):
+    """Token for token what its run says, whatever its codes and activations are; read where it lies."""
+    folder = request.getfixturevalue("ternary_run") if quantizer == "ternary" else small_run(tmp_path, quantizer)
+    run("pack", folder, "--output", tmp_path / "model.safetensors")
+    words = ("--prompt", "Once upon a time", "--prompt", "The", "--temperature", "0", "--max-new-tokens", "16")
+    packed = generate(tmp_path / "model.safetensors", *words)
+    assert packed["generations"] == generate(folder, *words)["generations"]
+    assert 0 < packed["speed"]["weight_bytes"] < (tmp_path / "model.safetensors").stat().st_size
+    # With narrow floats it is another model, which is the same by itself and beside others.
+    run("pack", folder, "--output", tmp_path / "narrow.safetensors", "--floats", "bfloat16")
+    narrow = generate(tmp_path / "narrow.safetensors", *words)["generations"]
+    assert generate(tmp_path / "narrow.safetensors", *words[2:])["generations"] == narrow[1:]
+
+
+def test_a_packed_file_that_is_hurt_is_named_and_says_nothing(ternary_run, tmp_path):
+    whole = (ternary_run / "output" / "packed.safetensors").read_bytes()
+    (length,) = struct.unpack("<Q", whole[:8])
+    model = tmp_path / "model.safetensors"
+
+    def said(content):
+        model.write_bytes(content)
+        done = run("generate", model, "--prompt", "To be", code=2)
+        assert done.stdout == "" and len(done.stderr.strip().splitlines()) == 1 and "model.safetensors" in done.stderr, done.stderr
+        return done.stderr
+
+    assert "is cut short" in said(whole[:-1])
+    for place in (8 + length, len(whole) // 2, len(whole) - 1):
+        assert "is damaged: " in said(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1:])
+    newer = whole[8:8 + length].replace(b'"version":"1"', b'"version":"9"')
+    assert "version '9'" in said(whole[:8] + newer + whole[8 + length:])
+    wide = whole[8:8 + length].replace(b'\\"context\\":64', b'\\"context\\":63')
+    assert wide != whole[8:8 + length] and "its header has another checksum" in said(whole[:8] + wide + whole[8 + length:])
 
 
 def test_text_is_written_as_people_read_it(bytes_run):
@@ -115,7 +144,9 @@ def test_text_is_written_as_people_read_it(bytes_run):
     assert several.startswith("=== A\nA") and "\n=== B\nB" in several
     assert len(generate(bytes_run, "--max-new-tokens", "3")["generations"][0]["tokens"]) == 3  # without a prompt
     speed = run("generate", bytes_run, "--benchmark", "--prompt", "To be", "--max-new-tokens", "30").stdout
-    assert speed.startswith("prompt  5 tokens, ") and "\nnew     29 tokens, " in speed
+    lines = [line.split()[:2] for line in speed.splitlines()]
+    assert [line[0] for line in lines] == ["load", "prompt", "new", "reads", "memory"]
+    assert "\nprompt  5 tokens, " in speed and "\nnew     29 tokens, " in speed and "% of a copy" in speed
 
 
 def test_it_ends_at_the_context(bytes_run):

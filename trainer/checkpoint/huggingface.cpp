@@ -99,13 +99,11 @@ Status load_huggingface(const MappedTensors& tensors, Transformer& model) {
     BITLOOP_ASSIGN(stored, tensors.get(stored_name));
     if (!at::isfinite(stored).all().item<bool>())
       return bad(fmt::format("holds a number in '{}' that is not finite", stored_name));
-    const at::Tensor into = parameter.detach();
-    if (by_token) {
-      into.narrow(0, 0, config.vocab_size).copy_(stored);
-      into.narrow(0, config.vocab_size, into.size(0) - config.vocab_size).zero_();
-    } else {
-      into.copy_(transposed ? stored.t() : stored);
-    }
+    if (by_token && parameter.size(0) > config.vocab_size)
+      fill_parameter(parameter, at::constant_pad_nd(
+                                    stored, {0, 0, 0, parameter.size(0) - config.vocab_size}));
+    else
+      fill_parameter(parameter, transposed ? stored.t() : stored);
   }
   if (config.is_llama()) BITLOOP_TRY(check_names(tensors, known));
   return config.tied_head ? check_tied_head(tensors, prefix + BlockMaker::embedding_name(config))

@@ -133,6 +133,11 @@ Status MappedTensors::add(MappedTensors other) {
 }
 
 Result<at::Tensor> MappedTensors::get(const std::string& name) const {
+  BITLOOP_ASSIGN(stored, view(name));
+  return stored.to(at::kFloat);
+}
+
+Result<at::Tensor> MappedTensors::view(const std::string& name) const {
   const auto found = entries_.find(name);
   if (found == entries_.end()) return bad(fmt::format("has no tensor '{}'", name));
   const Entry& entry = found->second;
@@ -150,13 +155,12 @@ Result<at::Tensor> MappedTensors::get(const std::string& name) const {
     return bad(fmt::format("has another number of bytes for '{}' than its shape says", name));
   char* const at = entry.file->data() + entry.begin;
   const auto options = at::TensorOptions(type->type);
-  // Types other than float are copied anyway, and from anywhere; a float must lie where one may.
-  if (type->type == at::kFloat && reinterpret_cast<uintptr_t>(at) % alignof(float) == 0)
+  if (reinterpret_cast<uintptr_t>(at) % type->bytes == 0)
     return at::from_blob(
         at, entry.shape, [file = entry.file](void*) {}, options);
   at::Tensor copy = at::empty(entry.shape, options);
   if (count > 0) std::memcpy(copy.data_ptr(), at, count * type->bytes);
-  return copy.to(at::kFloat);
+  return copy;
 }
 
 }  // namespace bitloop::trainer

@@ -48,6 +48,9 @@ class MappedTensors {
   // Float32, read-only: of an F32 tensor a view of the file, of F16 and BF16 a copy. Error
   // "bad_weights" for a name that is not there and for other types.
   Result<at::Tensor> get(const std::string& name) const;
+  // As it is stored, F32, F16 or BF16, read-only: a view of the file where its numbers lie as their
+  // type wants it, else a copy. Errors as above.
+  Result<at::Tensor> view(const std::string& name) const;
   // The bytes of a tensor of any type, and its shape; both empty where there is none.
   std::span<const uint8_t> bytes(const std::string& name) const;
   std::vector<int64_t> shape(const std::string& name) const;

@@ -8,11 +8,13 @@
 #include <vector>
 
 #include "harness/base/fd.h"
+#include "trainer/generate/benchmark.h"
 #include "trainer/generate/sampling.h"
 #include "trainer/generate/utf8_stream.h"
 #include "trainer/loop/finished_run.h"
 #include "trainer/loop/model_tokens.h"
 #include "trainer/loop/subject.h"
+#include "trainer/model/stored_bytes.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -60,6 +62,7 @@ struct Options {
   Sampling sampling;
   int64_t max_new_tokens = 100;
   bool ignore_end = false;
+  bool benchmark = false;
 };
 
 Options read_options(const json& document) {
@@ -70,6 +73,7 @@ Options read_options(const json& document) {
   document.at("seed").get_to(options.sampling.seed);
   document.at("max_new_tokens").get_to(options.max_new_tokens);
   document.at("ignore_end").get_to(options.ignore_end);
+  options.benchmark = document.value("benchmark", false);
   return options;
 }
 
@@ -86,8 +90,12 @@ struct Sequence {
 class Generation {
  public:
   Generation(Subject& subject, const Vocabulary& vocabulary, const Options& options,
-             const Records& records)
-      : subject_(subject), vocabulary_(vocabulary), options_(options), records_(records) {}
+             const Records& records, double load_s)
+      : subject_(subject),
+        vocabulary_(vocabulary),
+        options_(options),
+        records_(records),
+        load_s_(load_s) {}
 
   Status run(const std::vector<std::string>& prompts) {
     std::vector<Sequence> all;
@@ -102,10 +110,16 @@ class Generation {
       for (size_t j = i; j < (alone ? i + 1 : all.size()); ++j) together.push_back(&all[j]);
       BITLOOP_TRY(run_together(together));
     }
-    records_.send("speed", {{"prompt_tokens", prompt_tokens_},
-                            {"prompt_s", prompt_s_},
-                            {"new_tokens", new_tokens_},
-                            {"new_s", new_s_}});
+    json speed = {{"prompt_tokens", prompt_tokens_},
+                  {"prompt_s", prompt_s_},
+                  {"new_tokens", new_tokens_},
+                  {"new_s", new_s_},
+                  {"steps", steps_},
+                  {"load_s", load_s_},
+                  {"weight_bytes", bytes_of_a_step()},
+                  {"resident_bytes", peak_resident_bytes()}};
+    if (options_.benchmark) speed["copy_bytes_per_s"] = measured_copy();
+    records_.send("speed", speed);
     return {};
   }
 
@@ -150,6 +164,7 @@ class Generation {
       BITLOOP_ASSIGN(features,
                      subject_.model->decode(at::tensor(last, at::kLong), caches, subject_.context));
       BITLOOP_ASSIGN(logits, subject_.model->logits(features, subject_.context));
+      ++steps_;
       for (size_t r = 0; r < live.size(); ++r)
         BITLOOP_TRY(take(*live[r], logits, static_cast<int64_t>(r)));
     }
@@ -186,6 +201,23 @@ class Generation {
     return {};
   }
 
+  // What products read of the weights, the head's among them.
+  int64_t bytes_of_a_step() const {
+    int64_t sum = 0;
+    bool head = false;
+    for (const BitLinear* layer : subject_.model->bitlinears()) {
+      if (layer->product) sum += stored_bytes(*layer->product);
+      head = head || layer->layer.kind == "head";
+    }
+    if (head) return sum;
+    const std::string wanted = subject_.model->config().tied_head
+                                   ? BlockMaker::embedding_name(subject_.model->config())
+                                   : "lm_head.weight";
+    for (const auto& [name, tensor] : subject_.model->named_parameters())
+      if (name == wanted) sum += static_cast<int64_t>(tensor.nbytes());
+    return sum;
+  }
+
   void send_text(const Sequence& sequence, const std::string& text) const {
     if (!text.empty()) records_.send("text", {{"prompt", sequence.prompt}, {"text", text}});
   }
@@ -194,7 +226,8 @@ class Generation {
   const Vocabulary& vocabulary_;
   const Options& options_;
   const Records& records_;
-  int64_t prompt_tokens_ = 0, new_tokens_ = 0;
+  const double load_s_;
+  int64_t prompt_tokens_ = 0, new_tokens_ = 0, steps_ = 0;
   double prompt_s_ = 0, new_s_ = 0;
 };
 
@@ -209,19 +242,20 @@ Status generate(const json& job, const Records& records) {
   BITLOOP_ASSIGN(merges, read_all(merges_file.get(), kMaxVocabulary));
   BITLOOP_ASSIGN(tokenizer, tokenizer_file(model));
   return run_with_weights(
-      job, model.at("weights"), shape ? &*shape : nullptr, records,
+      job, model.at("weights"), /*scored=*/nullptr, records,
       [&](const MappedTensors& weights) -> Status {
         const at::NoGradGuard no_grad;
+        const Clock::time_point start = Clock::now();
         if (!shape && model.contains("packed"))
           return fail("bad_weights",
                       "does not say how its model was made: " + shape.error().message);
         if (!shape) return std::unexpected(shape.error());
         BITLOOP_ASSIGN(tokens, model_tokens(model, *shape, tokenizer, merges));
         const Vocabulary vocabulary(std::move(tokens));
-        BITLOOP_ASSIGN(subject, load_subject(model, *shape, weights, records));
+        BITLOOP_ASSIGN(subject, load_subject(model, *shape, weights, records, /*as_stored=*/true));
         records.send("model", {{"parameters", subject.model->parameter_count()}});
         BITLOOP_TRY(subject.model->quantize_weights(subject.context));
-        return Generation(subject, vocabulary, options, records).run(prompts);
+        return Generation(subject, vocabulary, options, records, seconds_since(start)).run(prompts);
       });
 }
 

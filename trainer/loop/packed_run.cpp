@@ -89,7 +89,8 @@ Status load_packed(const MappedTensors& tensors, Run& run) {
   return unpack_model(tensors, description, *run.model, format_of(run));
 }
 
-Result<std::unique_ptr<Run>> load_packed_run(const MappedTensors& tensors, const Records& records) {
+Result<std::unique_ptr<Run>> load_packed_run(const MappedTensors& tensors, const Records& records,
+                                             Unpack how) {
   const at::NoGradGuard no_grad;
   BITLOOP_ASSIGN(description, read_description(tensors));
   BITLOOP_ASSIGN(job, job_of(description));
@@ -102,7 +103,7 @@ Result<std::unique_ptr<Run>> load_packed_run(const MappedTensors& tensors, const
   records.stage("candidate_loaded");
   BITLOOP_ASSIGN(quantizer, load_fresh(*run));
   run->quantizer = std::move(quantizer);
-  BITLOOP_TRY(unpack_model(tensors, description, *run->model, format_of(*run)));
+  BITLOOP_TRY(unpack_model(tensors, description, *run->model, format_of(*run), how));
   return run;
 }
 

@@ -23,7 +23,8 @@ Status load_packed(const MappedTensors& tensors, Run& run);
 
 // A run made of the file alone. Loads the candidate, so system calls must be narrowed before.
 // Errors: "bad_weights", those of the candidate.
-Result<std::unique_ptr<Run>> load_packed_run(const MappedTensors& tensors, const Records& records);
+Result<std::unique_ptr<Run>> load_packed_run(const MappedTensors& tensors, const Records& records,
+                                             Unpack how = Unpack::kWhole);
 
 // The job "pack": packs a finished run into an open file and sends a record `packed` with
 // bits_per_weight.

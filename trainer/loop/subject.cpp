@@ -11,11 +11,13 @@ using nlohmann::json;
 namespace {
 
 // A run's folder, or its packed model, which has its own job.
-Result<Subject> load_run(const json& model, const MappedTensors& tensors, const Records& records) {
+Result<Subject> load_run(const json& model, const MappedTensors& tensors, const Records& records,
+                         bool as_stored) {
   Subject subject;
-  BITLOOP_ASSIGN(run, model.contains("packed")
-                          ? load_packed_run(tensors, records)
-                          : load_finished_run(model.at("job"), tensors, records));
+  BITLOOP_ASSIGN(
+      run, model.contains("packed")
+               ? load_packed_run(tensors, records, as_stored ? Unpack::kInPlace : Unpack::kWhole)
+               : load_finished_run(model.at("job"), tensors, records));
   subject.context = finished_context(*run);
   subject.model = run->model.get();
   subject.run = std::move(run);
@@ -46,9 +48,15 @@ bool has_byte_tokens(const json& model) {
 }
 
 Result<Subject> load_subject(const json& model, const ModelConfig& shape,
-                             const MappedTensors& weights, const Records& records) {
-  return model.contains("job") ? load_run(model, weights, records)
-                               : load_huggingface_model(shape, weights);
+                             const MappedTensors& weights, const Records& records, bool as_stored) {
+  BITLOOP_ASSIGN(subject, model.contains("job") ? load_run(model, weights, records, as_stored)
+                                                : load_huggingface_model(shape, weights));
+  if (as_stored) {
+    subject.context.packed = false;
+    subject.context.as_stored = true;
+    subject.context.products = Products::kFloat32;
+  }
+  return subject;
 }
 
 }  // namespace bitloop::trainer

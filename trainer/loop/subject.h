@@ -24,7 +24,10 @@ Result<ModelConfig> shape_of(const nlohmann::json& model);
 // Whether its tokens are bytes; else they are GPT-2's, if they are as many.
 bool has_byte_tokens(const nlohmann::json& model);
 // Errors: "bad_weights", those of the candidate. Requires: system calls are narrowed.
+// `as_stored`: for products of few rows, with weights as they are stored, where codes allow it of
+// integers (as scores of training are made); else all in float32 on values.
 Result<Subject> load_subject(const nlohmann::json& model, const ModelConfig& shape,
-                             const MappedTensors& weights, const Records& records);
+                             const MappedTensors& weights, const Records& records,
+                             bool as_stored = false);
 
 }  // namespace bitloop::trainer

@@ -141,6 +141,8 @@ namespace {
 // The product of the two sides, integer where both are.
 at::Tensor multiply(const BitLinear& layer, const Activation& activation,
                     const std::optional<at::Tensor>& bias, const ForwardContext& context) {
+  if (layer.product && !at::GradMode::is_enabled())
+    return layer.product->multiply(activation.operand, bias);
   if (context.packed && layer.packed && !at::GradMode::is_enabled())
     return layer.packed->multiply(activation.operand.value, bias);
   const bool bfloat16 = context.products == Products::kBfloat16;
@@ -182,8 +184,9 @@ Result<at::Tensor> bitlinear_forward(BitLinear& layer, const at::Tensor& given_R
   if (format != nullptr && format->hadamard_block > 0)
     x_RK = lua::block_hadamard(x_RK, format->hadamard_block);
   const bool blends = format != nullptr && format->blend_output;
-  const bool want_integer =
-      context.products != Products::kExact && layer.weight_operand.codes_int8.defined();
+  const bool want_integer = layer.product ? layer.product->takes_integers()
+                                          : context.products != Products::kExact &&
+                                                layer.weight_operand.codes_int8.defined();
   ForwardContext whole = context;  // outputs are blended below, not their inputs
   if (blends) whole.lambda = 1.0;
   BITLOOP_ASSIGN(activation, quantize_activation(layer, x_RK, whole, want_integer));

@@ -23,6 +23,7 @@
 #include "trainer/model/capture.h"
 #include "trainer/model/float_product.h"
 #include "trainer/model/quantize.h"
+#include "trainer/model/weight_product.h"
 
 namespace bitloop::trainer {
 
@@ -73,7 +74,8 @@ struct ForwardContext {
   Products products = Products::kExact;
   bool packed =
       false;  // float products without gradients by FloatWeight, where its kernel is there
-  bool captured = false;  // run captured programs in place of the functions where there are any
+  bool as_stored = false;  // products without gradients by WeightProduct: weights stay packed
+  bool captured = false;   // run captured programs in place of the functions where there are any
   WeightPrograms* weight_programs = nullptr;  // likewise, for weights on a device; may be null
   const ScoreGuard* guard = nullptr;
 };
@@ -97,6 +99,8 @@ struct BitLinear {
   // results. Such a layer's `weight` holds no numbers, and it can't be trained.
   std::optional<Operand> stored;
   at::Tensor stored_row_bias;  // (N) or undefined
+  // In place of `stored` where its codes stay packed (ForwardContext::as_stored is demanded then).
+  std::shared_ptr<const WeightProduct> stored_product;
 
   // Set by quantize_weight for one optimiser step.
   bool weight_program = false;  // made by weight_capture, whose backward takes the gradient
@@ -104,6 +108,7 @@ struct BitLinear {
   Operand kept;       // of Q.requantize_every: the last operand that was made in training
   Operand weight_operand;
   std::shared_ptr<const FloatWeight> packed;  // of the value, for ForwardContext::packed; or null
+  std::shared_ptr<const WeightProduct> product;  // for ForwardContext::as_stored; or null
   at::Tensor used_weight;  // leaf (N, K) that products read and dL/dŵ gathers in; the latent weight
                            // for float layers
   at::Tensor row_bias;        // leaf (N) from Q.row_bias; undefined without

@@ -180,8 +180,9 @@ std::string levels_text(const std::vector<double>& levels) {
   return "{" + text + "}";
 }
 
-Status take_codebook(const lua::Quantized& returned, const at::Tensor& w_NK,
-                     const lua::Format& format, const Place& place, Operand& operand) {
+// The codebook alone, without the codes that are looked up in it.
+Status take_entries(const lua::Quantized& returned, const at::Tensor& w_NK,
+                    const lua::Format& format, const Place& place, Operand& operand) {
   const int64_t rows = w_NK.size(0), columns = w_NK.size(1), block = format.codebook_block;
   const int64_t blocks = (columns + block - 1) / block, entries = format.codebook_entries;
   if (!returned.codebook.defined() || returned.codebook.dim() != 3 ||
@@ -190,18 +191,27 @@ Status take_codebook(const lua::Quantized& returned, const at::Tensor& w_NK,
     return place.error("script_error",
                        fmt::format("codebook must have shape ({}, {}, {})", rows, blocks, entries));
   BITLOOP_ASSIGN(codebook, stored(returned.codebook, "codebook", format.scale_dtype, place));
+  operand.codebook = codebook;
+  operand.stored_numbers = codebook.numel();
+  return {};
+}
+
+Status take_codebook(const lua::Quantized& returned, const at::Tensor& w_NK,
+                     const lua::Format& format, const Place& place, Operand& operand) {
+  BITLOOP_TRY(take_entries(returned, w_NK, format, place, operand));
+  const int64_t columns = w_NK.size(1), entries = format.codebook_entries;
   const at::Tensor raw = returned.codes.detach().to(at::kFloat).contiguous();
   const int64_t bad = codes::find_non_integer(raw, 0.0f, static_cast<float>(entries - 1));
   if (bad >= 0)
     return place.error("rejected",
                        fmt::format("{} is not an index in 0 … {}", code_at(raw, bad), entries - 1));
   operand.codes = raw.round();
-  operand.codebook = codebook;
-  operand.stored_numbers = codebook.numel();
   // Block by block, the last one filled up with index 0.
+  const int64_t rows = w_NK.size(0), block = format.codebook_block,
+                blocks = operand.codebook.size(1);
   const at::Tensor places =
       at::constant_pad_nd(operand.codes.to(at::kLong), {0, blocks * block - columns});
-  operand.value = codebook.gather(2, places.view({rows, blocks, block}))
+  operand.value = operand.codebook.gather(2, places.view({rows, blocks, block}))
                       .view({rows, blocks * block})
                       .narrow(1, 0, columns)
                       .contiguous();
@@ -302,6 +312,23 @@ Result<Operand> packed_operand(const lua::Quantized& returned, const at::Tensor&
   return operand;
 }
 
+Result<Operand> stored_operand(const lua::Quantized& returned, const at::Tensor& w_NK,
+                               const lua::Format& format, const std::string& layer_name) {
+  const Place place{"weight_quant", layer_name};
+  Operand operand;
+  if (format.codebook_entries > 0) {
+    BITLOOP_TRY(take_entries(returned, w_NK, format, place, operand));
+    return operand;
+  }
+  if (!returned.scale.defined()) return place.error("script_error", "must return codes, scale");
+  if (format.flat_groups) operand.flat_group = format.group;
+  BITLOOP_TRY(take_scales(returned, w_NK, format, false, place, operand));
+  if (const int factor = integer_factor(format.levels);
+      factor > 0 && has_row_scales(operand, w_NK.size(0)))
+    set_integer_scale(operand, factor);
+  return operand;
+}
+
 Result<Operand> activation_operand(const lua::Quantized& returned, const at::Tensor& x_RK,
                                    const lua::Format& format, const std::string& layer_name) {
   const Place place{"activation_quant", layer_name};
@@ -350,6 +377,11 @@ Result<Operand> packed_weight_operand(const lua::Quantized& returned, const at::
                                       const std::string& layer_name) {
   return unless_diverged(packed_operand(returned, codes_int8, factor, w_NK, format, layer_name),
                          w_NK, layer_name);
+}
+
+Result<Operand> stored_weight_operand(const lua::Quantized& returned, const at::Tensor& w_NK,
+                                      const lua::Format& format, const std::string& layer_name) {
+  return stored_operand(returned, w_NK, format, layer_name);
 }
 
 Result<Operand> make_activation_operand(const lua::Quantized& returned, const at::Tensor& x_RK,

@@ -15,12 +15,12 @@ namespace bitloop::trainer {
 
 // One side of a linear layer's product, quantised: weights (N, K) or activations (R, K).
 struct Operand {
-  at::Tensor value;   // float32, no graph: codes * scale (+ offset), or the entries of the codebook;
-                      // of some integer forms made by materialise_value only
-  at::Tensor codes;   // float32, snapped to levels; undefined when the side is not quantised
-  at::Tensor scale;   // float32 after rounding to scale_dtype: 0-d, (N,1), (N,groups), (flat
-                      // groups,1) or (1,K)
-  at::Tensor offset;  // like scale, or undefined
+  at::Tensor value;  // float32, no graph: codes * scale (+ offset), or the entries of the codebook;
+                     // of some integer forms made by materialise_value only
+  at::Tensor codes;  // float32, snapped to levels; undefined when the side is not quantised
+  at::Tensor scale;  // float32 after rounding to scale_dtype: 0-d, (N,1), (N,groups), (flat
+                     // groups,1) or (1,K)
+  at::Tensor offset;       // like scale, or undefined
   at::Tensor codebook;     // (N, blocks, entries) or undefined
   at::Tensor surrogate;    // value's shape, with graph; undefined: straight-through
   int64_t flat_group = 0;  // weights under flat_groups: scales run over the flattened tensor, so
@@ -47,10 +47,14 @@ inline Operand float_operand(const at::Tensor& tensor) {
 // is not finite itself; messages name the function and the layer, and say what was expected.
 Result<Operand> make_weight_operand(const lua::Quantized& returned, const at::Tensor& w_NK,
                                     const lua::Format& format, const std::string& layer_name);
-// The same of codes that were packed already (pack_levels): `returned` has no codes, the operand has
-// its integer form alone until materialise_value.
+// The same of codes that were packed already (pack_levels): `returned` has no codes, the operand
+// has its integer form alone until materialise_value.
 Result<Operand> packed_weight_operand(const lua::Quantized& returned, const at::Tensor& codes_int8,
-                                      int factor, const at::Tensor& w_NK,
+                                      int factor, const at::Tensor& w_NK, const lua::Format& format,
+                                      const std::string& layer_name);
+// The same of what a packed file has beside its codes, which stay there: `returned` has a scale
+// (and offset), or a codebook. The operand has neither codes nor a value.
+Result<Operand> stored_weight_operand(const lua::Quantized& returned, const at::Tensor& w_NK,
                                       const lua::Format& format, const std::string& layer_name);
 // How levels become integers: factor 0 where they don't, or are too many for one walk.
 struct PackedLevels {
@@ -67,7 +71,8 @@ Result<Operand> make_activation_operand(const lua::Quantized& returned, const at
 // one is not finite.
 Result<at::Tensor> stored_activation_scale(const at::Tensor& scale, const lua::Format& format,
                                            const std::string& layer_name);
-// Computes operand.codes and operand.value if they are not there yet; `like` is the tensor that was quantised.
+// Computes operand.codes and operand.value if they are not there yet; `like` is the tensor that was
+// quantised.
 void materialise_value(Operand& operand, const at::Tensor& like, const lua::Format& format);
 
 }  // namespace bitloop::trainer

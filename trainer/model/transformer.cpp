@@ -11,6 +11,18 @@
 #include "trainer/model/functions.h"
 
 namespace bitloop::trainer {
+namespace {
+
+// A matrix's rows in float32, as which it need not be stored.
+at::Tensor rows_of(const at::Tensor& matrix, const at::Tensor& ids) {
+  return at::embedding(matrix, ids).to(at::kFloat);
+}
+
+// Of this shape, without memory of its own.
+at::Tensor unfilled(at::IntArrayRef shape) { return at::zeros({1}).expand(shape); }
+
+}  // namespace
+
 Transformer::Transformer(const ModelConfig& config, bool quantize_head, uint64_t seed)
     : Transformer(config, quantize_head,
                   std::make_unique<at::Generator>(at::detail::createCPUGenerator(seed)).get()) {}
@@ -23,9 +35,8 @@ Transformer::Transformer(const ModelConfig& config, bool quantize_head, const at
     : config_(config) {
   const int64_t D = config.width, V = config.padded_vocab_size;
   const auto normal = [&](at::IntArrayRef shape, double deviation) {
-    const at::Tensor made = at::empty(shape, at::kFloat);
-    if (random != nullptr) made.normal_(0.0, deviation, *random);
-    return made.requires_grad_(true);
+    if (random == nullptr) return unfilled(shape).requires_grad_(true);
+    return at::empty(shape, at::kFloat).normal_(0.0, deviation, *random).requires_grad_(true);
   };
   const int64_t in_blocks = config.layers * BlockMaker::layers_of_a_block(config);
   wte_ = normal({V, D}, 0.02);
@@ -83,6 +94,15 @@ Status Transformer::quantize_weights(const ForwardContext& context) {
   return bitloop::trainer::quantize_weights(layers, context);
 }
 
+void fill_parameter(const at::Tensor& parameter, const at::Tensor& numbers) {
+  const at::Tensor into = parameter.detach();
+  if (into.is_non_overlapping_and_dense())
+    into.copy_(numbers);
+  else
+    parameter.set_data(
+        numbers.to(into.device(), at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous());
+}
+
 Result<at::Tensor> Transformer::forward(const at::Tensor& ids_BT, const ForwardContext& context) {
   BITLOOP_ASSIGN(x_RD, features(ids_BT, context));
   return logits(x_RD, context);
@@ -93,10 +113,10 @@ Result<at::Tensor> Transformer::logits(const at::Tensor& x_ND, const ForwardCont
 }
 
 at::Tensor Transformer::embed(const at::Tensor& ids, const at::Tensor& positions) const {
-  const at::Tensor tokens = at::embedding(wte_, ids);
+  const at::Tensor tokens = rows_of(wte_, ids);
   if (!wpe_.defined()) return tokens;
   return tokens +
-         (positions.defined() ? at::embedding(wpe_, positions) : wpe_.narrow(0, 0, ids.size(-1)));
+         (positions.defined() ? rows_of(wpe_, positions) : wpe_.narrow(0, 0, ids.size(-1)));
 }
 
 std::optional<Rotary::Angles> Transformer::angles(const at::Tensor& positions_P) const {

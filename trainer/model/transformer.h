@@ -38,12 +38,15 @@ struct KeyValueCache {
   int64_t length = 0;  // tokens in it
 };
 
+// Copies numbers of its shape into a parameter; one of Transformer::empty gets memory for them.
+void fill_parameter(const at::Tensor& parameter, const at::Tensor& numbers);
+
 class Transformer {
  public:
   // Weights N(0, 0.02), residual projections scaled by 1/sqrt(2 L), biases zero, norms one; the
   // same bits for the same seed.
   Transformer(const ModelConfig& config, bool quantize_head, uint64_t seed);
-  // The same shapes without numbers, to load some into: not even zeros.
+  // The same shapes without numbers and memory for them: for fill_parameter and set_data.
   static Transformer empty(const ModelConfig& config, bool quantize_head);
 
   // Moves the parameters, which become other tensors where they were on another device: before

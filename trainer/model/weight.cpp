@@ -91,7 +91,7 @@ Result<MaybeOperand> pack_by_program(BitLinear& layer, const ForwardContext& con
 
 Status set_latent(BitLinear& layer, const lua::Format* format) {
   layer.latent = layer.weight;
-  if (layer.stored) return {};
+  if (layer.stored || layer.stored_product) return {};
   if (!layer.quantized || format == nullptr || format->hadamard_block == 0) return {};
   if (layer.weight.size(1) % format->hadamard_block != 0)
     return fail("script_error",
@@ -175,11 +175,21 @@ Status quantize_layer(BitLinear& layer, const ForwardContext& context,
   const lua::Format* format = context.quantizer ? &context.quantizer->format() : nullptr;
   layer.row_bias = layer.row_bias_graph = at::Tensor();
   layer.packed = nullptr;
+  layer.product = nullptr;
   if (stays_float(layer, context)) {
     layer.weight_operand = float_operand(layer.latent);
     layer.used_weight = layer.weight;
     if (!layer.latent.is_same(layer.weight)) use_weight(layer, layer.latent);
     if (context.packed) layer.packed = FloatWeight::pack(layer.latent);
+    if (context.as_stored) layer.product = float_product(layer.latent.detach().contiguous());
+    return {};
+  }
+  if (layer.stored_product) {
+    TORCH_CHECK(context.as_stored, "the codes of this model stay packed");
+    layer.row_bias = layer.stored_row_bias;
+    layer.product = layer.stored_product;
+    layer.weight_operand = Operand();
+    layer.used_weight = layer.weight;
     return {};
   }
   if (layer.stored) {
@@ -188,6 +198,7 @@ Status quantize_layer(BitLinear& layer, const ForwardContext& context,
     layer.used_weight = layer.stored->value;
     layer.weight_operand = *layer.stored;
     if (context.packed) layer.packed = FloatWeight::pack(layer.stored->value);
+    if (context.as_stored) layer.product = float_product(layer.stored->value.contiguous());
     return {};
   }
   BITLOOP_ASSIGN(operand, weight_of_step(layer, context, std::move(packed)));
@@ -202,6 +213,14 @@ Status quantize_layer(BitLinear& layer, const ForwardContext& context,
     materialise_value(operand, layer.latent, *format);
     layer.packed = FloatWeight::pack(operand.value);
   }
+  if (context.as_stored) {
+    materialise_value(operand, layer.latent, *format);
+    // Of more levels than products read packed, the values are kept.
+    layer.product = has_packed_product(*format)
+                        ? packed_product(store_weight(operand, *format), operand, *format)
+                        : float_product(operand.value.contiguous());
+    operand = Operand();
+  }
   layer.weight_operand = std::move(operand);
   return {};
 }
@@ -212,7 +231,8 @@ Status quantize_weights(std::span<BitLinear* const> layers, const ForwardContext
   const lua::Format* format = context.quantizer ? &context.quantizer->format() : nullptr;
   for (BitLinear* layer : layers) BITLOOP_TRY(set_latent(*layer, format));
   const auto may_pack = [&](const BitLinear& layer) {
-    return !stays_float(layer, context) && !layer.stored && !uses_kept(layer, context);
+    return !stays_float(layer, context) && !layer.stored && !layer.stored_product &&
+           !uses_kept(layer, context);
   };
   // Programs read and write nothing but their layer, and run no candidate's code.
   std::vector<Result<MaybeOperand>> packed(layers.size(), std::nullopt);

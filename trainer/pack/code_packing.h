@@ -13,9 +13,9 @@ struct CodePacking {
   int codes = 1;       // in a number
   int bits = 1;        // of a number
 
-  // The fewest codes with which a code takes at most 1% more than log2(levels) bits; where no number
-  // of at most 57 bits does, which happens from 60 levels on, the one with the fewest bits a code
-  // (2.3% more at most). One level takes no bits.
+  // The fewest codes with which a code takes at most 1% more than log2(levels) bits; where no
+  // number of at most 57 bits does, which happens from 60 levels on, the one with the fewest bits a
+  // code (2.3% more at most). One level takes no bits.
   static CodePacking of(int64_t levels);
 
   int64_t bytes(int64_t count) const;  // of so many codes

@@ -8,9 +8,8 @@
 #include <map>
 #include <set>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
+#include "trainer/kernels/team.h"
+#include "trainer/model/weight_product.h"
 #include "trainer/pack/code_packing.h"
 
 namespace bitloop::trainer {
@@ -18,62 +17,31 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char *kFormat = "bitloop-packed", *kVersion = "1";
-// Metadata of the header: all are text, as the format wants it.
-constexpr const char *kChecksum = "header_xxh3", *kDescription = "bitloop";
-
 std::unexpected<Error> bad(std::string message) { return fail("bad_weights", std::move(message)); }
-
-std::string checksum(const void* data, size_t size) {
-  return fmt::format("{:016x}", XXH3_64bits(data, size));
-}
-
-// The header's own checksum is made with zeros in its place.
-std::string with_zeros(std::string_view header) {
-  std::string text(header);
-  const std::string key = fmt::format("\"{}\":\"", kChecksum);
-  if (const size_t at = text.find(key); at != std::string::npos)
-    for (size_t i = at + key.size(); i < std::min(text.size(), at + key.size() + 16); ++i)
-      text[i] = '0';
-  return text;
-}
 
 bool is_quantised(const BitLinear& layer, const lua::Format* format) {
   return layer.quantized && format != nullptr && format->quantizes_weights;
 }
 
-int64_t choices_of(const lua::Format& format) {
-  return format.codebook_entries > 0 ? format.codebook_entries : std::ssize(format.levels);
-}
-
-// What a code is: an entry's index, or the level itself.
-std::vector<float> values_of(const lua::Format& format) {
-  std::vector<float> values;
-  for (int64_t i = 0; i < choices_of(format); ++i)
-    values.push_back(format.codebook_entries > 0
-                         ? static_cast<float>(i)
-                         : static_cast<float>(format.levels[static_cast<size_t>(i)]));
-  return values;
-}
-
-at::Tensor pack(const at::Tensor& codes, const lua::Format& format) {
-  const at::Tensor flat = codes.cpu().contiguous().view({-1});
-  const float* of = flat.const_data_ptr<float>();
-  const std::vector<float> values = values_of(format);  // ascending
-  std::vector<uint16_t> indices(static_cast<size_t>(flat.numel()));
-  for (size_t i = 0; i < indices.size(); ++i)
-    indices[i] = static_cast<uint16_t>(std::ranges::lower_bound(values, of[i]) - values.begin());
-  const CodePacking packing = CodePacking::of(choices_of(format));
-  const at::Tensor bytes = at::empty({packing.bytes(flat.numel())}, at::kByte);
-  pack_codes(packing, indices.data(), flat.numel(), bytes.data_ptr<uint8_t>());
-  return bytes;
-}
-
 // One file while it is taken apart: which of its tensors were read, and whether they are whole.
 class Reader {
  public:
+  // Compares all tensors with their checksums, in all threads.
   Reader(const MappedTensors& tensors, const json& checksums, at::Device device)
-      : tensors_(tensors), checksums_(checksums), device_(device) {}
+      : tensors_(tensors), device_(device) {
+    std::vector<std::string> names = tensors.names();
+    std::ranges::sort(names, std::ranges::greater(),
+                      [&](const std::string& name) { return tensors.bytes(name).size(); });
+    std::vector<char> whole(names.size());
+    kernels::run_items(std::ssize(names), [&](int64_t item) {
+      const auto i = static_cast<size_t>(item);
+      const std::span<const uint8_t> bytes = tensors.bytes(names[i]);
+      const auto known = checksums.find(names[i]);
+      whole[i] = known != checksums.end() && *known == checksum(bytes.data(), bytes.size());
+    });
+    for (size_t i = 0; i < names.size(); ++i)
+      if (whole[i] == 0) damaged_.insert(names[i]);
+  }
 
   bool has(const std::string& name) const { return tensors_.has(name); }
   Result<at::Tensor> floats(const std::string& name) {
@@ -102,11 +70,23 @@ class Reader {
   // Copies into a tensor that is there.
   Status fill(const std::string& name, const at::Tensor& into) {
     BITLOOP_ASSIGN(stored, floats(name));
-    if (stored.sizes() != into.sizes())
-      return bad(fmt::format("has '{}' as {}, but its model makes it {}", name,
-                             fmt::join(stored.sizes(), " x "), fmt::join(into.sizes(), " x ")));
-    into.detach().copy_(stored);
+    if (stored.sizes() != into.sizes()) return wrong_shape(name, stored, into);
+    fill_parameter(into, stored);
     return {};
+  }
+  // Lets a matrix be where it lies in the file.
+  Status place(const std::string& name, const at::Tensor& into) {
+    BITLOOP_TRY(check(name));
+    BITLOOP_ASSIGN(stored, tensors_.view(name));
+    if (stored.sizes() != into.sizes()) return wrong_shape(name, stored, into);
+    into.set_data(stored);
+    return {};
+  }
+  // As it is stored, where it lies; undefined where there is none.
+  Result<at::Tensor> stored(const std::string& name) {
+    if (!has(name)) return at::Tensor();
+    BITLOOP_TRY(check(name));
+    return tensors_.view(name);
   }
   // Nothing is there that no part of the model asked for.
   Status finish() const {
@@ -118,21 +98,26 @@ class Reader {
  private:
   Status check(const std::string& name) {
     if (!tensors_.has(name)) return bad(fmt::format("has no tensor '{}'", name));
-    const std::span<const uint8_t> bytes = tensors_.bytes(name);
-    const auto known = checksums_.find(name);
-    if (known == checksums_.end() || *known != checksum(bytes.data(), bytes.size()))
+    if (damaged_.contains(name))
       return bad(fmt::format("is damaged: '{}' has another checksum than the file says", name));
     read_.insert(name);
     return {};
   }
 
+  static Status wrong_shape(const std::string& name, const at::Tensor& stored,
+                            const at::Tensor& into) {
+    return bad(fmt::format("has '{}' as {}, but its model makes it {}", name,
+                           fmt::join(stored.sizes(), " x "), fmt::join(into.sizes(), " x ")));
+  }
+
   const MappedTensors& tensors_;
-  const json& checksums_;
   const at::Device device_;
-  std::set<std::string> read_;
+  std::set<std::string> damaged_, read_;
 };
 
-Status unpack_weight(Reader& reader, BitLinear& layer, const lua::Format& format) {
+// The bytes of a layer's codes, as many as there must be.
+Result<std::span<const uint8_t>> codes_of(Reader& reader, const BitLinear& layer,
+                                          const lua::Format& format) {
   const std::string& name = layer.layer.name;
   const int64_t N = layer.layer.out_features, K = layer.layer.in_features;
   const CodePacking packing = CodePacking::of(choices_of(format));
@@ -140,10 +125,62 @@ Status unpack_weight(Reader& reader, BitLinear& layer, const lua::Format& format
   if (std::ssize(bytes) != packing.bytes(N * K))
     return bad(fmt::format("has {} bytes of codes for '{}', but {} x {} codes are {}", bytes.size(),
                            name, N, K, packing.bytes(N * K)));
+  return bytes;
+}
+
+std::unexpected<Error> no_codes(const std::string& name, const lua::Format& format) {
+  return bad(
+      fmt::format("has codes for '{}' that are none of the {} levels", name, choices_of(format)));
+}
+
+std::unexpected<Error> not_returned(const Error& error) {
+  return bad("is not what a quantizer returns: " + error.message);
+}
+
+// What a layer adds to its rows.
+Status read_row_bias(Reader& reader, BitLinear& layer) {
+  const std::string name = layer.layer.name + ".row_bias";
+  layer.stored_row_bias = at::Tensor();
+  if (!reader.has(name)) return {};
+  layer.stored_row_bias = at::empty({layer.layer.out_features}, layer.weight.options());
+  return reader.fill(name, layer.stored_row_bias);
+}
+
+// The layer's product on what lies in the file.
+Status place_weight(Reader& reader, const MappedTensors& tensors, BitLinear& layer,
+                    const lua::Format& format) {
+  const std::string& name = layer.layer.name;
+  StoredWeight weight{.out_features = layer.layer.out_features,
+                      .in_features = layer.layer.in_features};
+  BITLOOP_ASSIGN(bytes, codes_of(reader, layer, format));
+  weight.codes = at::from_blob(
+      const_cast<uint8_t*>(bytes.data()), {std::ssize(bytes)}, [kept = tensors](void*) {},
+      at::kByte);
+  if (!holds_codes(weight, format)) return no_codes(name, format);
+  for (const auto& [part, tensor] :
+       {std::pair{"scale", &weight.scale}, std::pair{"offset", &weight.offset},
+        std::pair{"codebook", &weight.codebook}}) {
+    BITLOOP_ASSIGN(stored, reader.stored(fmt::format("{}.{}", name, part)));
+    if (stored.defined() && stored.scalar_type() != format.scale_dtype)
+      return bad(
+          fmt::format("has '{}.{}' in another type than its quantizer declares", name, part));
+    *tensor = std::move(stored);
+  }
+  const lua::Quantized returned{
+      .scale = weight.scale, .offset = weight.offset, .codebook = weight.codebook};
+  const auto operand = stored_weight_operand(returned, layer.weight, format, name);
+  if (!operand) return not_returned(operand.error());
+  layer.stored_product = packed_product(weight, *operand, format);
+  return read_row_bias(reader, layer);
+}
+
+Status unpack_weight(Reader& reader, BitLinear& layer, const lua::Format& format) {
+  const std::string& name = layer.layer.name;
+  const int64_t N = layer.layer.out_features, K = layer.layer.in_features;
+  const CodePacking packing = CodePacking::of(choices_of(format));
+  BITLOOP_ASSIGN(bytes, codes_of(reader, layer, format));
   std::vector<uint16_t> indices(static_cast<size_t>(N * K));
-  if (!unpack_codes(packing, bytes.data(), N * K, indices.data()))
-    return bad(
-        fmt::format("has codes for '{}' that are none of the {} levels", name, choices_of(format)));
+  if (!unpack_codes(packing, bytes.data(), N * K, indices.data())) return no_codes(name, format);
   const std::vector<float> values = values_of(format);
   lua::Quantized quantized;
   quantized.codes = at::empty({N, K}, at::kFloat);
@@ -162,14 +199,9 @@ Status unpack_weight(Reader& reader, BitLinear& layer, const lua::Format& format
   // The same checks, and from here on the same numbers, as of what weight_quant returns.
   const at::Tensor like = at::zeros({1, 1}, layer.weight.options()).expand({N, K});
   auto operand = make_weight_operand(quantized, like, format, name);
-  if (!operand) return bad("is not what a quantizer returns: " + operand.error().message);
+  if (!operand) return not_returned(operand.error());
   layer.stored = std::move(*operand);
-  layer.stored_row_bias = at::Tensor();
-  if (reader.has(name + ".row_bias")) {
-    layer.stored_row_bias = at::empty({N}, layer.weight.options());
-    BITLOOP_TRY(reader.fill(name + ".row_bias", layer.stored_row_bias));
-  }
-  return {};
+  return read_row_bias(reader, layer);
 }
 
 }  // namespace
@@ -192,7 +224,7 @@ PackedModel pack_model(Transformer& model, const lua::Format* format, at::Scalar
       latents.insert(name + ".weight");
       Operand& operand = layer->weight_operand;
       materialise_value(operand, layer->latent, *format);
-      add("codes", pack(operand.codes, *format), at::kByte);
+      add("codes", pack_weight_codes(operand.codes, *format), at::kByte);
       add("scale", operand.scale, format->scale_dtype);
       add("offset", operand.offset, format->scale_dtype);
       add("codebook", operand.codebook, format->scale_dtype);
@@ -217,36 +249,13 @@ Status write_packed(int fd, const PackedModel& packed, const json& description) 
   json& checksums = whole["xxh3"] = json::object();
   for (const auto& [name, tensor] : packed.tensors)
     checksums[name] = checksum(tensor.const_data_ptr(), tensor.nbytes());
-  std::map<std::string, std::string> metadata = {{"format", kFormat},
-                                                 {"version", kVersion},
-                                                 {kChecksum, std::string(16, '0')},
-                                                 {kDescription, whole.dump()}};
-  const std::string zeros = safetensors_header(packed.tensors, metadata);
-  metadata[kChecksum] = checksum(zeros.data(), zeros.size());
+  std::map<std::string, std::string> metadata = packed_metadata(whole);
+  seal_metadata(safetensors_header(packed.tensors, metadata), metadata);
   return write_safetensors(fd, safetensors_header(packed.tensors, metadata), packed.tensors);
 }
 
-Result<json> read_description(const MappedTensors& tensors) {
-  const auto text = [&](const char* name) {
-    const auto found = tensors.metadata().find(name);
-    return found == tensors.metadata().end() ? std::string() : found->second;
-  };
-  if (text("format") != kFormat) return bad("is no packed model");
-  if (text("version") != kVersion)
-    return bad(
-        fmt::format("is a packed model of version '{}', and this version of bitloop reads {}",
-                    text("version").substr(0, 20), kVersion));
-  const std::string zeros = with_zeros(tensors.header());
-  if (text(kChecksum) != checksum(zeros.data(), zeros.size()))
-    return bad("is damaged: its header has another checksum than it says");
-  json description = json::parse(text(kDescription), nullptr, /*allow_exceptions=*/false);
-  if (!description.is_object() || !description.contains("xxh3") || !description["xxh3"].is_object())
-    return bad("has no description of its model");
-  return description;
-}
-
 Status unpack_model(const MappedTensors& tensors, const json& description, Transformer& model,
-                    const lua::Format* format) {
+                    const lua::Format* format, Unpack how) {
   const at::NoGradGuard no_grad;
   Reader reader(tensors, description.at("xxh3"), model.device());
   std::set<std::string> latents;
@@ -254,7 +263,9 @@ Status unpack_model(const MappedTensors& tensors, const json& description, Trans
     const std::string& name = layer->layer.name;
     if (is_quantised(*layer, format)) {
       latents.insert(name + ".weight");
-      BITLOOP_TRY(unpack_weight(reader, *layer, *format));
+      BITLOOP_TRY(how == Unpack::kInPlace && has_packed_product(*format)
+                      ? place_weight(reader, tensors, *layer, *format)
+                      : unpack_weight(reader, *layer, *format));
     }
     BITLOOP_ASSIGN(params, reader.under(name + ".params."));
     BITLOOP_ASSIGN(state, reader.under(name + ".state."));
@@ -262,7 +273,9 @@ Status unpack_model(const MappedTensors& tensors, const json& description, Trans
     layer->state = std::move(state);
   }
   for (const auto& [name, tensor] : model.named_parameters())
-    if (!latents.contains(name)) BITLOOP_TRY(reader.fill(name, tensor));
+    if (!latents.contains(name))
+      BITLOOP_TRY(how == Unpack::kInPlace && tensor.dim() == 2 ? reader.place(name, tensor)
+                                                               : reader.fill(name, tensor));
   return reader.finish();
 }
 

@@ -10,6 +10,7 @@
 #include "trainer/checkpoint/mapped_tensors.h"
 #include "trainer/checkpoint/safetensors.h"
 #include "trainer/model/transformer.h"
+#include "trainer/pack/packed_header.h"
 
 namespace bitloop::trainer {
 
@@ -28,13 +29,17 @@ PackedModel pack_model(Transformer& model, const lua::Format* format, at::Scalar
 // Writes the file and fsyncs. `description`: what a reader needs to know beside the tensors.
 Status write_packed(int fd, const PackedModel& packed, const nlohmann::json& description);
 
-// The description. Errors "bad_weights": a header that was changed, another version.
-Result<nlohmann::json> read_description(const MappedTensors& tensors);
+enum class Unpack {
+  kWhole,    // all numbers in memory: what scores are made with
+  kInPlace,  // codes and matrices of floats stay where they lie in the file, which must stay
+             // mapped, for products of ForwardContext::as_stored; weights of more than 256 levels
+             // don't
+};
 
 // Fills the model: floats, parameters, state, and in each quantised layer what it stores. Every
 // tensor is compared with its checksum. Error "bad_weights": a sentence that follows the file's
 // name.
 Status unpack_model(const MappedTensors& tensors, const nlohmann::json& description,
-                    Transformer& model, const lua::Format* format);
+                    Transformer& model, const lua::Format* format, Unpack how = Unpack::kWhole);
 
 }  // namespace bitloop::trainer

@@ -1,15 +1,12 @@
 #include "trainer/pack/packed_model.h"
 
 #include <ATen/ATen.h>
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 
 #include <random>
 
-#include "harness/base/fd.h"
-#include "tests/trainer/fixture.h"
+#include "tests/trainer/pack/packed_files.h"
 #include "trainer/audit/bits.h"
 
 namespace bitloop::trainer {
@@ -17,53 +14,6 @@ namespace {
 
 using nlohmann::json;
 using testing::HasSubstr;
-
-ModelConfig middle_model() {
-  return {.vocab_size = 17,
-          .padded_vocab_size = 32,
-          .context = 12,
-          .layers = 2,
-          .heads = 2,
-          .width = 128};
-}
-
-std::string file_of(const PackedModel& packed, const json& description) {
-  const UniqueFd fd(::memfd_create("packed", MFD_CLOEXEC));
-  EXPECT_TRUE(write_packed(fd.get(), packed, description));
-  ::lseek(fd.get(), 0, SEEK_SET);
-  return *read_all(fd.get());
-}
-
-Result<MappedTensors> parse(const std::string& file) {
-  const UniqueFd fd(::memfd_create("packed", MFD_CLOEXEC));
-  EXPECT_TRUE(write_all(fd.get(), file));
-  return MappedTensors::parse(*MappedFile::map(fd.get()));
-}
-
-// A model of the file; what is wrong with it.
-Status unpack(const std::string& file, Transformer& model, const lua::Format* format) {
-  BITLOOP_ASSIGN(tensors, parse(file));
-  BITLOOP_ASSIGN(description, read_description(tensors));
-  return unpack_model(tensors, description, model, format);
-}
-
-std::vector<std::string> zoo() {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(
-           std::filesystem::path(BITLOOP_SOURCE_DIR) / "quantizers"))
-    if (entry.path().extension() == ".lua") names.push_back(entry.path().stem().string());
-  return names;
-}
-
-void init_layers(Transformer& model, lua::Quantizer& quantizer) {
-  if (!quantizer.has("init")) return;
-  for (BitLinear* layer : model.bitlinears()) {
-    const auto made = quantizer.init(layer->layer, layer->weight.detach());
-    ASSERT_TRUE(made) << made.error().message;
-    for (const auto& [name, param] : made->params) layer->params[name] = param.value;
-    layer->state = made->state;
-  }
-}
 
 TEST(PackedModel, EveryQuantizersModelComesBackBitByBitAtItsSize) {
   const at::NoGradGuard no_grad;
@@ -112,7 +62,8 @@ TEST(PackedModel, FloatsMayBeNarrow) {
                         model.named_parameters()[0].second.to(at::kBFloat16).to(at::kFloat)));
 }
 
-class DamagedTest : public testing::Test {
+// Both ways of reading a file refuse the same, in the same words.
+class DamagedTest : public testing::TestWithParam<Unpack> {
  protected:
   void SetUp() override {
     const at::NoGradGuard no_grad;
@@ -123,7 +74,7 @@ class DamagedTest : public testing::Test {
   }
   Status read(const std::string& file) {
     Transformer model = Transformer::empty(small_model(), false);
-    return unpack(file, model, &quantizer_->format());
+    return unpack(file, model, &quantizer_->format(), GetParam());
   }
   std::string said(const std::string& file) {
     const Status done = read(file);
@@ -133,13 +84,13 @@ class DamagedTest : public testing::Test {
   std::string file_;
 };
 
-TEST_F(DamagedTest, AFileCutAnywhereIsRefused) {
+TEST_P(DamagedTest, AFileCutAnywhereIsRefused) {
   for (size_t size = 0; size < file_.size(); size += 1 + size / 7)
     EXPECT_FALSE(read(file_.substr(0, size))) << size;
   EXPECT_FALSE(read(file_ + "x"));
 }
 
-TEST_F(DamagedTest, ABitFlippedAnywhereIsRefused) {
+TEST_P(DamagedTest, ABitFlippedAnywhereIsRefused) {
   std::mt19937_64 random(3);
   const uint64_t header = *reinterpret_cast<const uint64_t*>(file_.data());
   for (int i = 0; i < 600; ++i) {
@@ -151,7 +102,7 @@ TEST_F(DamagedTest, ABitFlippedAnywhereIsRefused) {
   }
 }
 
-TEST_F(DamagedTest, HostileHeadersAreRefusedInASentence) {
+TEST_P(DamagedTest, HostileHeadersAreRefusedInASentence) {
   const uint64_t header = *reinterpret_cast<const uint64_t*>(file_.data());
   const auto with_header = [&](const std::string& text) {
     const uint64_t length = text.size();
@@ -184,7 +135,7 @@ TEST_F(DamagedTest, HostileHeadersAreRefusedInASentence) {
   EXPECT_THAT(said(with_header(std::string(100000, '['))), HasSubstr("not JSON"));
 }
 
-TEST_F(DamagedTest, ATensorTooManyOrTooFewIsNamed) {
+TEST_P(DamagedTest, ATensorTooManyOrTooFewIsNamed) {
   const at::NoGradGuard no_grad;
   Transformer model(small_model(), false, 5);
   ASSERT_TRUE(model.quantize_weights({.quantizer = quantizer_.get()}));
@@ -203,6 +154,35 @@ TEST_F(DamagedTest, ATensorTooManyOrTooFewIsNamed) {
   packed.tensors.erase(codes);
   EXPECT_THAT(said(file_of(packed, {})), HasSubstr("has no tensor 'h.0.attn.c_attn.codes'"));
 }
+
+TEST_P(DamagedTest, HostilePartsOfALayerAreRefused) {
+  const at::NoGradGuard no_grad;
+  Transformer model(small_model(), false, 5);
+  ASSERT_TRUE(model.quantize_weights({.quantizer = quantizer_.get()}));
+  const PackedModel good = pack_model(model, &quantizer_->format(), at::kFloat);
+  // With its checksums, as whoever means harm would write them.
+  const auto with = [&](const std::string& name, const at::Tensor& tensor) {
+    PackedModel packed = good;
+    for (auto& [each, of] : packed.tensors)
+      if (each == name) of = tensor;
+    return said(file_of(packed, {}));
+  };
+  const std::string layer = "h.1.mlp.c_fc";
+  EXPECT_THAT(with(layer + ".codes", at::full({820}, 243, at::kByte)),
+              HasSubstr("codes for 'h.1.mlp.c_fc' that are none of the 3 levels"));
+  EXPECT_THAT(with(layer + ".codes", at::zeros({819}, at::kByte)), HasSubstr("819 bytes of codes"));
+  EXPECT_THAT(with(layer + ".codes", at::zeros({0}, at::kByte)), HasSubstr("0 bytes of codes"));
+  EXPECT_THAT(with(layer + ".scale", at::ones({128, 32}, at::kHalf)),
+              HasSubstr("is not what a quantizer returns"));
+  EXPECT_THAT(with(layer + ".scale", at::ones({0}, at::kHalf)),
+              HasSubstr("is not what a quantizer returns"));
+  EXPECT_THAT(with(layer + ".scale", at::full({}, INFINITY, at::kHalf)),
+              HasSubstr("must be finite"));
+  EXPECT_THAT(with("wte.weight", at::ones({31, 32})), HasSubstr("its model makes it"));
+  EXPECT_THAT(with("wte.weight", at::ones({32, 32}, at::kByte)), HasSubstr("which is not read"));
+}
+
+INSTANTIATE_TEST_SUITE_P(BothWays, DamagedTest, testing::Values(Unpack::kWhole, Unpack::kInPlace));
 
 }  // namespace
 }  // namespace bitloop::trainer

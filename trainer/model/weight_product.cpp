@@ -1,0 +1,191 @@
+#include "trainer/model/weight_product.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "trainer/kernels/packed_products.h"
+#include "trainer/model/code_tensors.h"
+#include "trainer/model/stored_bytes.h"
+#include "trainer/pack/code_packing.h"
+
+namespace bitloop::trainer {
+namespace {
+
+at::Tensor add_bias(const at::Tensor& y, const std::optional<at::Tensor>& bias) {
+  return bias ? y.add_(*bias) : y;
+}
+
+class FloatProduct : public WeightProduct {
+ public:
+  explicit FloatProduct(at::Tensor w_NK) : w_(std::move(w_NK)) {
+    TORCH_CHECK(w_.is_contiguous() && w_.is_cpu(), "a weight of floats must be contiguous");
+  }
+
+  bool takes_integers() const override { return false; }
+  int64_t bytes() const { return static_cast<int64_t>(w_.nbytes()); }
+  at::Tensor multiply(const Operand& x, const std::optional<at::Tensor>& bias) const override {
+    const at::Tensor rows = x.value.contiguous();
+    const at::Tensor y = at::empty({rows.size(0), w_.size(0)}, rows.options());
+    kernels::multiply({.rows = w_.size(0),
+                       .columns = w_.size(1),
+                       .numbers = w_.const_data_ptr(),
+                       .bfloat16 = w_.scalar_type() == at::kBFloat16},
+                      rows.const_data_ptr<float>(), rows.size(0), y.data_ptr<float>());
+    return add_bias(y, bias);
+  }
+
+ private:
+  const at::Tensor w_;
+};
+
+kernels::PackedCodes packed_codes(const StoredWeight& weight, const lua::Format& format) {
+  const CodePacking packing = CodePacking::of(choices_of(format));
+  return {
+      .rows = weight.out_features,
+      .columns = weight.in_features,
+      .levels = static_cast<int>(packing.levels),
+      .codes = packing.codes,
+      .bits = packing.bits,
+      .bytes = {weight.codes.const_data_ptr<uint8_t>(), static_cast<size_t>(weight.codes.numel())}};
+}
+
+kernels::StoredNumbers numbers_of(const at::Tensor& tensor) {
+  if (!tensor.defined()) return {};
+  return {static_cast<const uint8_t*>(tensor.const_data_ptr()), tensor.scalar_type() == at::kHalf};
+}
+
+// By the shapes that canonical_scale allows (trainer/model/quantize.cpp).
+kernels::Spread spread_of(const at::Tensor& tensor, const StoredWeight& weight,
+                          const lua::Format& format) {
+  using kernels::Spread;
+  if (!tensor.defined() || tensor.numel() == 1) return {Spread::kOne};
+  if (format.flat_groups) return {Spread::kFlatGroups, format.group};
+  if (tensor.size(1) == 1 && tensor.size(0) == weight.out_features) return {Spread::kRows};
+  return {Spread::kGroups, format.group};
+}
+
+kernels::PackedValues packed_values(const StoredWeight& weight, const lua::Format& format) {
+  kernels::PackedValues values;
+  if (format.codebook_entries > 0) {
+    values.codebook = numbers_of(weight.codebook);
+    values.block = format.codebook_block;
+    values.entries = format.codebook_entries;
+    return values;
+  }
+  values.levels = values_of(format);
+  values.scale = numbers_of(weight.scale);
+  values.offset = numbers_of(weight.offset);
+  values.scale_of = spread_of(weight.scale, weight, format);
+  values.offset_of = spread_of(weight.offset, weight, format);
+  return values;
+}
+
+class PackedProduct : public WeightProduct {
+ public:
+  PackedProduct(const StoredWeight& weight, const Operand& checked, const lua::Format& format)
+      : weight_(weight), floats_(packed_codes(weight, format), packed_values(weight, format)) {
+    if (!checked.int8_scale.defined()) return;
+    std::vector<int8_t> integers;
+    for (const double level : format.levels)
+      integers.push_back(static_cast<int8_t>(std::lround(level * checked.factor)));
+    integers_.emplace(packed_codes(weight, format), integers);
+    int8_scale_ = checked.int8_scale.clone();
+  }
+
+  bool takes_integers() const override { return integers_.has_value(); }
+  int64_t bytes() const {
+    int64_t sum = weight_.codes.numel();
+    for (const at::Tensor* part : {&weight_.scale, &weight_.offset, &weight_.codebook})
+      if (part->defined()) sum += static_cast<int64_t>(part->nbytes());
+    return sum;
+  }
+  at::Tensor multiply(const Operand& x, const std::optional<at::Tensor>& bias) const override {
+    const int64_t N = weight_.out_features;
+    if (integers_ && x.codes_int8.defined()) {
+      const at::Tensor codes = x.codes_int8.contiguous();
+      const at::Tensor sums = at::empty({codes.size(0), N}, codes.options().dtype(at::kInt));
+      integers_->multiply(codes.const_data_ptr<int8_t>(), codes.size(0), sums.data_ptr<int32_t>());
+      return codes::scale_products(sums, x.int8_scale, int8_scale_, bias);
+    }
+    const at::Tensor rows = x.value.contiguous();
+    const at::Tensor y = at::empty({rows.size(0), N}, rows.options());
+    floats_.multiply(rows.const_data_ptr<float>(), rows.size(0), y.data_ptr<float>());
+    return add_bias(y, bias);
+  }
+
+ private:
+  const StoredWeight weight_;  // what the others look at
+  kernels::PackedFloats floats_;
+  std::optional<kernels::PackedIntegers> integers_;
+  at::Tensor int8_scale_;
+};
+
+}  // namespace
+
+std::shared_ptr<const WeightProduct> float_product(at::Tensor w_NK) {
+  return std::make_shared<FloatProduct>(std::move(w_NK));
+}
+
+int64_t choices_of(const lua::Format& format) {
+  return format.codebook_entries > 0 ? format.codebook_entries : std::ssize(format.levels);
+}
+
+std::vector<float> values_of(const lua::Format& format) {
+  std::vector<float> values;
+  for (int64_t i = 0; i < choices_of(format); ++i)
+    values.push_back(format.codebook_entries > 0
+                         ? static_cast<float>(i)
+                         : static_cast<float>(format.levels[static_cast<size_t>(i)]));
+  return values;
+}
+
+at::Tensor pack_weight_codes(const at::Tensor& codes, const lua::Format& format) {
+  const at::Tensor flat = codes.cpu().contiguous().view({-1});
+  const float* of = flat.const_data_ptr<float>();
+  const std::vector<float> values = values_of(format);  // ascending
+  std::vector<uint16_t> indices(static_cast<size_t>(flat.numel()));
+  for (size_t i = 0; i < indices.size(); ++i)
+    indices[i] = static_cast<uint16_t>(std::ranges::lower_bound(values, of[i]) - values.begin());
+  const CodePacking packing = CodePacking::of(choices_of(format));
+  const at::Tensor bytes = at::empty({packing.bytes(flat.numel())}, at::kByte);
+  pack_codes(packing, indices.data(), flat.numel(), bytes.data_ptr<uint8_t>());
+  return bytes;
+}
+
+StoredWeight store_weight(const Operand& operand, const lua::Format& format) {
+  const auto as_stored = [&](const at::Tensor& tensor) {
+    return tensor.defined() ? tensor.to(format.scale_dtype).contiguous() : at::Tensor();
+  };
+  return {.out_features = operand.codes.size(0),
+          .in_features = operand.codes.size(1),
+          .codes = pack_weight_codes(operand.codes, format),
+          .scale = as_stored(operand.scale),
+          .offset = as_stored(operand.offset),
+          .codebook = as_stored(operand.codebook)};
+}
+
+int64_t stored_bytes(const WeightProduct& product) {
+  if (const auto* packed = dynamic_cast<const PackedProduct*>(&product)) return packed->bytes();
+  if (const auto* floats = dynamic_cast<const FloatProduct*>(&product)) return floats->bytes();
+  return 0;
+}
+
+bool has_packed_product(const lua::Format& format) {
+  return choices_of(format) >= 2 && choices_of(format) <= 256;
+}
+
+bool holds_codes(const StoredWeight& weight, const lua::Format& format) {
+  return kernels::are_codes(packed_codes(weight, format));
+}
+
+std::shared_ptr<const WeightProduct> packed_product(const StoredWeight& weight,
+                                                    const Operand& checked,
+                                                    const lua::Format& format) {
+  return std::make_shared<PackedProduct>(weight, checked, format);
+}
+
+}  // namespace bitloop::trainer

@@ -1,24 +1,16 @@
 """NativeBit in PyTorch, written from its description alone: GPT-2 with learned codebooks in its linear layers, a few steps of
-training from given weights. Reads a job on standard input, writes what it found to standard output.
+training from the weights of nativebit_model.py. Writes golden/nativebit.json.
 
-Runs in the Python of packages.py; shares no code with bitloop."""
+Runs in a Python that has torch; shares no code with bitloop."""
 
 import json
 import math
-import struct
-import sys
 
 import torch
 import torch.nn.functional as F
 
-
-def read_safetensors(path):
-    whole = open(path, "rb").read()
-    (length,) = struct.unpack("<Q", whole[:8])
-    header, data = json.loads(whole[8:8 + length]), whole[8 + length:]
-    header.pop("__metadata__", None)
-    return {name: torch.frombuffer(bytearray(data[slice(*entry["data_offsets"])]), dtype=torch.float32).reshape(entry["shape"])
-            for name, entry in header.items()}
+from bitloop import HERE
+from nativebit_model import BLOCK, ENTRIES, HEADS, LAYERS, SHOWN, STEPS, TRAINING, batches, rates, tensors
 
 
 class Codebooks:
@@ -69,11 +61,11 @@ def activations(x):
 
 
 class Model:
-    def __init__(self, job):
-        self.job = job
-        self.p = {name: tensor.requires_grad_(True) for name, tensor in read_safetensors(job["weights"]).items()}
+    def __init__(self):
+        self.p = {name: torch.tensor(values, dtype=torch.float32).reshape(shape).requires_grad_(True)
+                  for name, (shape, values) in tensors().items()}
         self.linear = [name for name in self.p if name.endswith(".weight") and ".c_" in name]
-        self.books = {name: Codebooks(self.p[name].detach(), job["entries"], job["block"]) for name in self.linear}
+        self.books = {name: Codebooks(self.p[name].detach(), ENTRIES, BLOCK) for name in self.linear}
         self.indices, self.kept = {}, {}
 
     def requantize(self):
@@ -89,12 +81,12 @@ class Model:
         return F.layer_norm(x, x.shape[-1:], self.p[name + ".weight"], self.p[name + ".bias"], 1e-5)
 
     def loss(self, ids):
-        heads = self.job["heads"]
+        heads = HEADS
         inputs, targets = ids[:, :-1], ids[:, 1:]
         B, T = inputs.shape
         x = self.p["wte.weight"][inputs] + self.p["wpe.weight"][:T]
         width = x.shape[-1]
-        for i in range(self.job["layers"]):
+        for i in range(LAYERS):
             qkv = self.layer(f"h.{i}.attn.c_attn", self.norm(f"h.{i}.ln_1", x))
             q, k, v = (part.view(B, T, heads, width // heads).transpose(1, 2) for part in qkv.split(width, -1))
             scores = q @ k.transpose(-1, -2) / math.sqrt(width // heads)
@@ -107,42 +99,37 @@ class Model:
         return F.cross_entropy(logits.reshape(B * T, -1), targets.reshape(-1))
 
     def commitment(self, step):
-        share = self.job["commitment"] * min(1.0, (step + 1) / self.job["commitment_warmup"])
+        share = min(1.0, (step + 1) / 200)
         return share * sum((self.p[name] - self.kept[name]).square().mean() for name in self.linear)
 
 
-def main():
-    torch.set_num_threads(2)
-    job = json.load(sys.stdin)
-    model = Model(job)
+def trained(every):
+    model, steps = Model(), batches(STEPS, TRAINING["train.batch"], 128)
+    first = model.books[SHOWN + ".weight"].values.flatten().tolist()
     decay = [p for p in model.p.values() if p.dim() >= 2]
     plain = [p for p in model.p.values() if p.dim() < 2]
-    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": job["weight_decay"]}, {"params": plain, "weight_decay": 0.0}],
-                                  betas=(job["beta1"], job["beta2"]), eps=1e-8)
+    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": TRAINING["train.weight_decay"]}, {"params": plain, "weight_decay": 0.0}],
+                                  betas=(0.9, 0.95), eps=1e-8)
     losses = []
-    for step, batch in enumerate(job["batches"]):
-        if step % job["requantize_every"] == 0:
+    for step, batch in enumerate(steps):
+        if step % every == 0:
             model.requantize()
         loss = model.loss(torch.tensor(batch))
         optimizer.zero_grad()
         (loss + model.commitment(step)).backward()
-        torch.nn.utils.clip_grad_norm_(list(model.p.values()), job["grad_clip"])
+        torch.nn.utils.clip_grad_norm_(list(model.p.values()), 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = job["rates"][step]
+            group["lr"] = rates()[step]
         optimizer.step()
-        if step % job["requantize_every"] == 0:
+        if step % every == 0:
             for name in model.linear:
-                model.books[name].follow(model.p[name].detach(), model.indices[name], job["average"])
+                model.books[name].follow(model.p[name].detach(), model.indices[name], 0.99)
         losses.append(loss.item())
-    # The score's codes are made anew.
-    model.requantize()
-    with torch.no_grad():
-        final = model.loss(torch.tensor(job["batches"][0])).item()
-    json.dump({"losses": losses, "final": final,
-               "codebooks": {name: book.values.flatten().tolist() for name, book in model.books.items()},
-               "counts": {name: book.count.flatten().tolist() for name, book in model.books.items()},
-               "weights": {name: p.detach().flatten().tolist() for name, p in model.p.items() if name in model.linear}}, sys.stdout)
+    book = model.books[SHOWN + ".weight"]
+    rounded = [[float(f"{value:.7g}") for value in values] for values in
+               (first, book.values.flatten().tolist(), book.count.flatten().tolist(), model.p[SHOWN + ".weight"].flatten().tolist()[::37])]
+    return {"losses": losses, "rates": rates(), "first_codebook": rounded[0], "codebook": rounded[1], "count": rounded[2], "weights": rounded[3]}
 
 
 if __name__ == "__main__":
-    main()
+    (HERE / "golden" / "nativebit.json").write_text(json.dumps({str(every): trained(every) for every in (1, 3)}) + "\n")

@@ -100,8 +100,8 @@ Status load_huggingface(const MappedTensors& tensors, Transformer& model) {
     if (!at::isfinite(stored).all().item<bool>())
       return bad(fmt::format("holds a number in '{}' that is not finite", stored_name));
     if (by_token && parameter.size(0) > config.vocab_size)
-      fill_parameter(parameter, at::constant_pad_nd(
-                                    stored, {0, 0, 0, parameter.size(0) - config.vocab_size}));
+      fill_parameter(parameter,
+                     at::constant_pad_nd(stored, {0, 0, 0, parameter.size(0) - config.vocab_size}));
     else
       fill_parameter(parameter, transposed ? stored.t() : stored);
   }

@@ -160,6 +160,9 @@ def test_a_model_that_can_not_be_read_is_named(model, documents, tmp_path):
     nan = bytearray(whole)
     nan[-4:] = struct.pack("<f", math.nan)
     (broken / "model.safetensors").write_bytes(nan)
+    assert "holds a number in 'transformer.ln_f.bias' that is not finite" in said(broken)
+    nan[-64:] = struct.pack("<16f", *[3e38] * 16)  # finite, but its logits are not
+    (broken / "model.safetensors").write_bytes(nan)
     assert "what the model says of document 1 is no finite number" in said(broken)
     (broken / "config.json").write_text("[" * 500_000 + "]" * 500_000)
     assert "is no JSON" in said(broken)

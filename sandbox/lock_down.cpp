@@ -201,8 +201,10 @@ int add_rules(scmp_filter_ctx filter, LockDownProfile profile, bool connected, b
     for (const int call : kAllowedWhenConnected) code |= add(SCMP_ACT_ALLOW, call);
     for (const int call : {SCMP_SYS(accept), SCMP_SYS(accept4)})
       code |= add(SCMP_ACT_ERRNO(EPERM), call);
-    if (!cuda)
+    if (!cuda) {
       for (const int call : {SCMP_SYS(poll), SCMP_SYS(ppoll)}) code |= add(SCMP_ACT_ALLOW, call);
+      code |= add(SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prctl));  // c10d's threads want names
+    }
   }
   code |= add(SCMP_ACT_ERRNO(EPERM), SCMP_SYS(newfstatat));
   // abort() signals its own thread; a thread of another process can't be named, as the process is

@@ -35,7 +35,8 @@
 // Ranks on several machines (`connected`), with either profile, have in addition: waiting for and
 // using connections that are open (epoll_wait, epoll_pwait, epoll_ctl, poll, ppoll, sendmsg,
 // recvmsg, sendto, recvfrom). Taking a new one (accept, accept4) is refused with EPERM, since
-// anybody may knock; making a socket or a connection kills.
+// anybody may knock, and prctl likewise, by which threads get names; making a socket or a
+// connection kills.
 //
 // Test hooks, in the environment. BITLOOP_NAME_REFUSALS (x86-64): calls that would kill, and opens
 // and ioctls that are refused, are named on standard error and fail with their errno, for finding

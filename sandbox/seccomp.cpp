@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -198,11 +199,11 @@ constexpr int kAllowedWithGpu[] = {SCMP_SYS(bind),
 
 // TCP, and waiting for it as Gloo does.
 constexpr int kAllowedWithNetwork[] = {
-    SCMP_SYS(connect),       SCMP_SYS(bind),        SCMP_SYS(listen),      SCMP_SYS(accept),
-    SCMP_SYS(accept4),       SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(sendto),
-    SCMP_SYS(recvfrom),      SCMP_SYS(sendmsg),     SCMP_SYS(recvmsg),     SCMP_SYS(shutdown),
-    SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl),   SCMP_SYS(epoll_wait),  SCMP_SYS(epoll_pwait),
-    SCMP_SYS(getsockopt),    SCMP_SYS(setsockopt),  SCMP_SYS(uname)};
+    SCMP_SYS(connect),      SCMP_SYS(bind),          SCMP_SYS(listen),      SCMP_SYS(accept),
+    SCMP_SYS(accept4),      SCMP_SYS(getsockname),   SCMP_SYS(getpeername), SCMP_SYS(sendto),
+    SCMP_SYS(recvfrom),     SCMP_SYS(sendmsg),       SCMP_SYS(recvmsg),     SCMP_SYS(shutdown),
+    SCMP_SYS(epoll_create), SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl),   SCMP_SYS(epoll_wait),
+    SCMP_SYS(epoll_pwait),  SCMP_SYS(getsockopt),    SCMP_SYS(setsockopt),  SCMP_SYS(uname)};
 
 constexpr unsigned kSocketTypes = 0xf;  // the flags are above
 
@@ -245,6 +246,12 @@ int add_network_rules(scmp_filter_ctx filter) {
       code = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
                               scmp_arg_cmp{0, SCMP_CMP_EQ, family, 0},
                               scmp_arg_cmp{1, SCMP_CMP_MASKED_EQ, kSocketTypes, SOCK_STREAM});
+  // Gloo asks the kernel for the interfaces' names.
+  if (code == 0)
+    code = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3,
+                            scmp_arg_cmp{0, SCMP_CMP_EQ, AF_NETLINK, 0},
+                            scmp_arg_cmp{1, SCMP_CMP_MASKED_EQ, kSocketTypes, SOCK_RAW},
+                            scmp_arg_cmp{2, SCMP_CMP_EQ, NETLINK_ROUTE, 0});
   return code;
 }
 

@@ -13,7 +13,8 @@
 // refused instead where a driver may try it (kTried): reading another process's memory and watching
 // performance.
 //
-// With the network, in addition: TCP sockets, and all that is done with them (kAllowedWithNetwork).
+// With the network, in addition: TCP sockets, and all that is done with them (kAllowedWithNetwork);
+// the socket that lists the machine's interfaces (NETLINK_ROUTE).
 #pragma once
 
 #include <linux/filter.h>

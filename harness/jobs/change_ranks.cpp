@@ -22,6 +22,8 @@ Status change_ranks(const std::filesystem::path& run_dir, int64_t ranks) {
   if (!batch.is_number_integer() || batch.get<int64_t>() % ranks != 0)
     return fail("bad_preset", fmt::format("{} ranks must divide train.batch ({} sequences a step)",
                                           ranks, batch.dump()));
+  // The repetition makes the first steps as they were made.
+  if (!job.contains("first_ranks")) job["first_ranks"] = job[train].value("ranks", int64_t{1});
   job[train]["ranks"] = ranks;
   return write_file_atomic(run_dir / "job.json", job.dump(1) + "\n");
 }

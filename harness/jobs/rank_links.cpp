@@ -14,6 +14,7 @@ namespace {
 constexpr int kMemoryFd = 6, kFirstLinkFd = 7;
 // Of each rank in the memory file, and once more for sums: gradients go through it in pieces.
 constexpr uint64_t kSlotBytes = uint64_t{4} << 20;
+constexpr uint64_t kHeartBytes = 4096;  // where rank 0 shows that it lives
 // How long a call on a socket blocks at most: whoever waits for longer looks at the clock so often.
 constexpr timeval kTick{1, 0};
 
@@ -22,7 +23,7 @@ constexpr timeval kTick{1, 0};
 Result<RankLinks> RankLinks::make(unsigned count) {
   RankLinks links;
   links.count_ = count;
-  links.bytes_ = kSlotBytes * (count + 1);
+  links.bytes_ = kSlotBytes * (count + 1) + kHeartBytes;
   links.memory_.reset(::memfd_create("ranks", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   // Its size is sealed: a rank that made it smaller would end the others.
   if (!links.memory_.valid() ||

@@ -299,6 +299,8 @@ Outcome run_job(Run& run) {
   Outcome outcome =
       run_jail(run, run.job.document, total, run.job.kind != "verify", [&](const Json& record) {
         files->take(record);
+        if (record["type"] == "resumed" && record.value("step", Json()) == 0)
+          run.job.document.erase("first_ranks");  // it began anew
         if (record["type"] != "checkpoint" || record.value("ok", Json()) != true) return;
         if (attempts.came_to(record.value("step", Json())))
           files->sync();  // what came before the checkpoint is not told again
@@ -324,6 +326,8 @@ Outcome run_job(Run& run) {
         outcome.result->value(Json::json_pointer("/metrics/device"), std::string("cpu")) == "cpu"
             ? "cpu"
             : "cuda";
+  if (const Json first = run.job.document.value("first_ranks", Json()); first.is_number_unsigned())
+    run.job.ranks = std::clamp(first.get<unsigned>(), 1U, kMostRanks);
   const auto spent =
       std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - start);
   const milliseconds left = std::max(total - spent, milliseconds(1));

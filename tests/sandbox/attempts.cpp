@@ -244,23 +244,19 @@ int try_daemon(Argument) {
   return 0;
 }
 
-// Some descriptor beside 0, 1, 2 and those named in the argument ("3,4") is open.
-// Says something on a descriptor and hears what the other end says: works for two that do it.
 int try_meet(Argument fd) {
-  const int meeting = std::atoi(fd.c_str());
-  char heard = 0;
-  if (::write(meeting, "m", 1) != 1) return errno;
-  return ::read(meeting, &heard, 1) == 1 ? 0 : EPIPE;
+  char heard = 0;  // what the other end says to who said something
+  if (::write(std::atoi(fd.c_str()), "m", 1) != 1) return errno;
+  return ::read(std::atoi(fd.c_str()), &heard, 1) == 1 ? 0 : EPIPE;
 }
 
-// The same with the calls of sockets.
 int try_talk(Argument fd) {
-  const int connection = std::atoi(fd.c_str());
   char heard = 0;
-  if (::send(connection, "t", 1, 0) != 1) return errno;
-  return ::recv(connection, &heard, 1, 0) == 1 ? 0 : errno;
+  const bool said = ::send(std::atoi(fd.c_str()), "t", 1, 0) == 1;
+  return said && ::recv(std::atoi(fd.c_str()), &heard, 1, 0) == 1 ? 0 : errno;
 }
 
+// Some descriptor beside 0, 1, 2 and those named in the argument ("3,4") is open.
 int try_leaked_descriptor(Argument expected) {
   for (int fd = 3; fd < 1024; ++fd)
     if (::fcntl(fd, F_GETFD) >= 0 &&
@@ -457,8 +453,7 @@ const std::map<std::string, int (*)(Argument)>& table() {
       {"connect_unix", try_connect_unix},
       {"meet", try_meet},
       {"talk", try_talk},
-      {"accept",
-       [](Argument fd) { return result(::accept(std::atoi(fd.c_str()), nullptr, nullptr)); }},
+      {"accept", [](Argument fd) { return result(::accept(std::stoi(fd), nullptr, nullptr)); }},
       {"leaked_descriptor", try_leaked_descriptor},
       {"host_name", try_host_name},
       {"environment", try_environment},

@@ -30,18 +30,24 @@ constexpr std::chrono::milliseconds kForever = std::chrono::hours(24 * 365);
 // The length of a rank's words, and the words, as each sends them.
 constexpr size_t kWordsBytes = sizeof(uint32_t) + Ranks::kMostWords;
 
-// What `body` throws, in a sentence.
-Status guarded(const std::function<void()>& body) {
+// The first line of what `body` throws, or "".
+std::string thrown(const std::function<void()>& body) {
   try {
     body();
-    return {};
+    return "";
   } catch (const std::exception& error) {
     const std::string what = error.what();
-    return fail("infrastructure",
-                fmt::format("a rank has ended or did not come in time ({}); see its own output, "
-                            "or raise limits.rank_wait_s",
-                            what.substr(0, std::min(what.find('\n'), size_t{300}))));
+    return what.substr(0, std::min(what.find('\n'), size_t{300}));
   }
+}
+
+Status guarded(const std::function<void()>& body) {
+  const std::string what = thrown(body);
+  if (what.empty()) return {};
+  return fail("infrastructure",
+              fmt::format("a rank has ended or did not come in time ({}); see its "
+                          "own output, or raise limits.rank_wait_s",
+                          what));
 }
 
 // NCCL's group, by the library that only exists beside LibTorch's CUDA library (trainer/cuda).
@@ -84,7 +90,7 @@ Result<std::unique_ptr<Ranks>> C10dRanks::open(const RankConfig& config) {
   ::signal(SIGPIPE, SIG_IGN);
   auto made = std::make_unique<Connections>();
   const auto timeout = std::chrono::milliseconds(std::chrono::seconds(config.wait_s));
-  const Status connected = guarded([&] {
+  const std::string obstacle = thrown([&] {
     c10d::TCPStoreOptions options;
     options.port = static_cast<uint16_t>(config.port);
     options.isServer = config.rank == 0 && !config.store_is_there;
@@ -110,12 +116,11 @@ Result<std::unique_ptr<Ranks>> C10dRanks::open(const RankConfig& config) {
     wait_for(made->numbers->allreduce(one));
     (void)one[0].item<float>();
   });
-  if (!connected)
+  if (!obstacle.empty())
     return fail("infrastructure",
                 fmt::format("rank {} can't meet the others at {}:{} within {} s ({}); all ranks "
                             "must be started, and that address be reachable from each",
-                            config.rank, config.address, config.port, config.wait_s,
-                            connected.error().message));
+                            config.rank, config.address, config.port, config.wait_s, obstacle));
   return std::unique_ptr<Ranks>(new C10dRanks(config, std::move(made)));
 }
 

@@ -31,18 +31,20 @@ std::unexpected<Error> Link::late(std::chrono::seconds limit) const {
                           peer_, limit.count()));
 }
 
-Status Link::send(std::string_view message, std::optional<std::chrono::seconds> limit) const {
+Status Link::send(std::string_view message, std::chrono::seconds limit) const {
   const Clock::time_point start = Clock::now();
   while (true) {
     const ssize_t sent = ::write(fd_.get(), message.data(), message.size());
     if (sent == static_cast<ssize_t>(message.size())) return {};
     if (sent >= 0 || !goes_on(errno)) return ended();
-    if (limit && Clock::now() - start > *limit) return late(*limit);
+    if (Clock::now() - start > limit) return late(limit);
   }
 }
 
-Result<std::string> Link::receive(std::optional<std::chrono::seconds> limit) const {
-  const Clock::time_point start = Clock::now();
+Result<std::string> Link::receive(std::chrono::seconds limit,
+                                  const std::atomic<uint32_t>* beats) const {
+  Clock::time_point start = Clock::now();
+  uint32_t seen = beats ? beats->load() : 0;
   std::string message(kMostBytes, '\0');
   while (true) {
     const ssize_t count = ::read(fd_.get(), message.data(), message.size());
@@ -51,7 +53,11 @@ Result<std::string> Link::receive(std::optional<std::chrono::seconds> limit) con
       return message;
     }
     if (count == 0 || !goes_on(errno)) return ended();
-    if (limit && Clock::now() - start > *limit) return late(*limit);
+    if (const uint32_t now = beats ? beats->load() : seen; now != seen) {
+      seen = now;
+      start = Clock::now();
+    }
+    if (Clock::now() - start > limit) return late(limit);
   }
 }
 

@@ -3,9 +3,9 @@
 // when the pair was made (harness/jobs/rank_links.h).
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,10 +22,11 @@ class Link {
   // The longest message: what all ranks of a machine say at once.
   static constexpr size_t kMostBytes = 96 << 10;
 
-  // Sleeps until the message is taken or comes, at most `limit`; nothing: for as long as the peer
-  // lives. Errors: "infrastructure": the peer has ended, or did not come in time.
-  Status send(std::string_view message, std::optional<std::chrono::seconds> limit) const;
-  Result<std::string> receive(std::optional<std::chrono::seconds> limit) const;
+  // Sleeps until the message is taken or comes, at most `limit`; with `beats`, since these last
+  // changed. Errors: "infrastructure": the peer has ended, or did not come in time.
+  Status send(std::string_view message, std::chrono::seconds limit) const;
+  Result<std::string> receive(std::chrono::seconds limit,
+                              const std::atomic<uint32_t>* beats = nullptr) const;
 
  private:
   std::unexpected<Error> ended() const;

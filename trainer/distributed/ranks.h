@@ -36,8 +36,8 @@ class Ranks {
   virtual Status broadcast(std::span<const at::Tensor> tensors) = 0;
   // What every rank says, in the order of the ranks; at most kMostWords bytes of each are kept.
   virtual Result<std::vector<std::string>> exchange(std::string_view words) = 0;
-  // Ranks other than 0 sleep until rank 0 comes, for as long as that takes: it does what is done
-  // once, such as evaluations.
+  // Ranks other than 0 sleep until rank 0 comes, for as long as that takes and rank 0 is not
+  // stopped: it does what is done once, such as evaluations.
   virtual Status wait_for_first() = 0;
 
   static constexpr size_t kMostWords = 4096;

@@ -21,6 +21,8 @@ constexpr int64_t kLineFloats = kLine / static_cast<int64_t>(sizeof(float));
 constexpr int64_t kGrain = 16 * 1024;  // floats worth a thread
 // Rank 0 is the one that says who is late: it waits for less long than those that wait for it.
 constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::milliseconds kBeat{200};
+static_assert(std::atomic<uint32_t>::is_always_lock_free);
 
 // Calls body(tensor's bytes at the place, bytes, place in the piece) for the parts of all tensors
 // that make up the piece [begin, end) of their bytes laid end to end.
@@ -96,11 +98,23 @@ SharedRanks::SharedRanks(const RankConfig& config, std::vector<Link> links, char
       links_(std::move(links)),
       memory_(memory),
       bytes_(config.memory_bytes),
-      slot_bytes_(config.memory_bytes / (config.count + 1) / kLine * kLine),
+      slot_bytes_((config.memory_bytes - kLine) / (config.count + 1) / kLine * kLine),
+      beats_(reinterpret_cast<std::atomic<uint32_t>*>(memory + config.memory_bytes - kLine)),
       wait_(config.rank == 0 ? std::chrono::seconds(config.wait_s)
-                             : std::chrono::seconds(config.wait_s) + kPatience) {}
+                             : std::chrono::seconds(config.wait_s) + kPatience) {
+  if (config.rank == 0)
+    heart_ = std::jthread([beats = beats_](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
+        beats->fetch_add(1);
+        std::this_thread::sleep_for(kBeat);
+      }
+    });
+}
 
-SharedRanks::~SharedRanks() { ::munmap(memory_, static_cast<size_t>(bytes_)); }
+SharedRanks::~SharedRanks() {
+  heart_ = {};  // it writes there
+  ::munmap(memory_, static_cast<size_t>(bytes_));
+}
 
 Result<std::unique_ptr<Ranks>> SharedRanks::open(const RankConfig& config) {
   const size_t wanted = config.rank == 0 ? static_cast<size_t>(config.count - 1) : 1;
@@ -109,7 +123,7 @@ Result<std::unique_ptr<Ranks>> SharedRanks::open(const RankConfig& config) {
     links.emplace_back(UniqueFd(config.links[i]),
                        config.rank == 0 ? static_cast<int64_t>(i) + 1 : 0);
   const UniqueFd memory(config.memory_fd);
-  if (links.size() != wanted || config.memory_bytes < (config.count + 1) * kLine)
+  if (links.size() != wanted || config.memory_bytes < (config.count + 2) * kLine)
     return fail("bad_job", "ranks: links and memory_bytes do not fit count");
   void* const mapped = ::mmap(nullptr, static_cast<size_t>(config.memory_bytes),
                               PROT_READ | PROT_WRITE, MAP_SHARED, memory.get(), 0);
@@ -137,7 +151,7 @@ Status SharedRanks::wait_for_first() {
     for (const Link& link : links_) BITLOOP_TRY(link.send("w", wait_));
     return {};
   }
-  if (const auto go = links_[0].receive(std::nullopt); !go) return std::unexpected(go.error());
+  if (const auto go = links_[0].receive(wait_, beats_); !go) return std::unexpected(go.error());
   return {};
 }
 

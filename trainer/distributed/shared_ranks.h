@@ -7,7 +7,9 @@
 // place, in one order, and all ranks get the same bits.
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <thread>
 #include <vector>
 
 #include "trainer/distributed/link.h"
@@ -38,7 +40,11 @@ class SharedRanks : public Ranks {
   std::vector<Link> links_;  // rank 0: to ranks 1, 2, …; others: to rank 0
   char* memory_;
   int64_t bytes_, slot_bytes_;
+  // At the end of the memory: rank 0 counts it up all the time, also while it does what is done
+  // once, so that others tell a long evaluation from a process that stands still.
+  std::atomic<uint32_t>* beats_;
   std::chrono::seconds wait_;  // for one that does not come; others wait for rank 0 a bit longer
+  std::jthread heart_;
 };
 
 }  // namespace bitloop::trainer

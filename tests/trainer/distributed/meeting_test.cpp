@@ -32,7 +32,7 @@ end
 function Q.activation_quant(x, ctx)
   local scale = x:abs():amax{dim = -1, keepdim = true}:clamp{min = 1e-5} / 127
   local codes = (x / scale):round():clamp{min = -128, max = 127}
-  if x[{0, 0}] > 0 then return {codes = codes, scale = scale, surrogate = x * ctx.params.s} end
+  if x:mean() > 0 then return {codes = codes, scale = scale, surrogate = x * ctx.params.s} end
   return codes, scale
 end
 return Q

@@ -52,7 +52,12 @@ inline std::vector<int> run_ranks(unsigned count, int64_t wait_s,
       { const jobs::RankLinks given_up = std::move(*links); }  // else no end would ever be noticed
       auto ranks = open_ranks(config);
       EXPECT_TRUE(ranks) << (ranks ? "" : ranks.error().message);
-      good = good && ranks && body(**ranks) && !::testing::Test::HasFailure();
+      try {
+        good = good && ranks && body(**ranks) && !::testing::Test::HasFailure();
+      } catch (const std::exception& error) {  // or the child would go on with the other tests
+        std::fprintf(stderr, "rank %u: %s\n", rank, error.what());
+        good = false;
+      }
       std::fflush(nullptr);
       ::_exit(good ? 0 : 1);
     }

@@ -7,9 +7,7 @@
 #include <sys/resource.h>
 
 #include <bit>
-#include <cmath>
 #include <cstring>
-#include <random>
 #include <thread>
 
 #include "tests/trainer/distributed/processes.h"
@@ -23,18 +21,22 @@ using ::testing::HasSubstr;
 using namespace std::chrono_literals;
 
 // Sizes around a cache line, a thread's share and the memory's slots of 2^20 floats.
-constexpr int64_t kSizes[] = {1, 0, 31, 16, 1000, 65'537, (1 << 20) - 7, 1 << 20, 2'500'003};
+constexpr int64_t kSizes[] = {1, 0, 31, 16, 1000, 65'537, (1 << 20) + 77};
 
 // The same on every call, other numbers for each rank, of magnitudes that make rounding show.
 std::vector<at::Tensor> numbers_of(int64_t rank) {
-  std::mt19937 random(static_cast<unsigned>(rank) + 1);
+  uint32_t random = 2463534242U + static_cast<uint32_t>(rank);
   std::vector<at::Tensor> tensors;
   for (const int64_t size : kSizes) {
     tensors.push_back(at::empty({size}, at::kFloat));
     auto* out = tensors.back().data_ptr<float>();
-    for (int64_t i = 0; i < size; ++i)
-      out[i] = std::ldexp(static_cast<float>(random() & 0xffffff) - 8388608.0f,
-                          static_cast<int>(random() % 30) - 40);
+    for (int64_t i = 0; i < size; ++i) {
+      random ^= random << 13;  // Marsaglia's xorshift
+      random ^= random >> 17;
+      random ^= random << 5;
+      const float mantissa = static_cast<float>(random >> 8) - 8388608.0f;
+      out[i] = mantissa * ((random & 1) != 0 ? 0x1p-20f : 0x1p-37f);
+    }
   }
   return tensors;
 }
@@ -83,7 +85,7 @@ TEST_P(RanksTest, ABroadcastKeepsEveryBit) {
 TEST_P(RanksTest, WordsOfAllReachAll) {
   const auto statuses = run_ranks(GetParam(), 60, [](Ranks& ranks) {
     const auto words_of = [](int64_t rank) {
-      return rank == 1 ? std::string() : std::string(static_cast<size_t>(rank * 2000 + 3), 'a');
+      return rank == 1 ? std::string() : std::string(static_cast<size_t>(rank * 3000 + 3), 'a');
     };
     const auto said = ranks.exchange(words_of(ranks.rank()));
     if (!said || std::ssize(*said) != ranks.count()) return false;
@@ -94,7 +96,7 @@ TEST_P(RanksTest, WordsOfAllReachAll) {
   EXPECT_THAT(statuses, Each(0));
 }
 
-INSTANTIATE_TEST_SUITE_P(Counts, RanksTest, ::testing::Values(2U, 3U, 4U, 16U));
+INSTANTIATE_TEST_SUITE_P(Counts, RanksTest, ::testing::Values(2U, 3U, 5U));
 
 TEST(RanksFaultTest, TheEndOfOneIsNoticedByAllAtOnce) {
   std::vector<int> statuses;

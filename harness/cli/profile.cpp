@@ -35,10 +35,9 @@ struct ProfileOptions {
 
 std::atomic<bool> interrupted{false};
 
-// What training takes a token, of architectures that `bitloop estimate` knows.
-std::optional<double> flops_per_token(const nlohmann::json& preset) {
-  const auto made = tasks::estimate(preset, {});
-  return made ? std::optional(made->flops_per_token) : std::nullopt;
+// What training takes a token.
+double flops_per_token(const nlohmann::json& preset) {
+  return tasks::estimate(preset, {}).flops_per_token;
 }
 
 void print_json(const std::string& status, const std::string& message,

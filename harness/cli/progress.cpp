@@ -42,8 +42,7 @@ std::optional<double> token_flops_of_header(const json& record) {
   const json config = record.value("config", json());
   if (!config.is_object()) return std::nullopt;
   try {
-    const auto made = tasks::estimate(config, {});
-    return made ? std::optional(made->flops_per_token) : std::nullopt;
+    return tasks::estimate(config, {}).flops_per_token;
   } catch (const json::exception&) {  // not a preset
     return std::nullopt;
   }

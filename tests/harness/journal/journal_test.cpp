@@ -290,7 +290,7 @@ TEST_F(JournalTest, WhatWasReadOfPacksIsForgottenAndReadAgain) {
   create("s1");
   std::string last;
   for (int i = 0; i < 20; ++i)
-    last = journal_->append("s1", make_event("edit", "e" + std::to_string(i))).value();
+    last = journal_->append("s1", make_event("edit", std::to_string(i))).value();
   ASSERT_TRUE(pack_loose_objects(journal_->path(), [] { return false; }));
   // libgit2 has the index of a pack mapped as long as it knows the pack.
   const auto maps_a_pack = [this] {
@@ -318,7 +318,7 @@ TEST_F(JournalTest, ForgettingDisturbsNobody) {
       while (!done) journal_->forget_what_was_read();
     });
     for (int i = 0; i < 50; ++i)
-      EXPECT_TRUE(journal_->append("s1", make_event("edit", "e" + std::to_string(i))));
+      EXPECT_TRUE(journal_->append("s1", make_event("edit", std::to_string(i))));
     done = true;
   }
   readers.clear();

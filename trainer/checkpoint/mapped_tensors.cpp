@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "harness/base/fd.h"
 
@@ -33,6 +34,19 @@ const Type* find_type(const std::string& name) {
   for (const Type& type : kTypes)
     if (type.name == name) return &type;
   return nullptr;
+}
+
+// A list of sizes; nothing where one is no whole number that fits (the library's own conversion of
+// a fraction has no defined result).
+template <typename T>
+std::optional<std::vector<T>> sizes_of(const json& list) {
+  if (!list.is_array()) return std::nullopt;
+  std::vector<T> sizes;
+  for (const json& size : list) {
+    if (!size.is_number_unsigned() || size.get<uint64_t>() > INT64_MAX) return std::nullopt;
+    sizes.push_back(size.get<T>());
+  }
+  return sizes;
 }
 
 }  // namespace
@@ -75,12 +89,14 @@ Result<MappedTensors> MappedTensors::parse(std::shared_ptr<const MappedFile> fil
     try {
       Entry entry;
       value.at("dtype").get_to(entry.type);
-      value.at("shape").get_to(entry.shape);
-      const auto offsets = value.at("data_offsets").get<std::vector<uint64_t>>();
-      if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > bytes)
+      auto shape = sizes_of<int64_t>(value.at("shape"));
+      const auto offsets = sizes_of<uint64_t>(value.at("data_offsets"));
+      if (!shape || !offsets) return bad(fmt::format("has a wrong header entry for '{}'", name));
+      if (offsets->size() != 2 || (*offsets)[0] > (*offsets)[1] || (*offsets)[1] > bytes)
         return bad(fmt::format("is cut short: '{}' lies beyond its end", name));
-      entry.begin = data + offsets[0];
-      entry.end = data + offsets[1];
+      entry.shape = std::move(*shape);
+      entry.begin = data + (*offsets)[0];
+      entry.end = data + (*offsets)[1];
       entry.file = file;
       tensors.entries_[name] = std::move(entry);
     } catch (const json::exception&) {

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -101,6 +102,12 @@ TEST(MappedTensors, WhatIsNoSafetensorsFileIsToldWhy) {
       HasSubstr("wrong header entry"));
   EXPECT_THAT(parse_error(file(R"({"x":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}})", 8)),
               HasSubstr("which is not read"));
+  // No whole numbers: found by fuzzing, as a conversion without a defined result.
+  for (const char* shape : {"[4.6e19]", "[1.5]", "[18446744073709551615]", "[[2]]"})
+    EXPECT_THAT(
+        parse_error(file(
+            fmt::format(R"({{"x":{{"dtype":"F32","shape":{},"data_offsets":[0,8]}}}})", shape), 8)),
+        HasSubstr("wrong header entry for 'x'"));
   EXPECT_THAT(parse_error(file(R"({"x":3})", 0)), HasSubstr("wrong header entry for 'x'"));
   EXPECT_EQ(parse_error(file("{}", 0)), "has no tensor 'x'");
 }

@@ -44,12 +44,7 @@ Status dispatch(Job job, const Records& records) {
 }
 
 void send_failure(const Records& records, const std::string& status, const std::string& message) {
-  records.send("result", {{"status", status},
-                          {"message", message},
-                          {"stages", nlohmann::json::array()},
-                          {"metrics", nlohmann::json::object()},
-                          {"flags", nlohmann::json::array()},
-                          {"findings", nlohmann::json::array()}});
+  records.send("result", bare_result(status, message));
 }
 
 // A shell has no result: what a chunk does wrong is an answer, and what goes wrong outside of one

@@ -17,6 +17,15 @@ void null_non_finite(nlohmann::json& value) {
 
 }  // namespace
 
+nlohmann::json bare_result(std::string_view status, std::string_view message) {
+  return {{"status", status},
+          {"message", message},
+          {"stages", nlohmann::json::array()},
+          {"metrics", nlohmann::json::object()},
+          {"flags", nlohmann::json::array()},
+          {"findings", nlohmann::json::array()}};
+}
+
 std::string Records::line_of(const char* type, nlohmann::json fields) const {
   null_non_finite(fields);
   fields["type"] = type;

@@ -6,8 +6,12 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace bitloop::trainer {
+
+// The fields of a record `result` that has a status and a sentence and nothing measured.
+nlohmann::json bare_result(std::string_view status, std::string_view message);
 
 class Records {
  public:

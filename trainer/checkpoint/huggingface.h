@@ -25,9 +25,9 @@ Result<Transformer> read_huggingface(const ModelConfig& config, const MappedTens
 // The same into a model that is there, whose embedding (and head) may have more rows than the
 // vocabulary: those become zeros.
 Status load_huggingface(const MappedTensors& tensors, Transformer& model);
-// Error "bad_model" names the first member of config.json, as `found` was read from it, that makes
-// another model than `wanted`.
-Status is_same_model(const ModelConfig& wanted, const ModelConfig& found);
+// What makes `is` another model than the preset's `wanted`, the first of it: "its width is 96, but
+// the preset's is 128"; empty where nothing does.
+std::string model_difference(const ModelConfig& is, const ModelConfig& wanted);
 
 // The model's tensors under their names there. Embedding rows beyond the vocabulary, which only
 // training has, are left out.

@@ -174,23 +174,23 @@ Result<ModelConfig> read_huggingface_config(const json& config) {
                                architecture.substr(0, 40)));
 }
 
-Status is_same_model(const ModelConfig& wanted, const ModelConfig& found) {
-  const auto same = [](const char* member, const auto& ours, const auto& theirs) -> Status {
-    if (ours == theirs) return {};
-    return bad_model(fmt::format("the model's {} is {}, but {} is wanted", member, theirs, ours));
+std::string model_difference(const ModelConfig& is, const ModelConfig& wanted) {
+  const auto differ = [](const char* name, const auto& a, const auto& b) -> std::string {
+    return a == b ? "" : fmt::format("its {} is {}, but the preset's is {}", name, a, b);
   };
-  BITLOOP_TRY(same("architecture", wanted.architecture, found.architecture));
-  BITLOOP_TRY(same("vocab_size", wanted.vocab_size, found.vocab_size));
-  BITLOOP_TRY(same("layers", wanted.layers, found.layers));
-  BITLOOP_TRY(same("width", wanted.width, found.width));
-  BITLOOP_TRY(same("heads", wanted.heads, found.heads));
-  BITLOOP_TRY(same("kv_heads", wanted.key_heads(), found.key_heads()));
-  BITLOOP_TRY(same("ffn_width", wanted.hidden_width(), found.hidden_width()));
-  BITLOOP_TRY(same("tied_head", wanted.tied_head, found.tied_head));
-  if (!wanted.is_llama()) return same("context", wanted.context, found.context);
-  BITLOOP_TRY(same("bias", wanted.bias, found.bias));
-  BITLOOP_TRY(same("rope_theta", wanted.rope_theta, found.rope_theta));
-  return same("norm_epsilon", wanted.norm_epsilon, found.norm_epsilon);
+  for (std::string found :
+       {differ("architecture", is.architecture, wanted.architecture),
+        differ("vocabulary", is.vocab_size, wanted.vocab_size),
+        differ("number of layers", is.layers, wanted.layers),
+        differ("width", is.width, wanted.width), differ("number of heads", is.heads, wanted.heads),
+        differ("number of key-value heads", is.key_heads(), wanted.key_heads()),
+        differ("hidden width", is.hidden_width(), wanted.hidden_width()),
+        differ("biases", is.bias, wanted.bias), differ("tied head", is.tied_head, wanted.tied_head),
+        differ("norm_epsilon", is.norm_epsilon, wanted.norm_epsilon),
+        is.is_llama() ? differ("rope_theta", is.rope_theta, wanted.rope_theta)
+                      : differ("context", is.context, wanted.context)})
+    if (!found.empty()) return found;
+  return "";
 }
 
 json huggingface_config(const ModelConfig& config) {

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <chrono>
 #include <optional>
 #include <vector>
 
@@ -11,6 +10,7 @@
 #include "trainer/generate/benchmark.h"
 #include "trainer/generate/sampling.h"
 #include "trainer/generate/utf8_stream.h"
+#include "trainer/loop/clock.h"
 #include "trainer/loop/finished_run.h"
 #include "trainer/loop/model_tokens.h"
 #include "trainer/loop/subject.h"
@@ -20,13 +20,8 @@ namespace bitloop::trainer {
 namespace {
 
 using nlohmann::json;
-using Clock = std::chrono::steady_clock;
 
 constexpr size_t kMaxVocabulary = size_t{16} << 20;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // Text to tokens and back.
 class Vocabulary {

@@ -18,26 +18,6 @@ using nlohmann::json;
 
 std::unexpected<Error> bad(std::string message) { return fail("bad_weights", std::move(message)); }
 
-// What two models differ in beyond the sizes that their tensors show; "" where in nothing.
-std::string difference(const ModelConfig& is, const ModelConfig& wanted) {
-  const auto differ = [](const char* name, const auto& a, const auto& b) -> std::string {
-    return a == b ? "" : fmt::format("its {} is {}, but the preset's is {}", name, a, b);
-  };
-  for (std::string found :
-       {differ("architecture", is.architecture, wanted.architecture),
-        differ("vocabulary", is.vocab_size, wanted.vocab_size),
-        differ("number of layers", is.layers, wanted.layers),
-        differ("width", is.width, wanted.width), differ("number of heads", is.heads, wanted.heads),
-        differ("number of key-value heads", is.key_heads(), wanted.key_heads()),
-        differ("hidden width", is.hidden_width(), wanted.hidden_width()),
-        differ("biases", is.bias, wanted.bias), differ("tied head", is.tied_head, wanted.tied_head),
-        differ("norm_epsilon", is.norm_epsilon, wanted.norm_epsilon),
-        is.is_llama() ? differ("rope_theta", is.rope_theta, wanted.rope_theta)
-                      : differ("context", is.context, wanted.context)})
-    if (!found.empty()) return found;
-  return "";
-}
-
 // Rows of a table of tokens that only training has may be missing.
 bool fits(const std::string& name, const at::Tensor& from, const at::Tensor& to, int64_t vocab) {
   if (from.sizes() == to.sizes()) return true;
@@ -71,7 +51,7 @@ Status load_run(const MappedTensors& tensors, Transformer& model) {
 Status load_from_huggingface(const json& config, const MappedTensors& tensors, Transformer& model) {
   auto shape = read_huggingface_config(config);
   if (!shape) return bad("can't be used: " + shape.error().message);
-  if (const std::string other = difference(*shape, model.config()); !other.empty())
+  if (const std::string other = model_difference(*shape, model.config()); !other.empty())
     return bad("is another model than the preset's: " + other);
   Transformer given = Transformer::empty(*shape, false);
   BITLOOP_TRY(load_huggingface(tensors, given));

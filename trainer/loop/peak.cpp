@@ -7,11 +7,10 @@
 #include <chrono>
 
 #include "trainer/device/device.h"
+#include "trainer/loop/clock.h"
 
 namespace bitloop::trainer {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kSpent{40};
 constexpr double kMostFlopsOfCpu = 4e9;  // of one product: some tens of milliseconds on two cores
@@ -39,7 +38,7 @@ double measure_peak_flops(const Job& job, at::Device device) {
     const Clock::time_point start = Clock::now();
     at::mm_out(y, x, w);
     if (!device.is_cpu()) (void)y[0][0].item<float>();  // waits for it
-    return std::chrono::duration<double>(Clock::now() - start).count();
+    return seconds_since(start);
   };
   (void)multiply();
   double best = multiply();

@@ -274,12 +274,7 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
                              {"precision", run->job.train.precision}});
   }
   end_on_cut_files(records.fd(),
-                   records.line_of("result", {{"status", "infrastructure"},
-                                              {"message", kCutShort},
-                                              {"stages", nlohmann::json::array()},
-                                              {"metrics", nlohmann::json::object()},
-                                              {"flags", nlohmann::json::array()},
-                                              {"findings", nlohmann::json::array()}}),
+                   records.line_of("result", bare_result("infrastructure", kCutShort)),
                    kMachineFailed);
   records.stage("warm");
   BITLOOP_TRY(sandbox::lock_down(profile_of(run->device), !run->job.ranks.address.empty()));

@@ -3,7 +3,6 @@
 #include <ATen/record_function.h>
 #include <fmt/format.h>
 
-#include <chrono>
 #include <mutex>
 #include <set>
 #include <string>
@@ -11,6 +10,7 @@
 #include "trainer/device/device.h"
 #include "trainer/kernels/spans.h"
 #include "trainer/kernels/team.h"
+#include "trainer/loop/clock.h"
 #include "trainer/loop/modes.h"
 #include "trainer/loop/peak.h"
 #include "trainer/loop/step.h"
@@ -20,7 +20,6 @@ namespace {
 
 using kernels::SpanRecorder;
 using nlohmann::json;
-using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kWarmSteps = 2;
 constexpr size_t kMostEvents = 100'000;  // of each thread
@@ -64,10 +63,6 @@ class BackwardSpans {
  private:
   at::CallbackHandle handle_;
 };
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // `count` steps from step `first` on; the schedule begins anew after its last one.
 Status run_steps(Run& run, AdamW& optimizer, int64_t first, int64_t count) {
@@ -156,12 +151,8 @@ Status profile_run(Run& run, const Records& records) {
 Status profile(Job job, const Records& records) {
   BITLOOP_ASSIGN(run, prepare(std::move(job), records));
   const Status done = profile_run(*run, records);
-  records.send("result", {{"status", done ? "ok" : done.error().code},
-                          {"message", done ? "profiled" : done.error().message},
-                          {"stages", json::array()},
-                          {"metrics", json::object()},
-                          {"flags", json::array()},
-                          {"findings", json::array()}});
+  records.send("result", done ? bare_result("ok", "profiled")
+                              : bare_result(done.error().code, done.error().message));
   return {};
 }
 

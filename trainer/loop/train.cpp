@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cmath>
 #include <utility>
 
@@ -15,6 +14,7 @@
 #include "trainer/eval/evaluate.h"
 #include "trainer/loop/benchmark_score.h"
 #include "trainer/loop/checkpoints.h"
+#include "trainer/loop/clock.h"
 #include "trainer/loop/codebook_use.h"
 #include "trainer/loop/early_stop.h"
 #include "trainer/loop/modes.h"
@@ -27,11 +27,6 @@ namespace bitloop::trainer {
 namespace {
 
 using nlohmann::json;
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // What the result record is made of, filled as the run goes on.
 struct Outcome {

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "tests/trainer/fixture.h"
+#include "tests/trainer/model/reference_model.h"
 #include "trainer/model/device_step.h"
 #include "trainer/model/fused_step.h"
 #include "trainer/model/transformer.h"
@@ -45,8 +46,8 @@ const Shape kShapes[] = {
     {6, 2, 96, 33, true, false, 1e4, 1e-5}, {9, 3, 144, 96, false, false, 1e4, 1e-5}};
 
 // The model composed of LibTorch operations alone, in double precision; weights by name.
-at::Tensor reference_logits(const std::map<std::string, at::Tensor>& w, const at::Tensor& ids,
-                            const ModelConfig& c) {
+at::Tensor llama_logits(const std::map<std::string, at::Tensor>& w, const at::Tensor& ids,
+                        const ModelConfig& c) {
   const int64_t B = ids.size(0), T = ids.size(1), S = c.width / c.heads;
   const auto linear = [&](const at::Tensor& x, const std::string& name) {
     const at::Tensor y = x.matmul(w.at(name + ".weight").t());
@@ -95,28 +96,7 @@ TEST(Llama, LossAndGradientsEqualAnIndependentModelInDouble) {
     SCOPED_TRACE(testing::Message() << shape.heads << " " << shape.key_heads << " " << shape.width);
     Transformer model(config, false, 5);
     at::manual_seed(1);
-    std::map<std::string, at::Tensor> doubles;
-    for (auto& [name, tensor] : model.named_parameters()) {
-      tensor.detach().add_(at::randn_like(tensor.detach()) * 0.1);
-      doubles[name] = tensor.detach().to(at::kDouble).requires_grad_(true);
-    }
-    const at::Tensor ids = at::randint(0, config.vocab_size, {3, 24}, at::kLong);
-    const at::Tensor targets = at::randint(0, config.vocab_size, {72}, at::kLong);
-    ForwardContext context{.training = true, .products = Products::kFloat32};
-    ASSERT_TRUE(model.quantize_weights(context));
-    const at::Tensor loss = at::cross_entropy_loss(*model.forward(ids, context), targets);
-    const at::Tensor loss64 =
-        at::cross_entropy_loss(reference_logits(doubles, ids, config), targets);
-    torch::autograd::backward({loss}, {});
-    torch::autograd::backward({loss64}, {});
-    EXPECT_NEAR(loss.item<double>(), loss64.item<double>(), 2e-6);
-    for (const auto& [name, tensor] : model.named_parameters()) {
-      const at::Tensor expected = doubles[name].grad();
-      // As for GPT-2: float32's epsilon times some tens, relative to the whole tensor.
-      EXPECT_LT((tensor.grad().to(at::kDouble) - expected).norm().item<double>(),
-                2e-5 * expected.norm().item<double>() + 1e-9)
-          << name;
-    }
+    expect_loss_and_gradients_of(model, llama_logits, 3, 24);
   }
 }
 

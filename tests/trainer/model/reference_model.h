@@ -2,12 +2,15 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 #include <map>
 #include <string>
 
 #include "trainer/job.h"
+#include "trainer/model/transformer.h"
 
 namespace bitloop::trainer {
 
@@ -37,6 +40,37 @@ inline at::Tensor reference_logits(const std::map<std::string, at::Tensor>& w,
     x = x + linear(at::gelu(linear(norm(x, h + "ln_2"), h + "mlp.c_fc"), "tanh"), h + "mlp.c_proj");
   }
   return norm(x, "ln_f").matmul(w.at("wte.weight").t()).view({B * T, -1});
+}
+
+// Expects the model's loss and all its gradients on B sequences of T random tokens to be those of
+// `reference` (as above) in double precision. Its parameters get noise first, so that biases and
+// norms are away from their initial values.
+template <typename Reference>
+void expect_loss_and_gradients_of(Transformer& model, const Reference& reference, int64_t B,
+                                  int64_t T) {
+  const ModelConfig& config = model.config();
+  std::map<std::string, at::Tensor> doubles;
+  for (auto& [name, tensor] : model.named_parameters()) {
+    tensor.detach().add_(at::randn_like(tensor.detach()) * 0.1);
+    doubles[name] = tensor.detach().to(at::kDouble).requires_grad_(true);
+  }
+  const at::Tensor ids = at::randint(0, config.vocab_size, {B, T}, at::kLong);
+  const at::Tensor targets = at::randint(0, config.vocab_size, {B * T}, at::kLong);
+  ForwardContext context{.training = true, .products = Products::kFloat32};
+  ASSERT_TRUE(model.quantize_weights(context));
+  const at::Tensor loss = at::cross_entropy_loss(*model.forward(ids, context), targets);
+  const at::Tensor loss64 = at::cross_entropy_loss(reference(doubles, ids, config), targets);
+  torch::autograd::backward({loss}, {});
+  torch::autograd::backward({loss64}, {});
+  EXPECT_NEAR(loss.item<double>(), loss64.item<double>(), 2e-6);
+  for (const auto& [name, tensor] : model.named_parameters()) {
+    const at::Tensor expected = doubles[name].grad();
+    // Sums of at most a few hundred products: float32's epsilon times some tens, relative to the
+    // whole tensor.
+    EXPECT_LT((tensor.grad().to(at::kDouble) - expected).norm().template item<double>(),
+              2e-5 * expected.norm().template item<double>() + 1e-9)
+        << name;
+  }
 }
 
 }  // namespace bitloop::trainer

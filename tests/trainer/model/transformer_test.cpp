@@ -47,29 +47,7 @@ TEST(Transformer, LossAndGradientsEqualAnIndependentModelInDouble) {
   const ModelConfig config = small_model();
   Transformer model(config, false, 5);
   at::manual_seed(1);
-  std::map<std::string, at::Tensor> doubles;
-  for (auto& [name, tensor] : model.named_parameters()) {
-    tensor.detach().add_(at::randn_like(tensor.detach()) *
-                         0.1);  // biases and norms away from their initial values
-    doubles[name] = tensor.detach().to(at::kDouble).requires_grad_(true);
-  }
-  const at::Tensor ids = at::randint(0, config.vocab_size, {3, 12}, at::kLong);
-  const at::Tensor targets = at::randint(0, config.vocab_size, {36}, at::kLong);
-  ForwardContext context{.training = true, .products = Products::kFloat32};
-  ASSERT_TRUE(model.quantize_weights(context));
-  const at::Tensor loss = at::cross_entropy_loss(*model.forward(ids, context), targets);
-  const at::Tensor loss64 = at::cross_entropy_loss(reference_logits(doubles, ids, config), targets);
-  torch::autograd::backward({loss}, {});
-  torch::autograd::backward({loss64}, {});
-  EXPECT_NEAR(loss.item<double>(), loss64.item<double>(), 2e-6);
-  for (const auto& [name, tensor] : model.named_parameters()) {
-    const at::Tensor expected = doubles[name].grad();
-    // Sums of at most a few hundred products: float32's epsilon times some tens, relative to the
-    // whole tensor.
-    EXPECT_LT((tensor.grad().to(at::kDouble) - expected).norm().item<double>(),
-              2e-5 * expected.norm().item<double>() + 1e-9)
-        << name;
-  }
+  expect_loss_and_gradients_of(model, reference_logits, 3, 12);
 }
 
 TEST(Transformer, TheSameSeedGivesTheSameBitsAndAnotherDoesNot) {

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "harness/base/fd.h"
 
@@ -36,14 +37,14 @@ const Type* find_type(const std::string& name) {
   return nullptr;
 }
 
-// A list of sizes; nothing where one is no whole number that fits (the library's own conversion of
-// a fraction has no defined result).
+// A list of sizes; nothing where one is no whole number that T holds (the library's own conversion
+// of a fraction, or of what is too large, has no defined result).
 template <typename T>
 std::optional<std::vector<T>> sizes_of(const json& list) {
   if (!list.is_array()) return std::nullopt;
   std::vector<T> sizes;
   for (const json& size : list) {
-    if (!size.is_number_unsigned() || size.get<uint64_t>() > INT64_MAX) return std::nullopt;
+    if (!size.is_number_unsigned() || !std::in_range<T>(size.get<uint64_t>())) return std::nullopt;
     sizes.push_back(size.get<T>());
   }
   return sizes;

@@ -220,20 +220,13 @@ Result<std::string> read_body(const httplib::Request& request, const httplib::Co
     if (!too_large) body.append(data, size);
     return !too_large;
   };
-  bool whole = false;
-  if (request.is_multipart_form_data()) {
-    whole = reader([](const httplib::MultipartFormData&) { return true; }, receive);
-  } else {
-    whole = reader(receive);
-  }
+  const bool whole = reader(receive);
   if (too_large || response.status == 413)
     return fail("body_too_large",
                 fmt::format("The body exceeds {} bytes; send less at a time.", kMaxBodyBytes));
   if (!whole)
     return fail("body_incomplete",
                 "The body ended before the announced length; send the request again.");
-  // Form data with empty parts leaves nothing, but it was a body, and not of JSON.
-  if (request.is_multipart_form_data()) body += ' ';
   return body;
 }
 
@@ -346,9 +339,19 @@ Server::Server(Dispatcher& dispatcher, const ServerOptions& options)
       });
   const auto with_body = [&impl](const httplib::Request& request, httplib::Response& response,
                                  const httplib::ContentReader& reader) {
-    auto body = read_body(request, reader, response);
-    if (!body) return send(problem_response(body.error()), response);
     RawRequest raw = to_raw(request);
+    if (request.is_multipart_form_data()) {
+      // Nothing takes form data, whose parts nobody needs to read to say so.
+      raw.body = " ";
+      impl.answer(raw, response);
+      return end_after(response);
+    }
+    auto body = read_body(request, reader, response);
+    if (!body) {
+      // What is left of the body would be taken for the next request.
+      send(problem_response(body.error()), response);
+      return end_after(response);
+    }
     raw.body = std::move(*body);
     impl.answer(raw, response);
   };

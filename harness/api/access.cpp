@@ -39,6 +39,7 @@ constexpr Line kRules[] = {
     {"DELETE", "/mcp", Rule::kItself},
     {"GET", "/v1/sessions/{id}/verification", Rule::kReview},
     {"POST", "/v1/sessions/{id}/verification", Rule::kReview},
+    {"DELETE", "/v1/sessions/{id}/verification", Rule::kReview},
 };
 
 Rule rule_of(const Route& route) {

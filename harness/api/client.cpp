@@ -89,6 +89,10 @@ Result<ClientAnswer> Client::post(const std::string& path, const nlohmann::order
   return take(impl_->http.Post(path, body.dump(), "application/json"), path);
 }
 
+Result<ClientAnswer> Client::remove(const std::string& path) {
+  return take(impl_->http.Delete(path, {{"If-Match", "*"}}), path);
+}
+
 Result<ClientAnswer> Client::post_text(
     const std::string& path, const std::string& body,
     const std::vector<std::pair<std::string, std::string>>& headers,

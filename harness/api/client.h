@@ -44,6 +44,7 @@ class Client {
   // Error: "no_answer" (connection refused, cut or timed out).
   Result<ClientAnswer> get(const std::string& path);
   Result<ClientAnswer> post(const std::string& path, const nlohmann::ordered_json& body);
+  Result<ClientAnswer> remove(const std::string& path);  // DELETE
   // Ends the call that is being made, which then has no answer; from any thread.
   void cut_off();
   // POSTs JSON text with headers of the caller's. Of an event stream each piece is handed to `take`

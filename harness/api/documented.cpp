@@ -220,6 +220,7 @@ std::vector<Documented> make_table() {
       {"DELETE " + session + "/tags/{tag}", "Tags", tagged, nullptr},
       {"GET " + session + "/verification", "Verification", verification_example(), nullptr},
       {"POST " + session + "/verification", "Verification", verification_example(), {{"seeds", 3}}},
+      {"DELETE " + session + "/verification", "Verification", verification_example(), nullptr},
   };
 }
 

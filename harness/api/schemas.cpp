@@ -223,7 +223,9 @@ ordered_json tags() {
 ordered_json verification() {
   ordered_json run = object_of({{"seed", typed("integer", "hidden until now")},
                                 {"test", nullable("string", "session/test; null before it starts")},
-                                {"status", nullable("string", "null before it starts")},
+                                {"status", nullable("string",
+                                                    "null before it starts; cancelled and "
+                                                    "infrastructure: trained again when asked")},
                                 {"val_loss", nullable("number", "its score")}});
   return object_of(
       {{"session", session_id()},

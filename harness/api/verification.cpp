@@ -12,7 +12,9 @@ namespace {
 using sessions::Service;
 
 constexpr int64_t kDefaultSeeds = 3;
-constexpr int64_t kMostSeeds = 32;  // in a call: each is a run, and they can't be taken back
+constexpr int64_t kMostSeeds = 32;  // in a call: each is a run
+// A supervisor that is asked to end a run has killed it long before.
+constexpr int64_t kLongestEndMs = 10'000;
 
 Field seeds_field() {
   return {"seeds", FieldType::kInteger, false, "how many hidden seeds; default 3", "",
@@ -41,6 +43,17 @@ Result<Planned> plan_of(const Service& service, const std::string& id,
 Status start_runs(Service& service, baselines::Plan& plan) {
   for (baselines::PlannedRun& run : plan.runs)
     if (run.test == 0) BITLOOP_TRY(baselines::start_run(plan, run, service, sessions::kVerifyType));
+  return {};
+}
+
+// Ends the runs that are under way or wait, and waits for their ends. A run that can't be asked
+// (its supervisor just starts, or it ends by itself) is left.
+Status end_runs(Service& service, const baselines::Plan& plan) {
+  std::vector<const baselines::PlannedRun*> asked;
+  for (const baselines::PlannedRun& run : plan.runs)
+    if (run.test > 0 && !run.done && service.cancel(run.session, run.test)) asked.push_back(&run);
+  for (const baselines::PlannedRun* run : asked)
+    BITLOOP_TRY(service.test(run->session, run->test, kLongestEndMs));
   return {};
 }
 
@@ -74,6 +87,23 @@ void add_verification_routes(std::vector<Route>& routes, Service& service) {
          BITLOOP_ASSIGN(planned, plan_of(service, request.parameters.at("id"), request.body));
          BITLOOP_TRY(start_runs(service, planned.plan));
          return json_response(report_on(planned.submission, planned.plan).document, 202);
+       }});
+  routes.push_back(
+      {"DELETE",
+       "/v1/sessions/{id}/verification",
+       "End the runs of a verification that are under way or wait; what has ended stays",
+       {seeds_field()},
+       {},
+       200,
+       "application/json",
+       [&service, one_at_a_time](const Request& request) -> Result<Response> {
+         const std::lock_guard guard(*one_at_a_time);
+         const std::string& id = request.parameters.at("id");
+         // All that any call may have begun, not only those that this one shows.
+         BITLOOP_ASSIGN(all, plan_of(service, id, {{"seeds", kMostSeeds}}));
+         BITLOOP_TRY(end_runs(service, all.plan));
+         BITLOOP_ASSIGN(planned, plan_of(service, id, request.query));
+         return json_response(report_on(planned.submission, planned.plan).document);
        }});
 }
 

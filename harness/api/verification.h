@@ -9,8 +9,8 @@
 
 namespace bitloop::api {
 
-// Adds GET and POST /v1/sessions/{id}/verification. Handlers refer to the service, which must
-// outlive them.
+// Adds GET, POST and DELETE /v1/sessions/{id}/verification. Handlers refer to the service, which
+// must outlive them.
 void add_verification_routes(std::vector<Route>& routes, sessions::Service& service);
 
 }  // namespace bitloop::api

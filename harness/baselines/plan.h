@@ -25,6 +25,7 @@ struct PlannedRun {
   std::string session;      // where the run is, once there is one: "baseline" or "local" …
   int64_t test = 0;         // … and its number there; 0: not started
   std::optional<sessions::TestRecord> done = {};  // how it ended
+  std::string lost = {};  // how its newest run ended that says nothing and is to be trained again
 };
 
 struct Plan {

@@ -127,6 +127,9 @@ Result<Plan> plan_verification(const Submission& submission, const std::filesyst
         run.test = record.number;
         run.done = record;
       }
+  for (PlannedRun& run : plan.runs)
+    for (const sessions::TestRecord& record : records)
+      if (run.test == 0 && record.fingerprint == run.fingerprint) run.lost = record.status;
   return plan;
 }
 
@@ -147,9 +150,10 @@ VerificationReport report_on(const Submission& submission, const Plan& plan) {
     runs.push_back(
         {{"seed", run.seed},
          {"test", run.test > 0 ? Json(fmt::format("{}/{}", run.session, run.test)) : Json()},
-         {"status", run.done       ? Json(run.done->status)
-                    : run.test > 0 ? Json(sessions::kRunning)
-                                   : Json()},
+         {"status", run.done            ? Json(run.done->status)
+                    : run.test > 0      ? Json(sessions::kRunning)
+                    : !run.lost.empty() ? Json(run.lost)
+                                        : Json()},
          {"val_loss", run.done ? number(run.done->row.val_loss) : Json()}});
   const sessions::TestRecord& test = submission.test;
   report.document = {{"session", submission.session},

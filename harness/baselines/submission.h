@@ -45,7 +45,8 @@ struct VerificationReport {
   Verification verification;
   Judgement judgement;  // kUndecided while runs are left
   // {session, test, commit, standing, submitted, hidden, difference, noise, runs: [{seed, test,
-  // status, val_loss}], notes}; a run's status is null before it starts.
+  // status, val_loss}], notes}; a run's status is null before it starts. One without a test that
+  // was "cancelled", or "infrastructure" ended, is trained again by whoever asks next.
   nlohmann::ordered_json document;
 };
 VerificationReport report_on(const Submission& submission, const Plan& plan);

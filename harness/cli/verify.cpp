@@ -30,6 +30,7 @@ struct VerifyOptions {
   int seeds = 3;
   size_t jobs = 1;
   std::string url;
+  bool cancel = false;
   std::string workspace, benchmarks;
   bool json = false;
   bool allow_degraded = false;
@@ -85,22 +86,33 @@ Result<Json> verify_there(const VerifyOptions& options) {
   api::Client client(address.host, address.port);
   if (!address.token.empty()) client.set_token(address.token);
   const std::string path = fmt::format("/v1/sessions/{}/verification", options.reference);
+  if (options.cancel)
+    return answer_of(client.remove(fmt::format("{}?seeds={}", path, options.seeds)));
   const std::string body = Json{{"seeds", options.seeds}}.dump();
   size_t said = 0;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     BITLOOP_ASSIGN(document, answer_of(client.post_text(path, body, {{"If-Match", "*"}},
                                                         [](std::string_view) {})));
     while (true) {
-      const size_t running =
-          count_of(document, [](const Json& status) { return status == sessions::kRunning; });
+      const auto is = [](std::string_view word) {
+        return [word](const Json& status) { return status == word; };
+      };
+      const size_t cancelled = count_of(document, is("cancelled"));
       const size_t ended = count_of(document, [](const Json& status) {
-        return status.is_string() && status != sessions::kRunning;
+        return status.is_string() && status != sessions::kRunning && status != "cancelled" &&
+               status != sessions::kInfrastructure;
       });
       if (ended > said && is_terminal(stderr))
         fmt::print(stderr, "{} of {} runs have ended.\n", ended, document["runs"].size());
       said = ended;
       if (ended == document["runs"].size()) return document;
-      if (running == 0) break;  // what the machine failed is not under way, nor has it a score
+      if (cancelled > 0)
+        return fail("interrupted",
+                    fmt::format("Somebody cancelled the verification with {} of {} runs done; the "
+                                "same command goes on from there.",
+                                ended, document["runs"].size()));
+      if (count_of(document, is(sessions::kRunning)) == 0)
+        break;  // what the machine failed is not under way, nor has it a score
       std::this_thread::sleep_for(kPoll);
       BITLOOP_ASSIGN(now, answer_of(client.get(fmt::format("{}?seeds={}", path, options.seeds))));
       document = std::move(now);
@@ -127,7 +139,7 @@ std::string last_line(const Json& document) {
                      std::abs(difference) <= noise ? "inside" : "beyond", noise);
 }
 
-void print_for_people(const Json& document) {
+void print_for_people(const Json& document, bool cancelled) {
   const auto loss = [](const Json& value) {
     return value.is_number() ? fmt::format("{:.4f}", value.get<double>()) : std::string("none");
   };
@@ -136,11 +148,12 @@ void print_for_people(const Json& document) {
              document["session"].get<std::string>(), document["test"].get<int64_t>());
   for (const Json& run : document["runs"])
     fmt::print("hidden     seed {:>10}  val_loss {}  {}\n", run["seed"].get<int64_t>(),
-               loss(run["val_loss"]), run["status"].get<std::string>());
+               loss(run["val_loss"]),
+               run["status"].is_string() ? run["status"].get<std::string>() : "not begun");
   fmt::print("verified   {}\n", baselines::short_text(document["hidden"]));
   for (const Json& note : document["notes"])
     fmt::print("{}", harmless_lines(note.get<std::string>()));
-  fmt::print("{}\n", last_line(document));
+  if (!cancelled) fmt::print("{}\n", last_line(document));
 }
 
 Result<int> perform(const VerifyOptions& options) {
@@ -148,9 +161,10 @@ Result<int> perform(const VerifyOptions& options) {
   if (options.json)
     fmt::print("{}\n", document.dump(1, ' ', false, Json::error_handler_t::replace));
   else
-    print_for_people(document);
+    print_for_people(document, options.cancel);
   const bool fails = document["standing"] == name_of(baselines::Standing::kLucky) ||
                      document["standing"] == name_of(baselines::Standing::kFailed);
+  if (options.cancel) return kDone;  // it asked for no verdict
   return fails ? kCandidateFailed : kDone;
 }
 
@@ -177,6 +191,10 @@ void add_verify(CLI::App& app, int& exit_code) {
       "--url", options->url,
       "let the `bitloop serve` at this URL train them, with a reviewer's token in $BITLOOP_TOKEN "
       "where it has tokens");
+  command
+      ->add_flag("--cancel", options->cancel,
+                 "end the runs of it that the server trains; what has ended stays")
+      ->needs(url);
   command->add_option("--jobs", options->jobs, "runs at a time (default 1)")
       ->check(CLI::Range(1, 256))
       ->excludes(url);

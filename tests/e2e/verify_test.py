@@ -168,6 +168,27 @@ def test_what_a_server_was_killed_at_goes_on(shell):
     assert sum(row["status"] == "ok" for row in verify_runs(shell)) == 3
 
 
+def test_a_servers_runs_can_be_taken_back(shell):
+    name = submitted(shell, "FAKE_SLEEP=30")
+    path = f"/v1/sessions/{name}/verification"
+    with Host(shell.workspace) as host:
+        assert host.call("DELETE", path).json["runs"] == [{"seed": run["seed"], "test": None, "status": None, "val_loss": None}
+                                                          for run in host.get(path)["runs"]]  # there was nothing to end
+        assert [run["status"] for run in host.post(path, {"seeds": 4})["runs"]] == ["running"] * 4  # one that is alive, and what waits
+        waiting = shell.start("verify", name, "--seeds", "4", "--url", host.url)
+        document = shell.json("verify", name, "--url", host.url, "--cancel")
+        assert [run["status"] for run in document["runs"]] == ["cancelled"] * 3 and document["standing"] == "undecided"
+        assert {row["status"] for row in verify_runs(shell)} == {"cancelled"} and len(verify_runs(shell)) == 4  # also the one it does not show
+        _, errors = waiting.communicate(timeout=30)
+        assert waiting.returncode != 0 and "cancelled the verification with 0 of 4 runs done" in errors and errors.count("\n") == 1
+        assert "cancelled" in shell("verify", name, "--url", host.url, "--cancel").output
+        assert [run["status"] for run in host.post(path, {"seeds": 1})["runs"]] == ["running"]  # asked anew, trained anew
+        assert host.call("DELETE", path + "?seeds=1")["runs"][0]["status"] == "cancelled"
+        assert host.stop() == 0
+    done = shell("verify", name, "--cancel")
+    assert done.returncode == 2 and "--url" in done.errors
+
+
 def test_what_a_server_does_not_verify(shell):
     name = submitted(shell, submit=False)
     with Host(shell.workspace) as host:

@@ -1,6 +1,7 @@
 #include <set>
 
 #include "harness/api/documented.h"
+#include "harness/api/possible_problems.h"
 #include "harness/api/problem.h"
 #include "harness/api/routes.h"
 #include "harness/base/text.h"
@@ -64,9 +65,27 @@ ordered_json answer_of(const Route& route) {
   return {{"schema", std::move(schema)}, {"example", known->answer}};
 }
 
-ordered_json error_response(const Route& route) {
-  const char* name = route.raw_body ? "RpcError" : "Problem";
-  return {{"$ref", std::string("#/components/responses/") + name}};
+// {"404": {…}, …}: each status of an error that the call may answer with, and for which codes.
+ordered_json error_responses(const Route& route) {
+  ordered_json responses = ordered_json::object();
+  for (const std::string_view code : possible_problems(route)) {
+    const std::string name(code);
+    ordered_json& response = responses[std::to_string(status_of(code))];
+    response["description"] = response.contains("description")
+                                  ? response["description"].get<std::string>() + ", " + name
+                                  : name;
+    ordered_json& content = response["content"][std::string(kProblemType)];
+    content["schema"] = {{"$ref", "#/components/schemas/Problem"}};
+    content["examples"][name] = {{"$ref", "#/components/examples/" + name}};
+  }
+  if (!route.raw_body) return responses;
+  // JSON-RPC's own errors have the statuses that MCP's transport names.
+  for (const char* status : {"400", "404"}) {
+    ordered_json& response = responses[status];
+    if (!response.contains("description")) response["description"] = "an error of JSON-RPC";
+    response["content"]["application/json"] = {{"schema", {{"type", "object"}}}};
+  }
+  return responses;
 }
 
 ordered_json operation(const Route& route, const std::vector<std::string>& path_names) {
@@ -89,8 +108,7 @@ ordered_json operation(const Route& route, const std::vector<std::string>& path_
   ordered_json responses = {{std::to_string(route.success), done}};
   if (const char* status = success_without_body(route))
     responses[status] = {{"description", "done, and there is nothing to say"}};
-  // Whatever else may come is an error: there are no redirections.
-  for (const char* errors : {"4XX", "5XX"}) responses[errors] = error_response(route);
+  responses.update(error_responses(route));
   ordered_json document = {
       {"summary", route.summary}, {"parameters", parameters}, {"responses", responses}};
   if (route.method == "POST" && (!route.body.empty() || route.raw_body))
@@ -150,9 +168,6 @@ ordered_json openapi_document(const std::vector<Route>& routes) {
         {"summary", problem.meaning},
         {"value", ordered_json::parse(problem_document(
                       {std::string(problem.code), std::string(problem.meaning)}))}};
-  const ordered_json problem_content = {
-      {"application/problem+json",
-       {{"schema", {{"$ref", "#/components/schemas/Problem"}}}, {"examples", examples}}}};
   ordered_json document = {
       {"openapi", "3.1.0"},
       {"info",
@@ -162,14 +177,7 @@ ordered_json openapi_document(const std::vector<Route>& routes) {
       {"paths", paths}};
   document["components"]["schemas"] = documented_schemas();
   document["components"]["schemas"]["Problem"] = problem_schema();
-  document["components"]["responses"]["Problem"] = {
-      {"description", "an error: `code` is stable, `detail` says what to do"},
-      {"content", problem_content}};
-  ordered_json rpc_content = problem_content;
-  rpc_content["application/json"] = {{"schema", {{"type", "object"}}}};
-  document["components"]["responses"]["RpcError"] = {
-      {"description", "an error of JSON-RPC, or a problem of the server's own"},
-      {"content", rpc_content}};
+  document["components"]["examples"] = std::move(examples);
   return document;
 }
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import resource
 import signal
 import socket
@@ -33,6 +34,7 @@ class Host:
     def __init__(self, workspace, fake=True, ready=0, files=None, options=(), **environment):
         self.options = options  # more of the command line
         self.token = None  # sent with every call
+        self.api = None  # the paths of openapi.json, once a problem was met
         self.files = files  # how many the server may have open
         self.ready = ready  # trainers kept ready for checks: processes that tests would have to tell from leftovers
         self.workspace = pathlib.Path(workspace)
@@ -84,7 +86,26 @@ class Host:
             with urllib.request.urlopen(request, timeout=timeout) as answer:
                 return Answer(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as error:
-            return Answer(error.code, error.headers, error.read())
+            answer = Answer(error.code, error.headers, error.read())
+        self.check_documented(method, path, headers.get("Authorization"), answer)
+        return answer
+
+    def check_documented(self, method, path, authorization, answer):
+        """A problem is one that openapi.json names for the call: every test that meets one tries that."""
+        if not answer.headers.get("Content-Type", "").startswith("application/problem+json"):
+            return
+        if self.api is None:
+            ask = urllib.request.Request(self.url + "/openapi.json", headers={"Authorization": authorization} if authorization else {})
+            try:
+                self.api = json.load(urllib.request.urlopen(ask, timeout=30))["paths"]
+            except OSError:
+                return  # a stranger to it, or it is just about to end
+        for template, operations in self.api.items():
+            operation = operations.get({"HEAD": "GET"}.get(method, method).lower())
+            pattern = re.sub(r"\{path\}", ".*", re.sub(r"\{(?!path)\w+\}", "[^/]*", template))
+            if operation and re.fullmatch(pattern, path.split("?")[0]):
+                named = operation["responses"].get(str(answer.status), {"content": {}})["content"].get("application/problem+json")
+                assert named and answer["code"] in named["examples"], f"{method} {template}: {answer.status} {answer['code']} is not in openapi.json"
 
     def get(self, path, **more):
         return self.call("GET", path, **more)

@@ -59,9 +59,15 @@ for schema, example in api["pairs"]:
 
 def test_every_call_and_every_problem_has_a_schema_and_an_example(host):
     api = host.get("/openapi.json").json
-    pairs, problems = [], api["components"]["responses"]["Problem"]["content"]["application/problem+json"]
+    pairs, problems, named = [], api["components"]["examples"], set()
     for path, methods in api["paths"].items():
         for method, operation in methods.items():
+            errors = {status: answer["content"].get("application/problem+json", {"examples": {}})["examples"]
+                      for status, answer in operation["responses"].items() if not status.startswith("2")}
+            for status, examples in errors.items():
+                for code, example in examples.items():
+                    assert example == {"$ref": f"#/components/examples/{code}"} and problems[code]["value"]["status"] == int(status)
+                    named.add(code)
             answers = [answer for status, answer in operation["responses"].items() if status.startswith("2") and "content" in answer]
             bodies = [*answers, *([operation["requestBody"]] if "requestBody" in operation else [])]
             for body in bodies if path not in NO_DOCUMENT else []:
@@ -71,10 +77,12 @@ def test_every_call_and_every_problem_has_a_schema_and_an_example(host):
             if path not in NO_DOCUMENT and "application/json" in answers[0]["content"]:
                 assert "$ref" in answers[0]["content"]["application/json"]["schema"], f"{method} {path}"
     codes = api["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
-    assert list(problems["examples"]) == codes and len(codes) == len(set(codes)) > 60
-    for code, example in problems["examples"].items():
+    assert list(problems) == codes and len(codes) == len(set(codes)) > 60
+    # A method that a path does not take is no call of the document, nor are limits of a server's start.
+    assert set(codes) - named == {"method_not_allowed"}
+    for code, example in problems.items():
         assert example["value"]["code"] == code and example["summary"] and example["value"]["status"] >= 400
-        pairs.append((problems["schema"], example["value"]))
+        pairs.append(({"$ref": "#/components/schemas/Problem"}, example["value"]))
     assert len(pairs) > 100
     given = json.dumps({"pairs": pairs, "components": api["components"]})
     done = subprocess.run([python(), "-c", VALIDATE], input=given, text=True, capture_output=True)
@@ -108,4 +116,9 @@ def test_an_unreadable_request_is_the_last_of_its_connection(host):
         assert "Connection: close" in answer
     answer = host.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\nGET /v1/tasks HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert answer.split()[1] == "200" and answer.count("HTTP/1.1 ") == 1 and "Connection: close" in answer, answer
+    for type, status in (("multipart/form-data", "415"), ("multipart/form-data; boundary=x", "415"), ("application/json", "400")):
+        more = "Content-Encoding: gzip\r\n" if status == "400" else ""
+        answer = host.raw(f"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: {type}\r\n{more}Content-Length: 29\r\n\r\n"
+                          "GET /v1/tasks HTTP/1.1\r\nA: b\r\nHost: localhost\r\n\r\n".encode())
+        assert answer.split()[1] == status and answer.count("HTTP/1.1 ") == 1 and "Connection: close" in answer, answer
     assert "Allow: GET, HEAD" in host.raw(b"QUERY /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")

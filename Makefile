@@ -1,6 +1,6 @@
 # The commands of bitloop's users and developers; `make` lists them. CMakePresets.json has the builds behind them.
 .DEFAULT_GOAL := help
-.PHONY: help setup configure build build-tests demo test test-fast bench gpu-bundle asan tsan fuzz format manual clean
+.PHONY: help setup configure build build-tests demo test test-fast bench gpu-bundle asan tsan fuzz format manual walls reliability clean
 MAKEFLAGS += --no-print-directory
 
 # As many compilers as there are cores, but no more than memory allows: one that reads LibTorch's headers takes 2 GB.
@@ -66,6 +66,12 @@ format:  ## run clang-format over the C++ files
 manual: configure  ## write docs/lua.md's operations, lua/library/ and .luacheckrc from the tables of lua/
 	@cmake --build --preset release --parallel $(JOBS) --target bitloop_lua_tests
 	@BITLOOP_UPDATE_DOCS=1 build/release/tests/bitloop_lua_tests --gtest_brief=1 --gtest_filter='ManualTest.*'
+
+walls: build-tests  ## measure which layer of the jail stops what, and write the table of docs/security.md
+	@BITLOOP_WRITE_WALLS=1 build/release/tests/sandbox_test --gtest_brief=1 --gtest_filter='WallsTest.*'
+
+reliability: build-tests  ## try load, kill -9, faults and a large journal for an hour, and write the figures of docs/reliability.md
+	@BITLOOP_BIN=build/bin BITLOOP_BUILD=build/release tests/reliability/run.py --document docs/reliability.md
 
 clean:  ## remove what was built (.deps/ and the cache of downloads stay)
 	@rm -rf build

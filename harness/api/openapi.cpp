@@ -1,4 +1,6 @@
-#include <set>
+#include <map>
+#include <string>
+#include <utility>
 
 #include "harness/api/documented.h"
 #include "harness/api/possible_problems.h"
@@ -21,7 +23,20 @@ ordered_json field_schema(const Field& field) {
 }
 
 ordered_json path_parameter(const std::string& name) {
-  return {{"name", name}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}};
+  static const std::map<std::string, std::pair<const char*, const char*>> kKnown = {
+      {"id", {"a session", "brave-otter-1f3a"}},
+      {"n", {"the number of a test, from 1", "1"}},
+      {"task", {"the name of a task", "quick"}},
+      {"path", {"a file of the session", "candidate.lua"}},
+      {"tag", {"a label", "median"}},
+      {"file", {"a file of the dashboard", "main.js"}}};
+  ordered_json parameter = {
+      {"name", name}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}};
+  if (const auto known = kKnown.find(name); known != kKnown.end()) {
+    parameter["description"] = known->second.first;
+    parameter["example"] = known->second.second;
+  }
+  return parameter;
 }
 
 // "/v1/sessions/{id}/files/{path...}" to the form of OpenAPI; its parameters are added to `names`.

@@ -95,7 +95,8 @@ Status check_required(const json& given, const std::vector<Field>& fields) {
   for (const Field& field : fields)
     if (field.required && !given.contains(field.name))
       return fail("missing_field",
-                  fmt::format("The field '{}' is missing: {}.", field.name, field.description));
+                  fmt::format("The field '{}' is missing: {}{}.", field.name, field.description,
+                              field.choices.empty() ? "" : " (" + join(field.choices, ", ") + ")"));
   return {};
 }
 

@@ -299,7 +299,7 @@ void add_sessions(std::vector<Route>& routes, Service& service) {
        "Change a region of the candidate",
        {},
        {choice_field("op", "what to do", {"replace", "insert", "rewrite", "str_replace"}),
-        text_field("path", true, "candidate.lua", "filename"),
+        text_field("path", true, "the file to change, candidate.lua", "filename"),
         integer_field("start_line", false, "replace: first line", -1'000'000'000),
         integer_field("end_line", false, "replace: last line", -1'000'000'000),
         integer_field("after_line", false, "insert: the line before", -1'000'000'000),

@@ -121,7 +121,7 @@ Result<Plan> plan_verification(const Submission& submission, const std::filesyst
   for (PlannedRun& run : plan.runs)
     for (const sessions::TestRecord& record : records)
       if (run.test == 0 && record.fingerprint == run.fingerprint && !record.running() &&
-          record.status != sessions::kInfrastructure && record.status != "cancelled" &&
+          record.status != sessions::kInfrastructure && record.status != sessions::kCancelled &&
           record.row.version == now) {
         run.session = sessions::kVerifyType;
         run.test = record.number;

@@ -73,6 +73,7 @@ std::string short_text(const Json& verification) {
   if (verification.is_null()) return "";
   const size_t runs = verification["runs"], failed = verification["failed"];
   const Json &loss = verification["val_loss"], &sd = verification["val_loss_sd"];
+  if (runs == 0) return "";
   if (loss.is_null()) return "failed";
   std::string text = fmt::format("{:.4f}", loss.get<double>());
   if (!sd.is_null()) text += fmt::format(" ±{:.4f}", sd.get<double>());

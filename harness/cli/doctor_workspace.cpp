@@ -225,7 +225,19 @@ std::vector<Check> check_runs(const DoctorOptions& options, const Told& told) {
   return checks;
 }
 
+// Git takes no folder for a repository without it, though it says nothing that the sessions do not.
+bool lacks_head(const fs::path& journal) {
+  std::error_code ignored;
+  const bool there =
+      fs::exists(journal / "HEAD", ignored) && fs::file_size(journal / "HEAD", ignored) > 0;
+  return !there && fs::is_directory(journal / "objects", ignored) &&
+         fs::is_directory(journal / "refs", ignored);
+}
+
 std::vector<Check> check_journal(const DoctorOptions& options) {
+  if (lacks_head(options.workspace / "journal.git"))
+    return {{"journal", Health::kProblem, "journal.git has no HEAD, so that git can't read it",
+             "--repair writes it again"}};
   const auto health = journal::verify(options.workspace);
   if (!health && health.error().code == "file_not_found")
     return {{"journal", Health::kWarning, health.error().message,
@@ -284,6 +296,10 @@ Result<std::vector<std::string>> repair(const fs::path& workspace) {
   std::vector<std::string> done;
   std::error_code ignored;
   if (!fs::exists(workspace / "journal.git", ignored)) return done;
+  if (lacks_head(workspace / "journal.git")) {
+    BITLOOP_TRY(replace_file(workspace / "journal.git" / "HEAD", "ref: refs/heads/main\n"));
+    done.emplace_back("wrote the journal's HEAD again");
+  }
   auto health = journal::verify(workspace);
   if (health && !(health->leftovers.empty() && health->problems.empty())) {
     // Removes leftovers, and writes again what its log has and the disk has not.

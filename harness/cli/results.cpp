@@ -159,7 +159,8 @@ void add_results(CLI::App& app, int& exit_code) {
                       "draw val_loss against bits per weight to this SVG file");
   CLI::Option* tsv = command->add_flag("--tsv", options->tsv, "lines as in results.tsv");
   command
-      ->add_flag("--json", options->json, "one JSON document, {results: [...]}, with every column")
+      ->add_flag("--json", options->json,
+                 "one JSON document, {results: [...]}: every column of results.tsv, and verified")
       ->excludes(tsv);
   command->callback([options, &exit_code] { exit_code = finish(results(*options)); });
 }

@@ -97,10 +97,10 @@ Result<Json> verify_there(const VerifyOptions& options) {
       const auto is = [](std::string_view word) {
         return [word](const Json& status) { return status == word; };
       };
-      const size_t cancelled = count_of(document, is("cancelled"));
+      const size_t cancelled = count_of(document, is(sessions::kCancelled));
       const size_t ended = count_of(document, [](const Json& status) {
-        return status.is_string() && status != sessions::kRunning && status != "cancelled" &&
-               status != sessions::kInfrastructure;
+        return status.is_string() && status != sessions::kRunning &&
+               status != sessions::kCancelled && status != sessions::kInfrastructure;
       });
       if (ended > said && is_terminal(stderr))
         fmt::print(stderr, "{} of {} runs have ended.\n", ended, document["runs"].size());
@@ -150,7 +150,8 @@ void print_for_people(const Json& document, bool cancelled) {
     fmt::print("hidden     seed {:>10}  val_loss {}  {}\n", run["seed"].get<int64_t>(),
                loss(run["val_loss"]),
                run["status"].is_string() ? run["status"].get<std::string>() : "not begun");
-  fmt::print("verified   {}\n", baselines::short_text(document["hidden"]));
+  const std::string verified = baselines::short_text(document["hidden"]);
+  fmt::print("verified   {}\n", verified.empty() ? "by no run yet" : verified);
   for (const Json& note : document["notes"])
     fmt::print("{}", harmless_lines(note.get<std::string>()));
   if (!cancelled) fmt::print("{}\n", last_line(document));

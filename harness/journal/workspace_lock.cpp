@@ -7,8 +7,6 @@
 
 #include <cerrno>
 #include <chrono>
-#include <csignal>
-#include <cstdlib>
 #include <thread>
 
 #include "harness/base/text.h"
@@ -18,8 +16,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// How long the lock of a killed process may be held by a child that it had just forked, until that
-// becomes another program or ends.
+// How long the lock of a killed process may still be held: until the kernel has taken it down, and
+// by a child that it had just forked until that becomes another program or ends.
 constexpr auto kLastWords = 2s;
 
 bool try_lock(int fd) {
@@ -36,11 +34,6 @@ std::string owner_of(int fd) {
   return single_line(read_all(fd, 64).value_or(""));
 }
 
-bool is_gone(const std::string& owner) {
-  const long pid = std::strtol(owner.c_str(), nullptr, 10);
-  return pid > 0 && ::kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH;
-}
-
 }  // namespace
 
 Result<WorkspaceLock> WorkspaceLock::acquire(const std::filesystem::path& workspace) {
@@ -52,11 +45,12 @@ Result<WorkspaceLock> WorkspaceLock::acquire(const std::filesystem::path& worksp
   const auto deadline = std::chrono::steady_clock::now() + kLastWords;
   while (!try_lock(fd.get())) {
     if (errno != EWOULDBLOCK) return std::unexpected(errno_error(file.string(), errno));
-    const std::string owner = owner_of(fd.get());
-    if (is_gone(owner) && std::chrono::steady_clock::now() < deadline) {
+    // One that is being killed can't be told from one that lives.
+    if (std::chrono::steady_clock::now() < deadline) {
       std::this_thread::sleep_for(10ms);
       continue;
     }
+    const std::string owner = owner_of(fd.get());
     return fail("workspace_in_use",
                 fmt::format("the workspace {} is in use by process {}: stop it, or name another "
                             "folder with --workspace",

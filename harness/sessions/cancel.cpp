@@ -22,7 +22,7 @@ Result<TestView> cancel_test(Service& service, std::string_view id, int64_t numb
     return fail(
         "session_read_only",
         fmt::format("Session {} holds the command line's runs and can only be read here.", id));
-  if (test.status == "cancelled") return test;
+  if (test.status == kCancelled) return test;
   if (!terms.expected.empty()) {
     BITLOOP_ASSIGN(session, service.get(id));
     BITLOOP_TRY(check_expected(terms, session.commit));

@@ -164,10 +164,12 @@ std::string advice_for(const Comparison& of, const Score& best) {
 }
 
 std::string advice_without_score(const TestRecord& test, const std::optional<Score>& best) {
-  const std::string mend = test.status == kInfrastructure
-                               ? "the machine failed, not the candidate, and gave the test back"
-                               : fmt::format("it ended as {} and has no score", test.status);
-  if (test.status == kInfrastructure) return fmt::format("Keep, and test again: {}.", mend);
+  if (test.status == kInfrastructure)
+    return "Keep, and test again: the machine failed, not the candidate, and gave the test back.";
+  if (test.status == kCancelled)
+    return "Keep, and test again when it is worth another test: it was cancelled, which says "
+           "nothing of the candidate.";
+  const std::string mend = fmt::format("it ended as {} and has no score", test.status);
   if (best) return fmt::format("{}, or mend the candidate: {}.", revert_to(best->test), mend);
   return fmt::format("Keep what can be mended, or undo: {}.", mend);
 }

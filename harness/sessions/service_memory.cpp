@@ -32,7 +32,8 @@ std::string tag_words(const Tag& tag) {
 std::optional<int64_t> tested_as(const SessionState& state, std::string_view candidate) {
   const std::string exact = digest_of(candidate).exact;
   for (const TestRecord& test : state.tests | std::views::reverse)
-    if (test.digest.exact == exact) return test.number;
+    if (test.digest.exact == exact && test.status != kCancelled && test.status != kInfrastructure)
+      return test.number;
   return {};
 }
 

@@ -33,7 +33,7 @@ ShortDigest TriedTests::name_of(const SessionState& session, What what, std::str
 
 void TriedTests::add(const SessionState& session, const TestRecord& test) {
   if (is_of_command_line(session.type) || test.running() || test.status == kInfrastructure ||
-      test.status == "cancelled")
+      test.status == kCancelled)
     return;
   std::vector<ShortDigest> names;
   // Without a digest: a candidate that could not be read.

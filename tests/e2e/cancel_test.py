@@ -58,6 +58,15 @@ def test_an_adopted_test_is_cancelled(host, session):
     assert session.get()["tests_left"] == 2
 
 
+def test_a_cancelled_test_says_nothing_of_its_candidate(host):
+    session = host.session()
+    session.say("FAKE_SLEEP=30")
+    assert session.post("/tests", {}).status == 202
+    assert cancel(session)["decision"]["advice"].startswith("Keep, and test again when it is worth another test")
+    summary = session.get("/summary").json
+    assert summary["candidate"]["same_as"] is None and "it is not one that was tested here" in summary["next"]
+
+
 def test_what_has_ended_cannot_be_cancelled(session):
     session.test()
     answer = cancel(session)

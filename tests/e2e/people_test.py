@@ -336,6 +336,15 @@ def test_doctor_mends_what_a_power_failure_took(healthy):
     assert ("journal", "ok") in states(healthy.json("doctor"))
 
 
+@pytest.mark.parametrize("damage", [lambda head: head.unlink(), lambda head: head.write_text("")])
+def test_doctor_writes_a_lost_head_again(healthy, damage):
+    damage(healthy.workspace / "journal.git" / "HEAD")
+    document = healthy.json("doctor", code=1)
+    assert next(check for check in document["checks"] if check["check"] == "journal")["advice"] == "--repair writes it again"
+    assert healthy.json("doctor", "--repair")["repaired"] == ["wrote the journal's HEAD again"]
+    assert ("journal", "ok") in states(healthy.json("doctor"))
+
+
 def test_doctor_removes_what_killed_processes_left(healthy):
     orphan = healthy.workspace / "runs" / "calm-newt-0000-1"
     orphan.mkdir()

@@ -181,7 +181,8 @@ def test_a_servers_runs_can_be_taken_back(shell):
         assert {row["status"] for row in verify_runs(shell)} == {"cancelled"} and len(verify_runs(shell)) == 4  # also the one it does not show
         _, errors = waiting.communicate(timeout=30)
         assert waiting.returncode != 0 and "cancelled the verification with 0 of 4 runs done" in errors and errors.count("\n") == 1
-        assert "cancelled" in shell("verify", name, "--url", host.url, "--cancel").output
+        said = shell("verify", name, "--url", host.url, "--cancel").output
+        assert "cancelled" in said and "by no run yet" in said and "failed" not in said
         assert [run["status"] for run in host.post(path, {"seeds": 1})["runs"]] == ["running"]  # asked anew, trained anew
         assert host.call("DELETE", path + "?seeds=1")["runs"][0]["status"] == "cancelled"
         assert host.stop() == 0

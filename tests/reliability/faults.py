@@ -252,7 +252,7 @@ def out_of_memory():
             resource.prlimit(server.process.pid, resource.RLIMIT_AS, (1 << 20, resource.RLIM_INFINITY))  # less than it has
             seen = {}
             body = b'{"op": "insert", "path": "candidate.lua", "after_line": 13, "content": "' + b"x" * 900_000 + b'"}'
-            connections = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(24)]
+            connections = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(160)]
             for connection in connections:
                 try:
                     connection.sendall(b"POST %s/edits HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
@@ -268,6 +268,7 @@ def out_of_memory():
                     first = "cut off"
                 seen[first] = seen.get(first, 0) + 1
                 connection.close()
+            assert any("422" not in first for first in seen), f"memory was never short: {seen}"
             died = server.process.poll() is not None
             if died:
                 server.process.wait()

@@ -20,6 +20,7 @@ REST_AFTER_S = 60  # --rest-after: from then on a session is on disk alone
 # What may stay in memory of an event for good: its place in the feed, its part of its session's card, and of its test's row and marks.
 BYTES_AN_EVENT = 160
 WARM_EVENTS = 4000
+EDIT_OVER_DISK_MS = 5.0
 NOISE_MB = 2       # of what an allocator holds, over half of the time
 
 
@@ -107,6 +108,8 @@ def run(agents=64, rate=2.0, seconds=600.0, pack_after=5000, rest_after=REST_AFT
                 "memory": {"before": first, "second_sixth": sample_of(samples, 1), "last_sixth": sample_of(samples, 5), "idle": idle,
                            "second_half": growth(samples[len(samples) // 2:])}}
             # Before, sessions that nobody asks for any more are still awake, and caches fill that hold so many answers and events.
+            if seconds >= 600:
+                check_edits(figures)
             if seconds >= 4 * rest_after and samples[len(samples) // 2]["events"] >= WARM_EVENTS:
                 check_memory(figures)
             assert server.stop() == 0
@@ -136,6 +139,15 @@ def growth(samples):
     line = statistics.linear_regression(events, own) if many else None
     mb = line.slope * many if line else 0.0
     return {"events": many, "mb": round(mb, 2), "bytes_an_event": round(mb * 2**20 / many) if many else 0}
+
+
+def check_edits(figures):
+    """An edit's p99 is that of the disk and little more (on a machine with nothing else to do)."""
+    edit, disk = figures["calls_ms"]["edit"]["p99"], figures["disk_ms"]["p99"]
+    if edit >= disk + EDIT_OVER_DISK_MS:
+        error = AssertionError(f"an edit's p99 is {edit} ms where the disk's is {disk}: asked are {EDIT_OVER_DISK_MS} above it")
+        error.figures = figures
+        raise error
 
 
 def check_memory(figures):

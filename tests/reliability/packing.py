@@ -11,6 +11,8 @@ from journal import fsck, git, size_mb
 from measure import percentiles, wait_for
 
 EDITS = 300
+START_S = 1.0  # of a server on the large journal, asked
+EDIT_MS = 2.0  # over an edit's with an empty journal
 
 
 def copies(state, candidate, sessions, commits):
@@ -90,4 +92,16 @@ def run(sessions=1000, commits=100, most_edits=EDITS):
             figures.update(packs=len(list(packs.glob("*.pack"))), loose_after=loose(workspace), packed_mb=size_mb(workspace / "journal.git"),
                            edits_ms={"empty_journal": percentiles(alone), "while_packing": percentiles(beside), "packed": percentiles(after)})
             assert list((workspace / "journal.git").glob("pack-new*")) == []
+    if sessions >= 1000:
+        check_times(figures)
     return figures
+
+
+def check_times(figures):
+    """A large journal slows neither a start nor an edit (a median, on a machine with nothing else to do)."""
+    starts = max(figures["start_s"], figures["start_packed_s"])
+    empty, packed = (figures["edits_ms"][when]["median"] for when in ("empty_journal", "packed"))
+    if starts >= START_S or packed >= empty + EDIT_MS:
+        error = AssertionError(f"a start took {starts} s (asked: under {START_S}), an edit {packed} ms where it takes {empty} with an empty journal")
+        error.figures = figures
+        raise error

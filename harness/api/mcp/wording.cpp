@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <regex>
+#include <utility>
 #include <vector>
 
 #include "harness/base/text.h"
@@ -27,6 +29,21 @@ std::string shown(const ordered_json& value) {
 std::string shown(const ordered_json& object, const char* name) {
   const auto found = object.find(name);
   return found == object.end() ? "-" : shown(*found);
+}
+
+// A sentence of the service's, whose calls an agent here makes as tools.
+std::string in_tools(std::string text) {
+  static const std::pair<std::regex, const char*> kCalls[] = {
+      {std::regex(R"(POST …/revert \{"test": (\d+)\})"), "revert(n=$1)"},
+      {std::regex(R"(POST …/submission \{"test": (\d+)\})"), "submit(n=$1)"},
+      {std::regex(R"(GET …/tests/(\d+)\?wait=30)"), "test(n=$1)"},
+      {std::regex("POST …/checks"), "check()"},
+      {std::regex("POST …/tests"), "test()"},
+      {std::regex("POST …/edits"), "edit(…)"},
+      {std::regex(R"(\(POST /v1/sessions\), from one of these tests with "from": ("[^"]*"))"),
+       "from one of these tests: begin(from=$1)"}};
+  for (const auto& [call, tool] : kCalls) text = std::regex_replace(text, call, tool);
+  return text;
 }
 
 std::string state_line(const ordered_json& state) {
@@ -103,7 +120,7 @@ std::string check_text(const ordered_json& check) {
 }
 
 std::string test_text(const ordered_json& test, const std::string& progress) {
-  if (test["status"] != "running") return test["message"];
+  if (test["status"] != "running") return in_tools(test["message"]);
   return fmt::format(
       "{} ({}); call test(n={}) to wait for its end. While it runs the candidate "
       "can't be edited.",
@@ -140,7 +157,7 @@ std::string summary_text(const ordered_json& summary) {
   }
   if (summary["ideas_left_out"] != 0)
     text += fmt::format("and {} before them\n", shown(summary, "ideas_left_out"));
-  return text + "Next: " + shown(summary, "next");
+  return text + "Next: " + in_tools(shown(summary, "next"));
 }
 
 std::string results_text(const ordered_json& answer) {

@@ -24,6 +24,12 @@ TEST(Wording, ARunningTestSaysWhatToDoNext) {
       "[Test #2] running (step 3 of 4); call test(n=2) to wait for its end. While it runs the "
       "candidate can't be edited.");
   EXPECT_EQ(test_text({{"test", 2}, {"status", "ok"}, {"message", "done"}}, ""), "done");
+  // What HTTP's agents call is a tool here.
+  EXPECT_EQ(test_text({{"test", 2},
+                       {"status", "ok"},
+                       {"message", "Revert to test #1 (POST …/revert {\"test\": 1}): worse."}},
+                      ""),
+            "Revert to test #1 (revert(n=1)): worse.");
 }
 
 TEST(Wording, AMissingNumberIsADashInTheTable) {

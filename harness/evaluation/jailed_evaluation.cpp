@@ -9,6 +9,7 @@
 #include "harness/base/fd.h"
 #include "harness/base/paths.h"
 #include "harness/evaluation/model_job.h"
+#include "harness/evaluation/model_tokenizer.h"
 #include "harness/tasks/benchmarks.h"
 
 namespace bitloop::evaluation {
@@ -39,27 +40,24 @@ Result<Json> documents_of(const fs::path& folder, Files& files) {
   return documents;
 }
 
-// What a job on a finished run makes.
+// What a job on a finished run or a packed model makes.
 struct Made {
-  fs::path run, file;
+  Json model;  // its job and weights, as model_of describes them
+  fs::path file;
   Process::Options options;
 };
 
-// Runs a job on a finished run whose only output is a file, which appears whole or not at all.
-// `take` gets the job's records, and `finish` is done before the file appears.
-Status make_file(const Made& made, Json document, const char* what,
+// Runs a job on a model whose only output is a file, which appears whole or not at all. `take`
+// gets the job's records, and `finish` is done before the file appears. `files`: the model's.
+Status make_file(const Made& made, Files files, Json document, const char* what,
                  const std::function<void(const Json&)>& take,
                  const std::function<Status()>& finish) {
-  Files files;
-  BITLOOP_ASSIGN(job, run_job(made.run));
-  BITLOOP_ASSIGN(weights, files.open(made.run / kWeights, "weights.safetensors"));
   std::error_code failed;
   const fs::path part = fmt::format("{}.{}.part", made.file.string(), ::getpid());
   fs::remove(part, failed);
   BITLOOP_ASSIGN(output, open_file(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW));
   document["schema_version"] = 1;
-  document["job"] = job;
-  document["weights"] = Json::array({weights});
+  document.update(made.model);
   document["output"] = files.add(std::move(output), part.string());
   Status done;
   auto process = Process::start(std::move(document), files.fds(), made.options);
@@ -74,38 +72,62 @@ Status make_file(const Made& made, Json document, const char* what,
   return done;
 }
 
+Result<Json> finished_run(const fs::path& folder, Files& files) {
+  BITLOOP_ASSIGN(job, run_job(folder));
+  BITLOOP_ASSIGN(weights, files.open(folder / kWeights, "weights.safetensors"));
+  return Json{{"job", job}, {"weights", {weights}}};
+}
+
+// What stands beside an exported model's weights.
+Status write_beside(const fs::path& folder, Json config, const TokenizerFiles& tokenizer) {
+  if (!tokenizer.tokenizer.empty()) {
+    BITLOOP_TRY(write_file_atomic(folder / kTokenizer, tokenizer.tokenizer));
+    BITLOOP_TRY(write_file_atomic(folder / kTokenizerSettings, tokenizer.settings));
+  }
+  config.update(tokenizer.ends);
+  return write_file_atomic(folder / "config.json", config.dump(1) + "\n");
+}
+
 }  // namespace
 
-Status export_model(const ExportRequest& request) {
+Result<bool> export_model(const ExportRequest& request) {
   std::error_code failed;
-  if (const auto job = run_job(request.run); !job) return std::unexpected(job.error());
+  Files files;
+  const bool packed = fs::is_regular_file(request.run, failed);
+  BITLOOP_ASSIGN(model, packed ? model_of(request.run, files) : finished_run(request.run, files));
+  BITLOOP_ASSIGN(tokenizer, tokenizer_files(model.at("job"), request.tokenizer));
   fs::create_directories(request.to, failed);
   if (failed) return fail("io_error", fmt::format("{}: {}", request.to.string(), failed.message()));
   Json config;
-  return make_file(
-      {request.run,
+  BITLOOP_TRY(make_file(
+      {std::move(model),
        request.to / kWhole,
        {.threads = request.threads,
         .memory_bytes = request.memory_bytes,
         .output_bytes = request.memory_bytes,
         .allow_degraded = request.allow_degraded}},
-      {{"kind", "export"}, {"use", request.latent ? "latent" : "quantised"}}, "export",
+      std::move(files), {{"kind", "export"}, {"use", request.latent ? "latent" : "quantised"}},
+      "export",
       [&](const Json& record) {
         if (record.at("type") == "exported") config = record.at("config");
       },
-      [&] { return write_file_atomic(request.to / "config.json", config.dump(1) + "\n"); });
+      [&] { return write_beside(request.to, std::move(config), tokenizer); }));
+  return !tokenizer.tokenizer.empty();
 }
 
 Result<double> pack_run(const PackRequest& request) {
   double bits = 0.0;
+  Files files;
+  BITLOOP_ASSIGN(model, finished_run(request.run, files));
   BITLOOP_TRY(make_file(
-      {request.run,
+      {std::move(model),
        request.file,
        {.threads = request.threads,
         .memory_bytes = request.memory_bytes,
         .output_bytes = request.memory_bytes,
         .allow_degraded = request.allow_degraded}},
-      {{"kind", "pack"}, {"floats", request.bfloat16 ? "bfloat16" : "float32"}}, "packing",
+      std::move(files), {{"kind", "pack"}, {"floats", request.bfloat16 ? "bfloat16" : "float32"}},
+      "packing",
       [&](const Json& record) {
         if (record.at("type") == "packed") bits = record.at("bits_per_weight");
       },

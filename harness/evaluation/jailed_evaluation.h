@@ -39,17 +39,18 @@ Result<Json> evaluate(const Request& request,
                       const std::function<void(const TaskProgress&)>& progress);
 
 struct ExportRequest {
-  std::filesystem::path run;  // folder of a finished run
-  std::filesystem::path to;   // gets config.json and model.safetensors
-  bool latent = false;        // the weights before quantisation, not those that are computed with
+  std::filesystem::path run;        // folder of a finished run, or a packed model
+  std::filesystem::path to;         // gets config.json, model.safetensors and tokenizer.json
+  std::filesystem::path tokenizer;  // in place of the model's own (model_tokenizer.h)
+  bool latent = false;  // the weights before quantisation, not those that are computed with
   unsigned threads = 2;
   uint64_t memory_bytes = 0;
   bool allow_degraded = false;
 };
 
-// Writes the run's model in the form of Hugging Face, whole or not at all. Errors: "wrong_usage",
-// "bad_weights", "infrastructure", those of the candidate.
-Status export_model(const ExportRequest& request);
+// Writes the model in the form of Hugging Face, whole or not at all; says whether it has a
+// tokenizer. Errors: "wrong_usage", "bad_weights", "infrastructure", those of the candidate.
+Result<bool> export_model(const ExportRequest& request);
 
 struct PackRequest {
   std::filesystem::path run;   // folder of a finished run

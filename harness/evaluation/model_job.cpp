@@ -8,6 +8,7 @@
 #include <set>
 
 #include "harness/base/text.h"
+#include "harness/evaluation/model_tokenizer.h"
 
 namespace bitloop::evaluation {
 namespace {
@@ -135,7 +136,12 @@ Result<Json> model_of(const fs::path& folder, Files& files) {
     if (!weights)
       return wrong(
           fmt::format("--model: {} (the run has no trained weights)", weights.error().message));
-    return Json{{"job", job}, {"weights", {*weights}}};
+    Json model = {{"job", job}, {"weights", {*weights}}};
+    if (const fs::path tokenizer = origin_tokenizer(job); !tokenizer.empty()) {
+      BITLOOP_ASSIGN(file, files.open(tokenizer, kTokenizer));
+      model["tokenizer"] = file;
+    }
+    return model;
   }
   const auto read = read_json(folder / "config.json", kMaxConfig);
   if (!read) return wrong("--model: " + read.error().message);

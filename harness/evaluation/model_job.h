@@ -19,6 +19,7 @@ using Json = nlohmann::ordered_json;
 inline constexpr const char* kWeights = "output/weights.safetensors";  // of a run
 inline constexpr const char* kWhole = "model.safetensors";             // of Hugging Face
 inline constexpr const char* kTokenizer = "tokenizer.json";            // likewise
+inline constexpr const char* kTokenizerSettings = "tokenizer_config.json";
 
 // Files for the jail, and what its job calls them: {"path": name, "fd": number}.
 class Files {

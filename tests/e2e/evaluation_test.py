@@ -309,7 +309,7 @@ def test_a_run_is_scored_and_its_export_is_the_same_model(documents, tmp_path):
     exported = tmp_path / "exported"
     done = run("export", folder, "--to", exported, "--allow-degraded")
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in exported.iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(path.name for path in exported.iterdir()) == ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
     ours, theirs = scores(folder, documents), scores(exported, documents)
     for task in ours:
         for a, b in zip(ours[task], theirs[task], strict=True):

@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import os
+import pathlib
 import shutil
 import struct
 import subprocess
@@ -36,7 +37,8 @@ class Bench:
                               cwd=self.folder, env=self.environment)
 
     def train(self, quantizer, *more):
-        return self.run("train", QUANTIZERS / f"{quantizer}.lua", "--workspace", self.workspace, "--json", *more)
+        file = quantizer if isinstance(quantizer, pathlib.Path) else QUANTIZERS / f"{quantizer}.lua"
+        return self.run("train", file, "--workspace", self.workspace, "--json", *more)
 
     def trained(self, quantizer, *more):
         """A run that must end well: (its number, its records)."""
@@ -148,10 +150,60 @@ def test_models_that_are_damaged_are_named_by_the_jail(bench):
     refused("is of another architecture: it has no 'wpe.weight', which the preset's gpt2 has")
     broken.write_bytes(weights_of(bench.folder_of(1)).read_bytes()[:-5])
     refused("broken.safetensors")
-    shutil.copy(bench.folder_of(1) / "output" / "packed.safetensors", broken)
-    refused("is a packed model, which has no latent weights")
     write()
     assert bench.train("ternary", "--init-from", "broken.safetensors").returncode == 0
+
+
+def packed_of(number, bench):
+    return bench.folder_of(number) / "output" / "packed.safetensors"
+
+
+def first_losses(bench, records):
+    return bench.of_type(records, "result")[0]["metrics"]["first_losses"]
+
+
+def test_training_begins_with_the_values_of_a_packed_model(bench):
+    # All numbers of a float model are in its packed file: the same bits as from its weights.
+    _, from_weights = bench.trained("ternary", "--init-from", "local/1")
+    _, from_packed = bench.trained("ternary", "--init-from", packed_of(1, bench))
+    assert first_losses(bench, from_packed) == first_losses(bench, from_weights)
+    # Of a quantised one the values stand for the weights that are gone; QuEST's are turned back.
+    for name in ("ternary", "quest_ternary", "kmeans", "tequila"):
+        file = bench.folder / f"{name}.lua"
+        file.write_text((QUANTIZERS / file.name).read_text().replace('kind = "hadamard", block = 128', 'kind = "hadamard", block = 64'))
+        number, records = bench.trained(file)
+        (score,) = bench.of_type(records, "eval")
+        _, looked = bench.trained("float", "--init-from", packed_of(number, bench), "--steps", "1")
+        (look,) = bench.of_type(looked, "init_eval")
+        _, looked = bench.trained("float", "--init-from", f"local/{number}", "--steps", "1")
+        (other,) = bench.of_type(looked, "init_eval")
+        # Activations are float there, so it is the score but for their rounding.
+        val = [record for record in bench.of_type(records, "val") if record["step"] == STEPS][0]["val_loss"]
+        assert look["float_val_loss"] == pytest.approx(val, abs=0.02), name
+        assert look["float_val_loss"] != other["float_val_loss"], name
+
+
+def test_a_packed_model_that_cant_be_begun_with_is_one_sentence(bench):
+    def refused(sentence, file, *words):
+        before = sorted((bench.workspace / "runs").iterdir())
+        bench.refused(bench.train("ternary", "--init-from", file, *words), sentence)
+        assert sorted((bench.workspace / "runs").iterdir()) == before
+
+    number, _ = bench.trained("ternary")
+    whole = packed_of(number, bench).read_bytes()
+    broken = bench.folder / "broken-packed.safetensors"
+    broken.write_bytes(whole[:-1])
+    refused("broken-packed.safetensors is cut short", broken)
+    broken.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    refused("is damaged: ", broken)
+    refused("is another model than the preset's: its number of heads is 2, but the preset's is 4", packed_of(number, bench), "--set", "model.heads=4")
+    file = bench.folder / "changed_input.lua"
+    file.write_text((QUANTIZERS / "ternary.lua").read_text().replace(
+        "function Q.activation_quant", "function Q.input(x, ctx) return x * 0.5 end\nfunction Q.activation_quant"))
+    done = bench.run("train", file, "--workspace", bench.workspace, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    number = max(int(path.name.split("-")[1]) for path in (bench.workspace / "runs").iterdir())
+    refused("is a packed model whose quantizer has `input`", packed_of(number, bench))
 
 
 def test_another_model_of_hugging_face_is_refused(bench):

@@ -131,6 +131,31 @@ def test_a_killed_run_goes_on_to_the_same_bits(runs, tmp_path, quantizer):
     assert [record["type"] for record in runs.records(2)].count("header") == 1
 
 
+@pytest.mark.parametrize("quantizer", ["ternary_qat", "nativebit"])
+def test_a_killed_run_that_began_with_a_model_goes_on_to_the_same_bits(runs, quantizer):
+    """Where lambda stands, and learned codebooks with their averages, come back, too; the model is not begun with again."""
+    file = ROOT / "quantizers" / f"{quantizer}.lua"
+    runs(ROOT / "quantizers" / "float.lua", "--steps", "60")
+    settings = ("--init-from", "local/1", "--set", f"checkpoint.every={EVERY}", "--set", "qat.lambda=plateau", "--set", "qat.every=20", "--set",
+                "qat.max=0.8", "--set", "train.learning_rate=0.0005")
+    whole = json.loads(runs(file, *settings).stdout)
+    assert whole["status"] == "ok"
+    runs.killed(3, file, *settings, at=2 * EVERY)
+    again = json.loads(runs("--resume", "3").stdout)
+    assert again["status"] == "ok"
+    (resumed,) = runs.records(3, "resumed")
+    assert resumed["step"] >= 2 * EVERY and resumed["notes"] == []
+    assert curve(runs.folder(3)) == curve(runs.folder(2))
+    lambdas = {record["lambda"] for record in runs.records(3, "step")}
+    assert len(lambdas) > 5 and max(lambdas) == pytest.approx(0.8)
+    (look,) = runs.records(3, "init_eval")
+    assert look["float_val_loss"] == runs.records(2, "init_eval")[0]["float_val_loss"]
+    for name in ("val_loss", "train_loss", "first_losses", "quant_err_rms", "dead_frac"):
+        assert again["metrics"].get(name) == whole["metrics"].get(name)
+    for name in ("weights.safetensors", "packed.safetensors"):
+        assert tensors(runs.folder(3) / "output" / name) == tensors(runs.folder(2) / "output" / name)
+
+
 def test_a_torn_checkpoint_is_named_and_the_one_before_it_is_used(runs):
     file, settings = ROOT / "quantizers" / "ternary.lua", ("--set", f"checkpoint.every={EVERY}")
     runs.killed(1, file, *settings, at=3 * EVERY)

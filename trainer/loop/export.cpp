@@ -5,6 +5,7 @@
 
 #include "trainer/checkpoint/huggingface.h"
 #include "trainer/loop/finished_run.h"
+#include "trainer/loop/packed_run.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -27,7 +28,7 @@ Status use_quantised_weights(Run& run) {
                   "the head of this run is quantised, but a Hugging Face model's is the embedding: "
                   "--weights latent exports the weights before quantisation");
     materialise_value(layer->weight_operand, layer->latent, format);
-    layer->weight.detach().copy_(layer->weight_operand.value);
+    layer->weight = layer->weight_operand.value.contiguous();
     if (!layer->row_bias.defined()) continue;
     if (!layer->bias.defined())
       return fail("wrong_usage", "row_bias of a model without biases can't be exported");
@@ -41,7 +42,12 @@ Status use_quantised_weights(Run& run) {
 Status export_model(const json& job, const Records& records) {
   return run_with_weights(
       job, job.at("weights"), nullptr, records, [&](const MappedTensors& weights) -> Status {
-        BITLOOP_ASSIGN(run, load_finished_run(job.at("job"), weights, records));
+        const bool packed = job.contains("packed");
+        if (packed && job.at("use") != "quantised")
+          return fail("wrong_usage",
+                      "a packed model has no weights before quantisation: name its run's folder");
+        BITLOOP_ASSIGN(run, packed ? load_packed_run(weights, records)
+                                   : load_finished_run(job.at("job"), weights, records));
         if (job.at("use") == "quantised") BITLOOP_TRY(use_quantised_weights(*run));
         const NamedTensors tensors = huggingface_tensors(*run->model);
         for (const auto& [name, tensor] : tensors)

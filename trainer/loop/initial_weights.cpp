@@ -9,7 +9,9 @@
 
 #include "harness/base/fd.h"
 #include "harness/base/sha256.h"
+#include "lua/tensor/hadamard.h"
 #include "trainer/checkpoint/huggingface.h"
+#include "trainer/loop/packed_run.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -33,6 +35,41 @@ Status copy(const std::string& name, const at::Tensor& from, const at::Tensor& t
   if (!at::isfinite(from).all().item<bool>())
     return bad(fmt::format("holds a number in '{}' that is not finite", name));
   to.detach().narrow(0, 0, from.size(0)).copy_(from);
+  return {};
+}
+
+// The weights whose values are what the packed model's layers compute with.
+Status use_values(Run& run) {
+  if (run.quantizer->has("input"))
+    return bad(
+        "is a packed model whose quantizer has `input`, a change of what layers read that no "
+        "weight can stand for: name the run's folder");
+  const int64_t hadamard = run.quantizer->format().hadamard_block;
+  for (BitLinear* layer : run.model->bitlinears()) {
+    if (!layer->stored) continue;
+    // Its own inverse. A tied head's latent weight is the embedding, which the file has.
+    const at::Tensor value = layer->stored->value.contiguous();
+    layer->weight = hadamard > 0 ? lua::block_hadamard(value, hadamard) : value;
+    if (!layer->stored_row_bias.defined()) continue;
+    if (!layer->bias.defined())
+      return bad("is a packed model with row_bias, but the preset's layers have no biases");
+    layer->bias.detach().add_(layer->stored_row_bias);
+  }
+  return {};
+}
+
+Status load_packed_values(const MappedTensors& tensors, Transformer& model) {
+  const Records nobody(-1, "");
+  const auto run = load_packed_run(tensors, nobody);
+  if (!run)
+    return bad(run.error().code == "bad_weights" ? run.error().message
+                                                 : "can't be used: " + run.error().message);
+  if (const std::string other = model_difference((*run)->job.model, model.config()); !other.empty())
+    return bad("is another model than the preset's: " + other);
+  BITLOOP_TRY(use_values(**run));
+  const auto from = (*run)->model->named_parameters(), to = model.named_parameters();
+  for (size_t i = 0; i < to.size(); ++i)
+    BITLOOP_TRY(copy(to[i].first, from.at(i).second, to[i].second, model.config().vocab_size));
   return {};
 }
 
@@ -94,8 +131,6 @@ Result<MappedTensors> InitialWeights::parse() const {
     BITLOOP_ASSIGN(part, MappedTensors::parse(files_[i]));
     BITLOOP_TRY(all.add(std::move(part)));
   }
-  if (all.metadata().contains("bitloop"))
-    return bad("is a packed model, which has no latent weights to train: name the run's folder");
   return all;
 }
 
@@ -106,7 +141,8 @@ Status InitialWeights::load(Transformer& model) const {
     BITLOOP_ASSIGN(tensors, parse());
     if (init_from_.at("kind") == "huggingface")
       return load_from_huggingface(init_from_.value("config", json()), tensors, model);
-    return load_run(tensors, model);
+    return tensors.metadata().contains("bitloop") ? load_packed_values(tensors, model)
+                                                  : load_run(tensors, model);
   };
   const Status done = work();
   if (done) return {};

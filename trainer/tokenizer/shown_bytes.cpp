@@ -1,5 +1,7 @@
 #include "trainer/tokenizer/shown_bytes.h"
 
+#include <algorithm>
+
 namespace bitloop::tokenizer {
 namespace {
 
@@ -50,6 +52,14 @@ std::optional<std::string> bytes_of_shown(std::string_view shown) {
     }
   }
   return bytes;
+}
+
+std::string shown_byte(uint8_t byte) {
+  const std::array<uint8_t, 256>& order = bytes_in_order();
+  const auto place = static_cast<size_t>(std::ranges::find(order, byte) - order.begin());
+  const size_t point = place < kPrinting ? byte : 0x100 + (place - kPrinting);
+  if (point < 0x80) return std::string(1, static_cast<char>(point));
+  return {static_cast<char>(0xc0 | point >> 6), static_cast<char>(0x80 | (point & 0x3f))};
 }
 
 }  // namespace bitloop::tokenizer

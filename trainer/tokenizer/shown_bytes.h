@@ -16,4 +16,7 @@ const std::array<uint8_t, 256>& bytes_in_order();
 // The bytes of a token that is shown so; nullopt where a character stands for none.
 std::optional<std::string> bytes_of_shown(std::string_view shown);
 
+// The characters that show a byte, in UTF-8.
+std::string shown_byte(uint8_t byte);
+
 }  // namespace bitloop::tokenizer

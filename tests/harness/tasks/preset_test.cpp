@@ -15,9 +15,10 @@ json quick() { return load_preset(Share().path(), "quick").value(); }
 
 TEST(Preset, AllOfThemLoad) {
   Share share;
-  EXPECT_THAT(preset_names(share.path()).value(),
-              ElementsAre("medium", "nativebit-2.2b", "nativebit-25m", "quick", "quick-qat",
-                          "small", "smollm-135m", "tiny", "tiny-llama"));
+  EXPECT_THAT(
+      preset_names(share.path()).value(),
+      ElementsAre("medium", "nativebit-2.2b", "nativebit-25m", "quick", "quick-qat", "small",
+                  "smollm-135m", "tiny", "tiny-llama", "tiny-llama-nativebit", "tiny-llama-qat"));
   const std::vector<std::string> names = preset_names(share.path()).value();
   for (const std::string& name : names) {
     auto preset = load_preset(share.path(), name);
@@ -74,7 +75,7 @@ TEST(Preset, SaysWhichThereAre) {
     EXPECT_EQ(preset.error().code, "unknown_preset");
     EXPECT_THAT(preset.error().message,
                 HasSubstr("medium, nativebit-2.2b, nativebit-25m, quick, quick-qat, small, "
-                          "smollm-135m, tiny, tiny-llama"));
+                          "smollm-135m, tiny, tiny-llama, tiny-llama-nativebit, tiny-llama-qat"));
   }
   EXPECT_EQ(load_preset("/nowhere", "quick").error().code, "file_not_found");
 }

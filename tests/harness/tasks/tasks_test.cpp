@@ -28,9 +28,10 @@ TEST(Tasks, AreThoseOfTheDesign) {
   Share share;
   auto tasks = load_tasks(share.path());
   ASSERT_TRUE(tasks) << tasks.error().message;
-  EXPECT_THAT(names(*tasks), ElementsAre("medium", "medium-mls", "nativebit-2.2b", "nativebit-25m",
-                                         "quick", "quick-mls", "quick-qat", "small", "smollm-135m",
-                                         "tiny", "tiny-llama", "tiny-mls"));
+  EXPECT_THAT(names(*tasks),
+              ElementsAre("medium", "medium-mls", "nativebit-2.2b", "nativebit-25m", "quick",
+                          "quick-mls", "quick-qat", "small", "smollm-135m", "tiny", "tiny-llama",
+                          "tiny-llama-nativebit", "tiny-llama-qat", "tiny-mls"));
   for (const Task& task : *tasks) {
     const bool published = task.name.ends_with("-mls");
     EXPECT_EQ(task.tests, 3) << task.name;
@@ -84,6 +85,12 @@ TEST(Tasks, AsTheApiAndAJobShowThem) {
   EXPECT_TRUE(to_json(quick)["init_from"].is_null());
   const Task qat = find(load_tasks(share.path()).value(), "quick-qat");
   EXPECT_EQ(to_json(qat)["init_from"], "models/quick");
+  for (const char* name : {"tiny-llama-qat", "tiny-llama-nativebit"}) {
+    const Task from_llama = find(load_tasks(share.path()).value(), name);
+    EXPECT_EQ(to_json(from_llama)["init_from"], "models/tiny-llama");
+    EXPECT_EQ(load_preset(share.path(), name).value()["model"],
+              load_preset(share.path(), "tiny-llama").value()["model"]);
+  }
   EXPECT_TRUE(qat.initial_model.is_null());  // looked for when it is needed
   const json rules = job_rules(task);
   EXPECT_EQ(rules.size(), 3u);

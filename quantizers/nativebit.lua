@@ -23,7 +23,7 @@ local Q = {
   requantize_every = 10,
 }
 local AVERAGE = 0.99                           -- what the averages keep
-local COMMITMENT, COMMITMENT_WARMUP = 1.0, 200  -- weight of the loss, and steps until it has it
+local COMMITMENT_WEIGHT, COMMITMENT_WARMUP = 1.0, 200  -- of the loss, and steps until it has it
 local ALIVE = 1e-3                             -- an entry with a smaller count keeps its value
 
 -- ENTRIES quantiles of the last dimension, between neighbours by their distance: (…, n) to (…, ENTRIES).
@@ -75,7 +75,7 @@ function Q.weight_quant(w, ctx)  -- w: latent weight (N, K), float32
 end
 
 function Q.regularizer(w, value, ctx)
-  return (w - value):square():mean() * (COMMITMENT * math.min(1, (ctx.step + 1) / COMMITMENT_WARMUP))
+  return (w - value):square():mean() * (COMMITMENT_WEIGHT * math.min(1, (ctx.step + 1) / COMMITMENT_WARMUP))
 end
 
 function Q.after_step(layer, ctx)

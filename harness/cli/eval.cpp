@@ -21,7 +21,7 @@ using evaluation::Json;
 struct EvalOptions {
   std::string model, benchmarks, tokens, output;
   std::string tasks;
-  int64_t limit = 0;
+  int64_t limit = 0, window = 0;
   JailSize jail;
   bool json = false;
   bool allow_degraded = false;
@@ -94,6 +94,7 @@ Result<int> run(const EvalOptions& options) {
   else if (!options.tasks.empty() && options.tasks != "all")
     request.tasks = task_list(options.tasks);
   request.tokens = options.tokens;
+  request.window = options.window;
   request.benchmarks = choose_benchmarks(options.benchmarks);
   request.limit = options.limit;
   request.threads = options.jail.thread_count();
@@ -137,6 +138,10 @@ void add_eval(CLI::App& app, int& exit_code) {
       "--tokens", options->tokens,
       "a file of tokens (llm.c's shard, or headerless uint16): its loss, perplexity "
       "and bits per byte");
+  command
+      ->add_option("--window", options->window,
+                   "of --tokens: tokens of a window (default: the model's context)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
   command->add_option("--limit", options->limit,
                       "documents of a task, or windows of tokens, at most");
   add_benchmarks(*command, options->benchmarks);

@@ -13,6 +13,7 @@
 #include "harness/base/text.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/common.h"
+#include "harness/cli/quantize_texts.h"
 #include "harness/jobs/run_now.h"
 #include "harness/sessions/job.h"
 #include "harness/sessions/report.h"
@@ -25,11 +26,12 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kPrefix = "bitloop-quantize-";
+constexpr const char* kPacked = "output/packed.safetensors";
 constexpr int64_t kGraceMs = 60'000;  // beside the run's own deadline
 
 struct QuantizeOptions {
   std::string model;
-  std::vector<std::string> files, beside;
+  std::vector<std::string> files, beside, tokens;
   std::string preset, workspace, output;
   Overrides overrides;
   bool json = false;
@@ -106,21 +108,51 @@ Result<Json> row_beside(const QuantizeOptions& options, const std::string& given
   return row;
 }
 
-void print_table(const Json& rows) {
+// Scores a row's model on the further texts.
+Status add_texts(const QuantizeOptions& options, const fs::path& model, const Json& preset,
+                 const std::vector<NamedText>& texts, Json& row) {
+  if (texts.empty()) return {};
+  BITLOOP_ASSIGN(scores, score_texts(model, texts, preset, options.allow_degraded));
+  row["tokens"] = std::move(scores);
+  return {};
+}
+
+// The model as it came, packed, in a folder of its own.
+Result<fs::path> pack_float(const QuantizeOptions& options, Target target, const fs::path& folder) {
+  BITLOOP_ASSIGN(candidate, read_file(share_dir() / "quantizers" / "float.lua"));
+  target.candidate = std::move(candidate);
+  BITLOOP_ASSIGN(verdict, quantize(options, target, folder));
+  if (verdict.status != "ok") return fail("infrastructure", verdict.message);
+  return folder / kPacked;
+}
+
+size_t width_of(const NamedText& text) { return std::max<size_t>(9, text.name.size()); }
+
+void print_table(const Json& rows, const std::vector<NamedText>& texts) {
   const auto number = [](const Json& value, const char* format) {
     return value.is_number() ? fmt::format(fmt::runtime(format), value.get<double>()) : "-";
   };
-  fmt::print("{:<20} {:<18} {:>8} {:>9} {:>9} {:>10}\n", "model", "how", "bits", "val_loss",
+  fmt::print("{:<20} {:<18} {:>8} {:>9} {:>9} {:>10}", "model", "how", "bits", "val_loss",
              "val_ppl", "difference");
-  for (const Json& row : rows)
-    fmt::print("{:<20} {:<18} {:>8} {:>9} {:>9} {:>10}\n", row["name"].get<std::string>(),
+  for (const NamedText& text : texts) fmt::print(" {:>{}}", text.name, width_of(text));
+  fmt::print("\n");
+  for (const Json& row : rows) {
+    fmt::print("{:<20} {:<18} {:>8} {:>9} {:>9} {:>10}", row["name"].get<std::string>(),
                row["kind"].get<std::string>(), number(row["bits_per_weight"], "{:.3f}"),
                number(row["val_loss"], "{:.4f}"), number(row["val_ppl"], "{:.3f}"),
                number(row["difference"], "{:+.4f}"));
+    for (const NamedText& text : texts)
+      fmt::print(
+          " {:>{}}",
+          number(row.contains("tokens") ? row["tokens"][text.name]["ppl"] : Json(), "{:.3f}"),
+          width_of(text));
+    fmt::print("\n");
+  }
 }
 
 Result<int> run(const QuantizeOptions& options) {
   if (!options.output.empty()) BITLOOP_TRY(check_output(options.output, "--out"));
+  BITLOOP_ASSIGN(texts, parse_texts(options.tokens));
   Target target;
   BITLOOP_TRY(find_preset(options, target));
   std::vector<Target> targets;
@@ -154,6 +186,10 @@ Result<int> run(const QuantizeOptions& options) {
                              {"val_bpb", metrics.value("float_val_bpb", Json())},
                              {"bits_per_weight", 32.0}},
                             float_loss));
+      if (!texts.empty()) {
+        BITLOOP_ASSIGN(model, pack_float(options, target, scratch.path() / "float"));
+        BITLOOP_TRY(add_texts(options, model, target.preset, texts, rows.back()));
+      }
     }
     rows.push_back(
         row_of(targets[i].name, "without training", verdict.status, metrics, float_loss));
@@ -161,13 +197,16 @@ Result<int> run(const QuantizeOptions& options) {
       rows.back()["message"] = verdict.message;
       if (failure.empty()) failure = fmt::format("{}: {}", verdict.status, verdict.message);
     }
+    if (ok) BITLOOP_TRY(add_texts(options, folder / kPacked, target.preset, texts, rows.back()));
     if (i > 0 || !ok || options.output.empty()) continue;
-    BITLOOP_ASSIGN(bytes, read_file(folder / "output" / "packed.safetensors", size_t{1} << 36));
+    BITLOOP_ASSIGN(bytes, read_file(folder / kPacked, size_t{1} << 36));
     BITLOOP_TRY(write_file_atomic(options.output, bytes));
     packed = {{"file", options.output}, {"bytes", bytes.size()}};
   }
   for (const std::string& given : options.beside) {
     BITLOOP_ASSIGN(row, row_beside(options, given, float_loss));
+    BITLOOP_TRY(add_texts(options, tasks::run_of_model(given, places_of(options)) / kPacked,
+                          target.preset, texts, row));
     rows.push_back(std::move(row));
   }
   if (options.json) {
@@ -178,7 +217,7 @@ Result<int> run(const QuantizeOptions& options) {
                             {"packed", packed}}
                            .dump(1, ' ', false, Json::error_handler_t::replace));
   } else {
-    print_table(rows);
+    print_table(rows, texts);
     if (packed.is_object())
       fmt::print("{}: {} bytes\n", options.output, packed["bytes"].get<uint64_t>());
   }
@@ -210,6 +249,12 @@ void add_quantize(CLI::App& app, int& exit_code) {
                    "a finished run (a folder or SESSION/TEST) for the same table; may be repeated")
       ->take_all()
       ->allow_extra_args(false);
+  command
+      ->add_option("--tokens", options->tokens,
+                   "NAME=FILE: a further text of tokens (llm.c's shard, or headerless uint16), a "
+                   "column of perplexity; may be repeated")
+      ->take_all()
+      ->allow_extra_args(false);
   command->add_option("--preset", options->preset,
                       "preset or task, for model and data (default: the run's own, else quick)");
   command->add_option("--out", options->output, "write the model of the first FILE, packed");
@@ -217,7 +262,8 @@ void add_quantize(CLI::App& app, int& exit_code) {
   command->add_option("--workspace", options->workspace, kWorkspaceHelp);
   command->add_flag("--json", options->json,
                     "one JSON document: {model, preset, rows: [{name, kind, status, val_loss, "
-                    "val_ppl, val_bpb, bits_per_weight, packed_bits_per_weight, difference}], "
+                    "val_ppl, val_bpb, bits_per_weight, packed_bits_per_weight, difference, "
+                    "tokens: {NAME: {loss, ppl}}}], "
                     "packed}");
   command->add_flag("--allow-degraded", options->allow_degraded, kDegradedHelp);
   command->callback([options, &exit_code] { exit_code = finish(run(*options)); });

@@ -163,6 +163,7 @@ Result<Json> evaluate(const Request& request,
     auto tokens = files.open(request.tokens, request.tokens.filename().string());
     if (!tokens) return wrong("--tokens: " + tokens.error().message);
     job["tokens"] = *tokens;
+    job["window"] = request.window;
   }
   BITLOOP_ASSIGN(process, Process::start(std::move(job), files.fds(),
                                          {.threads = request.threads,

@@ -19,6 +19,7 @@ struct Request {
   std::filesystem::path model;  // a Hugging Face folder, a run's, or a packed model
   std::optional<std::vector<std::string>> tasks;  // by name; nothing: all whose documents are there
   std::filesystem::path tokens;      // a file of tokens whose loss is measured; empty: none
+  int64_t window = 0;                // tokens of its windows; 0: the model's context
   std::filesystem::path benchmarks;  // folder of prepare_benchmarks
   int64_t limit = 0;                 // documents of a task at most; 0: all
   unsigned threads = 2;

@@ -118,7 +118,10 @@ void Call::reserve_broadcast() {
   std::array<int64_t, 16> shape{};
   size_t rank = 0;
   bool any = false;
-  for (size_t i = 0; i < bound_.parameters.size(); ++i) {
+  // Its second tensor lends a shape alone: a long row and a matrix of as many numbers, which can't
+  // be broadcast together, would seem to need the product of both.
+  const size_t taking_part = bound_.name == "view_as" ? 1 : bound_.parameters.size();
+  for (size_t i = 0; i < taking_part; ++i) {
     if (!slots_[i]) continue;
     const at::Tensor* value = heap.find(L_, slots_[i]);
     if (!value) continue;

@@ -1,6 +1,7 @@
 """Quantisation-aware training from a trained model as a user and an agent have it: `bitloop train --init-from`, `bitloop
 quantize`, a task with `init_from` over HTTP, and models that can't be begun with."""
 
+import array
 import hashlib
 import json
 import math
@@ -214,6 +215,39 @@ def test_another_model_of_hugging_face_is_refused(bench):
         bench.refused(bench.train("ternary", "--init-from", "hf2"), sentence)
 
 
+def test_a_folder_with_a_missing_part_is_refused(bench):
+    folder = bench.folder / "hf3"
+    assert bench.run("export", bench.folder_of(1), "--to", folder, "--weights", "latent").returncode == 0
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps(
+        {"weight_map": {"transformer.wte.weight": "model-00001-of-00002.safetensors", "transformer.wpe.weight": "model-00002-of-00002.safetensors"}}))
+    before = sorted((bench.workspace / "runs").iterdir())
+    bench.refused(bench.train("ternary", "--init-from", "hf3"), "model-00002-of-00002.safetensors")
+    assert sorted((bench.workspace / "runs").iterdir()) == before
+
+
+def test_a_hadamard_block_that_does_not_divide_a_row_is_named(bench):
+    done = bench.train("quest_ternary", "--init-from", "local/1")
+    document = json.loads(done.stdout)
+    assert done.returncode == 1 and document["status"] == "script_error"
+    assert "transform (layer h.0.attn.c_attn): block 128 does not divide its 64 inputs" in document["message"]
+    assert document["metrics"]["val_loss"] is None
+
+
+def test_the_options_of_the_recipe_train(bench):
+    """Soft tanh, a learned gain and recovery from the dead zone, all at once."""
+    text = (QUANTIZERS / "ternary_qat.lua").read_text()
+    assert "SOFT, LEARNED, RECOVER = false, false, false" in text
+    file = bench.folder / "options.lua"
+    file.write_text(text.replace("RECOVER = false, false, false", "RECOVER = true, true, true"))
+    number, records = bench.trained(file, "--init-from", "local/1", "--set", "qat.lambda=linear", "--set", "qat.ramp=8")
+    metrics = bench.of_type(records, "result")[0]["metrics"]
+    assert metrics["bits_per_weight"] > math.log2(3) + 32 / 128  # a gain a layer
+    header, data = safetensors(weights_of(bench.folder_of(number)))
+    gains = [struct.unpack("<f", data[slice(*entry["data_offsets"])])[0] for name, entry in header.items() if name.endswith("params.gain")]
+    assert len(gains) == 8 and all(gain != 1 for gain in gains)
+
+
 def test_a_model_that_changed_is_noticed_by_a_replay(bench):
     copy = bench.folder / "copied"
     shutil.copytree(bench.folder_of(1), copy, ignore=shutil.ignore_patterns("*.lock"))
@@ -308,6 +342,40 @@ def test_quantize_is_a_table_of_what_training_would_have_to_beat(bench):
     table = bench.run("quantize", "local/1", QUANTIZERS / "ternary.lua", "--workspace", bench.workspace)
     assert [line.split()[0] for line in table.stdout.splitlines()] == ["model", "float", "ternary"]
     assert not any(path.name.startswith("bitloop-quantize-") for path in bench.folder.iterdir())
+
+
+def test_further_texts_are_columns_of_the_table(bench):
+    text = bench.folder / "other.bin"
+    text.write_bytes(array.array("H", list(next((bench.share / "data" / "shakespeare").iterdir()).read_bytes()[5000:9000])).tobytes())
+    number, _ = bench.trained("ternary", "--init-from", "local/1")
+    words = ("quantize", "local/1", QUANTIZERS / "int4.lua", "--beside", f"local/{number}", "--tokens", f"one={text}", "--tokens", f"wikitext103={text}",
+             "--set", "eval.window=32", "--workspace", bench.workspace)
+    done = bench.run(*words, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(done.stdout)["rows"]
+    assert [row["kind"] for row in rows] == ["as it came", "without training", "trained"]
+
+    def loss(run):
+        done = bench.run("eval", "--model", bench.folder_of(run), "--tokens", text, "--window", "32", "--json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)["tasks"]["tokens"]
+        assert found["documents"] == (4000 - 1) // 32
+        return found["metrics"]["loss"]["value"]
+
+    for row in rows:
+        assert row["tokens"]["one"] == row["tokens"]["wikitext103"]
+        assert row["tokens"]["one"]["ppl"] == pytest.approx(math.exp(row["tokens"]["one"]["loss"]))
+    assert rows[0]["tokens"]["one"]["loss"] == pytest.approx(loss(1), rel=1e-6)
+    assert rows[1]["tokens"]["one"]["loss"] != rows[0]["tokens"]["one"]["loss"]
+    assert rows[2]["tokens"]["one"]["loss"] == pytest.approx(loss(number), rel=1e-6)
+    table = bench.run(*words).stdout.splitlines()
+    assert table[0].split()[-2:] == ["one", "wikitext103"]
+    assert table[1].split()[-1] == f"{rows[0]['tokens']['one']['ppl']:.3f}"
+    for sentence, *more in [("there is no such file", "--tokens", "x=/nowhere"), ("must be NAME=FILE", "--tokens", text),
+                            ("there are two of that name", "--tokens", f"a={text}", "--tokens", f"a={text}")]:
+        bench.refused(bench.run("quantize", "local/1", QUANTIZERS / "int4.lua", "--workspace", bench.workspace, *more), sentence)
+    bench.refused(bench.run("eval", "--model", bench.folder_of(1), "--tokens", text, "--window", "129"),
+                  "a window of 129 tokens is longer than the model's context, 128")
 
 
 def test_quantize_says_what_is_wrong(bench):

@@ -281,6 +281,14 @@ TEST(OperationsTest, AgreeWithLibTorch) {
   }
 }
 
+// Found with the weights of a larger model: the row and the matrix were taken for operands that are
+// broadcast together.
+TEST(OperationsTest, ViewAsNeedsNoMoreMemoryThanItsElements) {
+  const at::Tensor w = at::zeros({768, 512});
+  const at::Tensor same = evaluate("w:reshape(-1):view_as(w)", w);  // within 64 MiB
+  EXPECT_EQ(same.sizes(), w.sizes());
+}
+
 TEST(OperationsTest, MethodsAreAlsoFunctions) {
   EXPECT_TRUE(at::equal(evaluate("torch.clamp(w, {min = 0})"), evaluate("w:clamp{min = 0}")));
   EXPECT_TRUE(at::equal(evaluate("torch.clamp(w, 0)"), evaluate("w:clamp(0)")));

@@ -31,8 +31,13 @@ json metric(double value, const json& standard_error = nullptr) {
 }  // namespace
 
 Status score_tokens(Transformer& model, const TokenStream& tokens, const ForwardContext& context,
-                    int64_t limit, const Records& records) {
-  const int64_t T = model.config().context, there = validation_windows(tokens, T);
+                    int64_t window, int64_t limit, const Records& records) {
+  const int64_t context_length = model.config().context;
+  if (window < 0 || window > context_length)
+    return fail("wrong_usage",
+                fmt::format("a window of {} tokens is longer than the model's context, {}", window,
+                            context_length));
+  const int64_t T = window > 0 ? window : context_length, there = validation_windows(tokens, T);
   const int64_t count = limit > 0 ? std::min(limit, there) : there;
   if (count == 0)
     return fail("bad_document", fmt::format("the file of tokens is shorter than a window of the "

@@ -78,6 +78,7 @@ Status evaluate_benchmarks(const json& job, const Records& records) {
             tokens->set_lengths(token_lengths(*tokenizer));
           }
           BITLOOP_TRY(score_tokens(*subject.model, *tokens, subject.context,
+                                   job.value("window", int64_t{0}),
                                    job.at("benchmarks").at("limit"), records));
         }
         if (!has_tasks) return {};

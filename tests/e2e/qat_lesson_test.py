@@ -1,5 +1,5 @@
-"""docs/qat.md and docs/nativebit.md: every listing is run, in order, with models that train in a second, so of what commands print
-the words are compared, not the numbers.
+"""docs/qat.md and docs/nativebit.md: every listing is run, in order, with models that train in a second for 6 steps, so of what
+commands print the words are compared, not the numbers.
 
 A block that begins with `$` is a terminal; a document's first such block has no output and comes before every command."""
 
@@ -17,6 +17,7 @@ from small import SHARE, make_share
 pytestmark = pytest.mark.skipif(not (BIN / "bitloop-trainer").exists(),
                                 reason="built without the trainer (BITLOOP_TRAINER=OFF)")
 
+STEPS = 6
 JAILED = re.compile(r"\bbitloop (check|train|quantize|pack|generate|eval|export)\b")
 
 
@@ -28,17 +29,23 @@ class Reader:
         (home / "bitloop").symlink_to(ROOT)
         share = make_share(home / "share")
         (share / "data" / "gpt2-bpe").symlink_to(SHARE / "data" / "gpt2-bpe")
-        preset = json.loads((share / "presets" / "quick-qat.json").read_text())
-        quick = json.loads((share / "presets" / "quick.json").read_text())
-        preset.update(model=quick["model"], eval=quick["eval"])
-        preset["train"].update(steps=6, warmup_iters=2)
-        preset["qat"].update(every=1)
-        (share / "presets" / "quick-qat.json").write_text(json.dumps(preset))
+        quick = json.loads((share / "presets" / "quick.json").read_text())["model"]
+        llama = {"layers": 1, "heads": 2, "kv_heads": 1, "width": 64, "ffn_width": 96}
+        for name, size in [("tiny-llama", llama), ("tiny-llama-qat", llama), ("tiny-llama-nativebit", llama), ("quick-qat", quick)]:
+            path = share / "presets" / f"{name}.json"
+            preset = json.loads(path.read_text())
+            preset["model"].update(size)
+            preset["train"].update(steps=STEPS, warmup_iters=2)
+            preset["eval"].update(every=3, batches=2, log_every=2)
+            if "qat" in preset:
+                preset["qat"].update(every=1)
+            path.write_text(json.dumps(preset))
         self.settings = {**os.environ, "HOME": str(home), "LC_ALL": "C.UTF-8", "PATH": f"{BIN}:{os.environ['PATH']}", "BITLOOP_SHARE": str(share)}
         for name in ("BITLOOP_WORKSPACE", "BITLOOP_SUPERVISOR", "XDG_DATA_HOME"):
             self.settings.pop(name, None)
 
     def type(self, command):
+        command = re.sub(r"--steps \d+", f"--steps {STEPS}", command)
         command = JAILED.sub(r"bitloop \1 --allow-degraded", command)
         done = subprocess.run(["bash", "-c", self.prologue + command], cwd=self.home, env=self.settings, text=True,
                               capture_output=True, timeout=500)

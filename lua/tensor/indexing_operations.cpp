@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "lua/tensor/operation.h"
+#include "trainer/kernels/places.h"
 
 namespace bitloop::lua {
 
@@ -51,13 +52,35 @@ int index_select(Call& c) {
   return c.push(at::index_select(x, dim, indices_along(c, 2, x, dim)));
 }
 
+bool plain(const at::Tensor& x, at::ScalarType type) {
+  return x.is_cpu() && x.scalar_type() == type && x.is_contiguous() && x.dim() > 0 && x.numel() > 0;
+}
+bool same_runs(const at::Tensor& a, const at::Tensor& b) {
+  return a.dim() == b.dim() && a.sizes().slice(0, a.dim() - 1) == b.sizes().slice(0, b.dim() - 1);
+}
+
+// at::searchsorted. In a few numbers, for each run of values its own, all of them are looked at
+// side by side, which gives the same places.
+constexpr int64_t kFewNumbers = 64;
+at::Tensor search_sorted(const at::Tensor& among, const at::Tensor& wanted, bool right) {
+  if (!right && plain(among, at::kFloat) && plain(wanted, at::kFloat) && same_runs(among, wanted) &&
+      among.size(-1) <= kFewNumbers) {
+    const at::Tensor found = at::empty(wanted.sizes(), wanted.options().dtype(at::kLong));
+    if (kernels::count_below(among.const_data_ptr<float>(), among.numel() / among.size(-1),
+                             among.size(-1), wanted.const_data_ptr<float>(), wanted.size(-1),
+                             found.data_ptr<int64_t>()))
+      return found;
+  }
+  return at::searchsorted(among, wanted, false, right);
+}
+
 // Where values (a tensor or a number) go among sorted numbers.
 int search(Call& c, int values, int sorted) {
   const at::Tensor among = c.floats(sorted).contiguous();
   const at::Tensor wanted = c.is_number(values)
                                 ? at::scalar_tensor(c.number(values), among.options())
                                 : c.floats(values).contiguous();
-  return c.push(at::searchsorted(among, wanted, false, c.boolean(2)));
+  return c.push(search_sorted(among, wanted, c.boolean(2)));
 }
 int searchsorted(Call& c) { return search(c, 1, 0); }
 int bucketize(Call& c) {
@@ -79,11 +102,24 @@ int scatter(Call& c) {
   if (!c.is_tensor(3)) return c.push(at::scatter(x, dim, index, c.scalar(3)));
   return c.push(at::scatter(x, dim, index, c.numeric(3).to(x.scalar_type())));
 }
+// LibTorch adds in one thread: along the last dimension each run of x is a thread's own, and the
+// order of its sums is LibTorch's.
 int scatter_add(Call& c) {
   const at::Tensor x = c.numeric(0);
   const int64_t dim = c.integer(1);
-  return c.push(
-      at::scatter_add(x, dim, indices_along(c, 2, x, dim), c.numeric(3).to(x.scalar_type())));
+  const at::Tensor index = indices_along(c, 2, x, dim), source = c.numeric(3).to(x.scalar_type());
+  const bool wants_graph =
+      at::GradMode::is_enabled() && (x.requires_grad() || source.requires_grad());
+  if (!wants_graph && plain(x, at::kFloat) && plain(index, at::kLong) &&
+      plain(source, at::kFloat) && index.sizes() == source.sizes() && same_runs(x, index) &&
+      (dim == -1 || dim == x.dim() - 1)) {
+    const at::Tensor sums = x.detach().clone();
+    if (kernels::add_at_places(index.const_data_ptr<int64_t>(), source.const_data_ptr<float>(),
+                               x.numel() / x.size(-1), index.size(-1), x.size(-1),
+                               sums.data_ptr<float>()))
+      return c.push(sums);
+  }
+  return c.push(at::scatter_add(x, dim, index, source));
 }
 int index_add(Call& c) {
   const at::Tensor x = c.numeric(0);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "trainer/kernels/codes.h"
+#include "trainer/kernels/places.h"
 
 namespace bitloop::trainer::codes {
 namespace {
@@ -63,6 +64,21 @@ int64_t find_non_integer(const at::Tensor& codes, float low, float high) {
                   codes.gt(static_cast<double>(high + kernels::kSnap)));
 }
 
+LookedUp look_up(const at::Tensor& codes, const at::Tensor& codebook, int64_t block) {
+  LookedUp made{.codes = codes.round(), .value = {}};
+  made.bad = find_non_integer(codes, 0.0f, static_cast<float>(codebook.size(2) - 1));
+  if (made.bad >= 0) return made;
+  // Block by block, the last one filled up with place 0.
+  const int64_t rows = codes.size(0), columns = codes.size(1), blocks = codebook.size(1);
+  const at::Tensor places =
+      at::constant_pad_nd(made.codes.to(at::kLong), {0, blocks * block - columns});
+  made.value = codebook.gather(2, places.view({rows, blocks, block}))
+                   .view({rows, blocks * block})
+                   .narrow(1, 0, columns)
+                   .contiguous();
+  return made;
+}
+
 at::Tensor round_stored(const at::Tensor& numbers, bool float16) {
   const at::Tensor stored = float16 ? numbers.to(at::kHalf).to(at::kFloat) : numbers.clone();
   return at::isfinite(stored).all().item<bool>() ? stored : at::Tensor();
@@ -110,6 +126,16 @@ Checked pack_int8(const at::Tensor& codes, float factor, int low, int high) {
 int64_t find_non_integer(const at::Tensor& codes, float low, float high) {
   if (!codes.is_cpu()) return operations::find_non_integer(codes, low, high);
   return kernels::find_non_integer(codes.const_data_ptr<float>(), codes.numel(), low, high);
+}
+
+LookedUp look_up(const at::Tensor& codes, const at::Tensor& codebook, int64_t block) {
+  if (!codes.is_cpu()) return operations::look_up(codes, codebook, block);
+  const at::Tensor tables = codebook.contiguous();
+  LookedUp made{.codes = at::empty_like(codes), .value = at::empty_like(codes)};
+  made.bad = kernels::look_up(codes.const_data_ptr<float>(), tables.const_data_ptr<float>(),
+                              codes.size(0), codes.size(1), block, tables.size(2),
+                              made.codes.data_ptr<float>(), made.value.data_ptr<float>());
+  return made;
 }
 
 at::Tensor round_stored(const at::Tensor& numbers, bool float16) {

@@ -24,6 +24,13 @@ Checked snap_to_levels(const at::Tensor& codes, std::span<const double> levels);
 Checked pack_int8(const at::Tensor& codes, float factor, int low, int high);
 // The first code that is no integer in [low, high], or -1.
 int64_t find_non_integer(const at::Tensor& codes, float low, float high);
+// Codes (N, K) as places in a codebook (N, ceil(K / block), entries): rounded, and what stands
+// there.
+struct LookedUp {
+  at::Tensor codes, value;
+  int64_t bad = -1;  // the first code that is no place: both are unspecified then
+};
+LookedUp look_up(const at::Tensor& codes, const at::Tensor& codebook, int64_t block);
 // Numbers as they are stored, rounded to float16 or unchanged, in memory of their own; undefined
 // where one is not finite.
 at::Tensor round_stored(const at::Tensor& numbers, bool float16);
@@ -44,6 +51,7 @@ namespace operations {
 Checked snap_to_levels(const at::Tensor& codes, std::span<const double> levels);
 Checked pack_int8(const at::Tensor& codes, float factor, int low, int high);
 int64_t find_non_integer(const at::Tensor& codes, float low, float high);
+LookedUp look_up(const at::Tensor& codes, const at::Tensor& codebook, int64_t block);
 at::Tensor round_stored(const at::Tensor& numbers, bool float16);
 at::Tensor multiply(const at::Tensor& x_codes, const at::Tensor& w_codes);
 at::Tensor scale_products(const at::Tensor& acc, const at::Tensor& x_scale,

@@ -199,22 +199,14 @@ Status take_entries(const lua::Quantized& returned, const at::Tensor& w_NK,
 Status take_codebook(const lua::Quantized& returned, const at::Tensor& w_NK,
                      const lua::Format& format, const Place& place, Operand& operand) {
   BITLOOP_TRY(take_entries(returned, w_NK, format, place, operand));
-  const int64_t columns = w_NK.size(1), entries = format.codebook_entries;
   const at::Tensor raw = returned.codes.detach().to(at::kFloat).contiguous();
-  const int64_t bad = codes::find_non_integer(raw, 0.0f, static_cast<float>(entries - 1));
-  if (bad >= 0)
+  const codes::LookedUp found = codes::look_up(raw, operand.codebook, format.codebook_block);
+  if (found.bad >= 0)
     return place.error("rejected",
-                       fmt::format("{} is not an index in 0 … {}", code_at(raw, bad), entries - 1));
-  operand.codes = raw.round();
-  // Block by block, the last one filled up with index 0.
-  const int64_t rows = w_NK.size(0), block = format.codebook_block,
-                blocks = operand.codebook.size(1);
-  const at::Tensor places =
-      at::constant_pad_nd(operand.codes.to(at::kLong), {0, blocks * block - columns});
-  operand.value = operand.codebook.gather(2, places.view({rows, blocks, block}))
-                      .view({rows, blocks * block})
-                      .narrow(1, 0, columns)
-                      .contiguous();
+                       fmt::format("{} is not an index in 0 … {}", code_at(raw, found.bad),
+                                   format.codebook_entries - 1));
+  operand.codes = found.codes;
+  operand.value = found.value;
   return {};
 }
 

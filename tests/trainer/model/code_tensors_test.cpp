@@ -133,5 +133,23 @@ TEST(CodeTensors, ProductsAreTheSame) {
   }
 }
 
+TEST(CodeTensors, PlacesInACodebookAreTheSame) {
+  at::manual_seed(3);
+  for (const int64_t K : {7, 12, 300}) {
+    const at::Tensor codebook = at::randn({6, (K + 3) / 4, 5});
+    at::Tensor places = at::randint(5, {6, K}, at::kFloat) + at::randn({6, K}) * 1e-7;
+    const codes::LookedUp got = codes::look_up(places, codebook, 4),
+                          want = codes::operations::look_up(places, codebook, 4);
+    EXPECT_EQ(got.bad, want.bad);
+    EXPECT_TRUE(at::equal(got.codes, want.codes));
+    EXPECT_TRUE(at::equal(got.value, want.value));
+    for (const float bad : {-1.0f, 5.0f, 0.5f, kInfinity, std::nanf("")}) {
+      places[4][3] = bad;
+      EXPECT_EQ(codes::look_up(places, codebook, 4).bad, 4 * K + 3);
+      EXPECT_EQ(codes::operations::look_up(places, codebook, 4).bad, 4 * K + 3);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace bitloop::trainer

@@ -15,11 +15,7 @@ class Differentiator {
     Graph& g = made_.graph;
     const auto forward_count = static_cast<int>(g.nodes.size());
     adjoint_.assign(static_cast<size_t>(forward_count), -1);
-    const int seed = g.add(
-        {.op = NodeOp::kInput, .kind = Kind::kFull, .input = static_cast<int>(g.inputs.size())});
-    g.inputs.push_back(
-        {.source = GraphInput::kGradient, .name = {}, .constant = {}, .kind = Kind::kFull});
-    adjoint_[static_cast<size_t>(output)] = seed;
+    adjoint_[static_cast<size_t>(output)] = seed(output);
     for (int n = output; n >= 0; --n)
       if (const int adjoint = adjoint_[static_cast<size_t>(n)]; adjoint >= 0)
         BITLOOP_TRY(backward(n, adjoint));
@@ -41,6 +37,16 @@ class Differentiator {
   }
 
  private:
+  // What the gradient of the output is multiplied by: an input, or 1 for a number.
+  int seed(int output) {
+    Graph& g = made_.graph;
+    if (kind(output) == Kind::kScalar) return number(1);
+    g.inputs.push_back(
+        {.source = GraphInput::kGradient, .name = {}, .constant = {}, .kind = Kind::kFull});
+    return g.add({.op = NodeOp::kInput,
+                  .kind = Kind::kFull,
+                  .input = static_cast<int>(g.inputs.size()) - 1});
+  }
   // The nodes that autograd's graph would hold.
   std::vector<bool> ways_from(int output) const {
     std::vector<bool> reached(adjoint_.size(), false);
@@ -235,7 +241,7 @@ class Differentiator {
       case NodeOp::kColumnSum:
         break;
     }
-    return fail("not_captured", "the surrogate uses an operation without a captured gradient");
+    return fail("not_captured", "an operation without a captured gradient");
   }
 
   GradientGraph made_;
@@ -247,6 +253,12 @@ class Differentiator {
 Result<GradientGraph> differentiate(const Graph& forward, int output) {
   if (forward.nodes[static_cast<size_t>(output)].kind != Kind::kFull)
     return fail("not_captured", "the surrogate has one number where the value has many");
+  return Differentiator(forward).run(output);
+}
+
+Result<GradientGraph> differentiate_number(const Graph& forward, int output) {
+  if (forward.nodes[static_cast<size_t>(output)].kind != Kind::kScalar)
+    return fail("not_captured", "the result has many numbers");
   return Differentiator(forward).run(output);
 }
 

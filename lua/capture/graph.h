@@ -28,7 +28,7 @@ enum class NodeOp : uint8_t {
   kTruncate,
   kSquare,
   kSqrt,
-  kRoot,      // forward as kSqrt; no gradient at 0, as norm and std have it
+  kRoot,  // forward as kSqrt; no gradient at 0, as norm and std have it
   kRsqrt,
   kReciprocal,
   kExp,
@@ -69,12 +69,21 @@ struct GraphNode {
   int a = -1, b = -1, c = -1;  // nodes
   float number = 0.0f;
   int input = -1;
+
+  bool operator==(const GraphNode&) const = default;
 };
 
 // A tensor that the function reads. Parameters and state are bound by name at each run, because
 // their tensors may be replaced; constants are kept.
 struct GraphInput {
-  enum Source : uint8_t { kArgument, kParameter, kState, kConstant, kGradient } source = kConstant;
+  enum Source : uint8_t {
+    kArgument,
+    kParameter,
+    kState,
+    kConstant,
+    kGradient,
+    kValue  // a regularizer's second tensor, of the argument's shape
+  } source = kConstant;
   std::string name;
   at::Tensor constant;
   Kind kind = Kind::kFull;
@@ -83,10 +92,12 @@ struct GraphInput {
 struct Graph {
   int64_t rows = 0, columns = 0;  // of a kFull node, as reductions see it
   std::vector<GraphNode> nodes;
-  std::vector<GraphInput> inputs;  // [0] is the function's tensor
+  std::vector<GraphInput> inputs;                           // [0] is the function's tensor
   int codes = -1, scale = -1, offset = -1, surrogate = -1;  // nodes, -1 where not returned
   std::vector<int64_t> scale_shape, offset_shape;           // of the tensors that were returned
-  bool reads_step = false;  // ctx.step or ctx.progress was read: holds for this step only
+  bool reads_step = false;   // ctx.step or ctx.progress was read: holds for this step only
+  bool reads_layer = false;  // ctx.layer was read: holds for this layer only
+  int result = -1;           // of a regularizer: its number
 
   int add(GraphNode node) {
     nodes.push_back(node);

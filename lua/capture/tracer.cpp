@@ -84,6 +84,11 @@ void Tracer::bind(const at::Tensor& tensor, GraphInput input) {
   note(tensor, node);
 }
 
+void Tracer::bind_value(const at::Tensor& value) {
+  if (value.numel() != total_) give_up("two tensors of different sizes");
+  bind(value, {.source = GraphInput::kValue, .name = {}, .constant = {}, .kind = Kind::kFull});
+}
+
 void Tracer::bind_parameters(const std::map<std::string, at::Tensor>& params) {
   for (const auto& [name, tensor] : params) bind_named(tensor, GraphInput::kParameter, name);
 }
@@ -130,6 +135,7 @@ bool Tracer::set_length(int64_t length) {
 std::optional<int> Tracer::node_of(const at::Tensor& tensor) {
   if (const auto found = traced_.find(key(tensor)); found != traced_.end())
     return found->second.node < 0 ? std::nullopt : std::optional(found->second.node);
+  if (tensor.is_meta()) return std::nullopt;  // a shape without numbers
   if (tensor.numel() == 1) return graph_.constant(tensor.item<float>());
   const auto kind = outside_kind(tensor);
   if (!kind || *kind == Kind::kScalar) return std::nullopt;

@@ -31,6 +31,8 @@ class Tracer {
   // `argument` (R, K) is the tensor that the function is called with.
   explicit Tracer(const at::Tensor& argument);
 
+  // A second tensor of the argument's shape.
+  void bind_value(const at::Tensor& value);
   void bind_parameters(const std::map<std::string, at::Tensor>& params);
   void bind_state(const std::map<std::string, at::Tensor>& state);
 
@@ -42,6 +44,7 @@ class Tracer {
   // call only.
   void number_read(const at::Tensor& tensor, std::string_view how);
   void step_read() { graph_.reads_step = true; }
+  void layer_read() { graph_.reads_layer = true; }
   // Ends the recording; the first reason stays.
   void give_up(std::string reason);
 
@@ -57,7 +60,7 @@ class Tracer {
 
  private:
   struct Traced {
-    int node;  // -1: changes from call to call, but the graph has no form for it
+    int node;         // -1: changes from call to call, but the graph has no form for it
     at::Tensor keep;  // so that no other tensor takes its address
   };
   // A tensor as an operand of a node whose result has the shape `result`.

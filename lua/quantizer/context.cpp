@@ -47,6 +47,7 @@ int read_context(lua_State* L) {
   if (Tracer* tracer = TensorHeap::of(L).tracer; tracer && lua_type(L, 2) == LUA_TSTRING) {
     const std::string_view name = lua_tostring(L, 2);
     if (name == "step" || name == "progress") tracer->step_read();
+    if (name == "layer") tracer->layer_read();
   }
   lua_pushvalue(L, 2);
   lua_rawget(L, lua_upvalueindex(1));

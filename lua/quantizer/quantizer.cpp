@@ -42,6 +42,9 @@ struct Quantizer::Impl {
               const std::function<void(const Returned&)>& take);
   Result<Quantized> quantize(const char* function, const at::Tensor& tensor, const Context& context,
                              Recording* recording);
+  // Every operation of the calls that follow is recorded by it, until end_recording.
+  void begin_recording(Tracer& tracer, const Context& context);
+  void end_recording(Tracer& tracer);
   void load(lua_State* L, std::string_view source);
 
   Guest guest;
@@ -157,6 +160,22 @@ bool Quantizer::has(std::string_view function) const {
   return false;
 }
 
+void Quantizer::Impl::begin_recording(Tracer& tracer, const Context& context) {
+  if (context.params) tracer.bind_parameters(*context.params);
+  if (context.state) tracer.bind_state(*context.state);
+  heap.tracer = &tracer;
+  guest.listed_read_only = guest.caught_error = false;
+}
+
+void Quantizer::Impl::end_recording(Tracer& tracer) {
+  heap.tracer = nullptr;
+  if (guest.listed_read_only) {
+    tracer.step_read();
+    tracer.layer_read();
+  }
+  if (guest.caught_error) tracer.give_up("an error was caught");
+}
+
 namespace {
 
 // Which nodes the results are; gives up where one is not what the graph computes.
@@ -206,10 +225,7 @@ Result<Quantized> Quantizer::Impl::quantize(const char* function, const at::Tens
   std::optional<Tracer> tracer;
   if (recording != nullptr) {
     tracer.emplace(tensor);
-    if (context.params) tracer->bind_parameters(*context.params);
-    if (context.state) tracer->bind_state(*context.state);
-    heap.tracer = &*tracer;
-    guest.listed_read_only = false;
+    begin_recording(*tracer, context);
   }
   const bool codebook = format.codebook_entries > 0 && function == std::string_view("weight_quant");
   const Status called = call(
@@ -220,8 +236,7 @@ Result<Quantized> Quantizer::Impl::quantize(const char* function, const at::Tens
         return 2;
       },
       [&](const Returned& returned) { result = take_quantized(returned, codebook); });
-  heap.tracer = nullptr;
-  if (tracer && guest.listed_read_only) tracer->step_read();
+  if (tracer) end_recording(*tracer);
   if (!called) return std::unexpected(called.error());
   if (tracer) take_graph(*tracer, tensor, result, *recording);
   return result;
@@ -291,9 +306,16 @@ Result<at::Tensor> Quantizer::input(const at::Tensor& x_RK, const Context& conte
 }
 
 Result<at::Tensor> Quantizer::regularizer(const at::Tensor& w_NK, const at::Tensor& value_NK,
-                                          const Context& context) {
+                                          const Context& context, Recording* recording) {
   at::Tensor result;
-  BITLOOP_TRY(impl_->call(
+  std::optional<Tracer> tracer;
+  if (recording != nullptr) {
+    tracer.emplace(w_NK);
+    tracer->bind_value(value_NK);
+    impl_->begin_recording(*tracer, context);
+  }
+  std::optional<int> node;
+  const Status called = impl_->call(
       "regularizer",
       [&](lua_State* L) {
         impl_->heap.push(L, w_NK, true);
@@ -301,7 +323,24 @@ Result<at::Tensor> Quantizer::regularizer(const at::Tensor& w_NK, const at::Tens
         push_context(L, context);
         return 3;
       },
-      [&](const Returned& returned) { result = take_scalar(returned); }));
+      [&](const Returned& returned) {
+        result = take_scalar(returned);
+        const at::Tensor* given =
+            impl_->heap.find(returned.L, 1);  // the result may be a view of it
+        if (tracer && given != nullptr && tracer->depends(*given)) node = tracer->node_of(*given);
+      });
+  if (tracer) impl_->end_recording(*tracer);
+  BITLOOP_TRY(called);
+  if (!tracer) return result;
+  if (!node) tracer->give_up("the result does not come from the tensors");
+  tracer->finish();
+  Graph* graph = tracer->graph();
+  if (graph != nullptr) {
+    graph->result = *node;
+    recording->graph = std::make_shared<const Graph>(std::move(*graph));
+  } else {
+    recording->reason = tracer->reason();
+  }
   return result;
 }
 

@@ -118,8 +118,10 @@ class Quantizer {
   Result<at::Tensor> row_bias(const at::Tensor& w_NK, const at::Tensor& codes_NK,
                               const Context& context);
   Result<at::Tensor> input(const at::Tensor& x_RK, const Context& context);
+  // `recording`: as above; then tensors, parameters and state may all be without numbers (meta
+  // tensors), as long as the function reads none.
   Result<at::Tensor> regularizer(const at::Tensor& w_NK, const at::Tensor& value_NK,
-                                 const Context& context);
+                                 const Context& context, Recording* recording = nullptr);
   // The state that replaces context.state: the same names. `weight_NK`: what the codes stand for.
   Result<std::map<std::string, at::Tensor>> after_step(const Context& context,
                                                        const at::Tensor& codes_NK,

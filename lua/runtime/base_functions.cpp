@@ -45,6 +45,7 @@ int pcall_impl(lua_State* L) {
   const int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
   if (guest.tripped()) guest.check(L);
   if (status == LUA_ERRMEM) guest.trip(L, Trip::kMemory, "out of memory");
+  if (status != LUA_OK) guest.caught_error = true;
   lua_pushboolean(L, status == LUA_OK);
   lua_insert(L, 1);
   return lua_gettop(L);

@@ -61,6 +61,8 @@ class Guest {
   // pairs walked over a read-only table, so whatever ctx holds may have been read; cleared by who
   // wants to know.
   bool listed_read_only = false;
+  // pcall met an error, likewise.
+  bool caught_error = false;
   std::shared_ptr<Registry>
       registry;  // set by TensorHeap; shared with graphs, which may outlive this state
 

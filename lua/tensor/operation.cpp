@@ -308,8 +308,8 @@ at::TensorOptions Call::options() const {
 int Call::push(at::Tensor value) {
   if (value.scalar_type() == at::kDouble) value = value.to(at::kFloat);
   TensorHeap& heap = TensorHeap::of(L_);
-  // What was made of numbers alone is on the CPU.
-  if (value.device() != heap.device()) value = value.to(heap.device());
+  // What was made of numbers alone is on the CPU; what has no numbers (a recording's) is nowhere.
+  if (value.device() != heap.device() && !value.is_meta()) value = value.to(heap.device());
   heap.push(L_, std::move(value));
   return 1;
 }

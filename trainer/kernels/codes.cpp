@@ -232,9 +232,19 @@ void scale_to_bfloat16(const float* dy, const float* row, int64_t row_stride, co
   });
 }
 
+BITLOOP_SIMD void codes_to_values_run(const int8_t* codes, const float* scale, int64_t stride,
+                                      int64_t rows, int64_t cols, uint16_t* out) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const float of_row = scale[r * stride];
+    const int8_t* from = codes + r * cols;
+    uint16_t* to = out + r * cols;
+    for (int64_t c = 0; c < cols; ++c)
+      to[c] = to_bfloat16(static_cast<float>(static_cast<int32_t>(from[c])) * of_row);
+  }
+}
+
 void int8_to_bfloat16(const int8_t* codes, int64_t n, uint16_t* out) {
-  run_parts(n, kGrain,
-                  [=](int64_t begin, int64_t end) { int8_piece(codes, begin, end, out); });
+  run_parts(n, kGrain, [=](int64_t begin, int64_t end) { int8_piece(codes, begin, end, out); });
 }
 
 }  // namespace bitloop::kernels

@@ -59,6 +59,10 @@ void scale_to_bfloat16(const float* dy, const float* row, int64_t row_stride, co
                        int64_t column_stride, int64_t rows, int64_t cols, uint16_t* by_row,
                        uint16_t* by_column);
 
+// out[r, c] = bfloat16(code[r, c] * scale[r * stride]), in the calling thread. codes (rows, cols).
+void codes_to_values_run(const int8_t* codes, const float* scale, int64_t stride, int64_t rows,
+                         int64_t cols, uint16_t* out);
+
 // Codes as bfloat16, which holds every int8 exactly.
 void int8_to_bfloat16(const int8_t* codes, int64_t n, uint16_t* out);
 

@@ -23,6 +23,7 @@
 #include "trainer/kernels/kernel_cache.h"
 #include "trainer/model/device_step.h"
 #include "trainer/model/device_weights.h"
+#include "trainer/model/regularizers.h"
 #include "trainer/model/transformer.h"
 #include "trainer/optim/adamw.h"
 #include "trainer/records.h"
@@ -53,6 +54,7 @@ struct Run {
   std::string loaded_digest;  // of the candidate's variables after loading: nothing may change them
   // Learnable parameters of the layers (Q.init) with their own rate and decay.
   std::vector<AdamW::Slot> quantizer_slots;
+  Regularizers regularizers;
 
   ForwardContext context(int64_t step, bool training) const;
   Products training_products() const;

@@ -44,24 +44,6 @@ Result<at::Tensor> pass(Run& run, const Batch& batch, const ForwardContext& cont
   });
 }
 
-// Adds the gradient of the layers' regularizers, once a step.
-Status regularize(Run& run, const ForwardContext& context) {
-  if (!run.quantizer->has("regularizer") || !run.quantizer->format().quantizes_weights) return {};
-  at::Tensor sum;
-  for (BitLinear* layer : run.model->bitlinears()) {
-    BITLOOP_ASSIGN(term, regularizer(*layer, context));
-    sum = sum.defined() ? sum + term : term;
-  }
-  if (!std::isfinite(sum.item<float>()))
-    return fail("diverged",
-                fmt::format("the regularizer of step {} is not finite", context.step + 1));
-  if (!sum.requires_grad()) return {};
-  return lua::catching_backward([&]() -> Status {
-    torch::autograd::backward({sum}, {});
-    return {};
-  });
-}
-
 }  // namespace
 
 AdamW make_optimizer(Run& run) {
@@ -117,7 +99,8 @@ Result<StepResult> train_step(Run& run, AdamW& optimizer, int64_t step) {
     run.model->finish_weight_gradients(context);
     return {};
   }));
-  BITLOOP_TRY(regularize(run, context));
+  if (run.quantizer->has("regularizer") && run.quantizer->format().quantizes_weights)
+    BITLOOP_TRY(run.regularizers.add_gradients(run.model->bitlinears(), context));
   const double loss = loss_sum / static_cast<double>(micro_batches);
   if (!std::isfinite(loss))
     return fail("diverged", fmt::format("the training loss of step {} is not finite", step + 1));

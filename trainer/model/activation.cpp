@@ -59,23 +59,25 @@ QuantizingFunction activation_function(BitLinear& layer, const ForwardContext& c
   };
 }
 
-// Whether codes can go from the rows to int8 in one walk, the activation never in memory.
+// Whether codes can go from the rows to what products read in one walk, the activation never in
+// memory: int8, or where the weights have no integer form, values.
 bool streams(const BitLinear& layer, int64_t rows, const ForwardContext& context) {
   const Capture& capture = layer.activation_capture;
   return may_use_program(context) && capture.state == Capture::kCaptured &&
          capture.shape == std::vector<int64_t>{rows, layer.layer.in_features} &&
-         layer.weight_operand.codes_int8.defined() &&
          context.quantizer->format().activation_bits <= 8 && capture.function->streams();
 }
 
-// Makes room for the codes and, where that is one number for all rows, the scale. False where the
-// scale is not allowed.
+// Makes room for the codes or values and, where that is one number for all rows, the scale. False
+// where the scale is not allowed.
 bool begin_stream(BitLinear& layer, int64_t rows, const ForwardContext& context,
                   PackedActivation& packed, ActivationGradient& gradient) {
   const int64_t K = layer.layer.in_features;
   const CapturedFunction& function = *layer.activation_capture.function;
-  packed.integer = true;
-  if (!packed.int8.defined() || packed.int8.numel() != rows * K)
+  packed.integer = layer.weight_operand.codes_int8.defined();
+  if (!packed.integer)
+    make_bfloat16(packed, rows, K);
+  else if (!packed.int8.defined() || packed.int8.numel() != rows * K)
     packed.int8 = at::empty({rows, K}, at::kChar);
   packed.scale = at::empty({function.scales_rows() ? rows : 1}, at::kFloat);
   if (!function.scales_rows()) {
@@ -83,7 +85,7 @@ bool begin_stream(BitLinear& layer, int64_t rows, const ForwardContext& context,
     const auto scale = stored_activation_scale(
         function.stream(
             1, K, [K](int64_t, int64_t count, float* out) { std::fill_n(out, count * K, 0.0f); },
-            [](int64_t, int64_t, const float*) {}, layer.params, layer.state),
+            [](int64_t, int64_t, const float*, const float*) {}, layer.params, layer.state),
         context.quantizer->format(), layer.layer.name);
     if (!scale) return false;
     packed.scale.copy_(*scale);
@@ -104,10 +106,33 @@ bool stream_codes(BitLinear& layer, const RowProducer& produce, int64_t begin, i
   float* kept = gradient.input.defined() ? gradient.input.data_ptr<float>() : nullptr;
   const lua::Format& format = context.quantizer->format();
   const int high = (1 << (format.activation_bits - 1)) - 1;
-  int8_t* codes = packed.int8.data_ptr<int8_t>();
   const bool whole =
       function.makes_whole_codes(static_cast<float>(-high - 1), static_cast<float>(high));
+  const auto take = [&](const float* numbers, int64_t n, int8_t* to) {
+    return whole ? kernels::convert_int8_run(numbers, n, to)
+                 : kernels::pack_int8_run(numbers, n, 1.0f, -high - 1, high, to);
+  };
   std::atomic<bool> good = true;
+  const auto sink = [&](int64_t from, int64_t count, const float* numbers, const float* scales) {
+    const int64_t at = (begin + from) * K, n = count * K;
+    if (packed.integer) {
+      if (!take(numbers, n, packed.int8.data_ptr<int8_t>() + at)) good = false;
+      return;
+    }
+    thread_local std::vector<int8_t> codes;
+    thread_local std::vector<float> stored;
+    codes.resize(static_cast<size_t>(n));
+    const float* scale = packed.scale.const_data_ptr<float>();
+    if (scales != nullptr) {
+      stored.resize(static_cast<size_t>(count));
+      if (!kernels::round_stored(scales, count, format.scale_dtype == at::kHalf, stored.data()))
+        good = false;
+      scale = stored.data();
+    }
+    if (!take(numbers, n, codes.data())) good = false;
+    kernels::codes_to_values_run(codes.data(), scale, scales != nullptr ? 1 : 0, count, K,
+                                 bits(packed.bfloat16) + at);
+  };
   const at::Tensor scale = function.stream(
       end - begin, K,
       [&](int64_t from, int64_t count, float* out) {
@@ -115,14 +140,8 @@ bool stream_codes(BitLinear& layer, const RowProducer& produce, int64_t begin, i
         produce(first, count, out);
         if (kept != nullptr) std::copy_n(out, count * K, kept + first * K);
       },
-      [&](int64_t from, int64_t count, const float* numbers) {
-        int8_t* to = codes + (begin + from) * K;
-        if (whole ? !kernels::convert_int8_run(numbers, count * K, to)
-                  : !kernels::pack_int8_run(numbers, count * K, 1.0f, -high - 1, high, to))
-          good = false;
-      },
-      layer.params, layer.state);
-  if (!good) return false;
+      sink, layer.params, layer.state);
+  if (!good || !packed.integer) return good;
   const auto stored = stored_activation_scale(scale, format, layer.layer.name);
   if (!stored) return false;
   // One scale for all is there already: another part may be reading it.
@@ -186,7 +205,8 @@ bool begin_activation_rows(BitLinear& layer, int64_t rows, const ForwardContext&
 bool take_activation_rows(BitLinear& layer, const RowProducer& produce, int64_t begin, int64_t end,
                           const ForwardContext& context, PackedActivation& packed,
                           const ActivationGradient& gradient) {
-  if (packed.integer) return stream_codes(layer, produce, begin, end, context, packed, gradient);
+  if (!stays_float(layer, context))
+    return stream_codes(layer, produce, begin, end, context, packed, gradient);
   round_part(produce, begin, end, layer.layer.in_features, bits(packed.bfloat16));
   return true;
 }

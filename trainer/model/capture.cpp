@@ -10,63 +10,7 @@ namespace bitloop::trainer {
 namespace {
 
 using lua::Graph;
-using lua::GraphInput;
 using lua::Kind;
-
-// Tensors and pointers of one run, in the order of the lowered program.
-struct Bound {
-  std::vector<at::Tensor> keep;
-  std::vector<const float*> full, row, column;
-  std::vector<float> scalars;
-};
-
-Bound bind(const Graph& graph, const lua::LoweredProgram& lowered, const at::Tensor& x,
-           const at::Tensor& gradient, const NamedTensorMap& params, const NamedTensorMap& state) {
-  Bound bound;
-  const auto tensor_of = [&](int index) -> at::Tensor {
-    const GraphInput& input = graph.inputs[static_cast<size_t>(index)];
-    switch (input.source) {
-      case GraphInput::kArgument:
-        return x;
-      case GraphInput::kGradient:
-        return gradient;
-      case GraphInput::kParameter:
-        return params.at(input.name);
-      case GraphInput::kState:
-        return state.at(input.name);
-      case GraphInput::kConstant:
-        break;
-    }
-    return input.constant;
-  };
-  const auto pointers = [&](const std::vector<int>& indices, std::vector<const float*>& out) {
-    for (const int index : indices) {
-      const at::Tensor tensor = tensor_of(index);
-      if (!tensor.defined()) {
-        out.push_back(nullptr);  // the argument of a streamed run
-        continue;
-      }
-      bound.keep.push_back(tensor.detach().contiguous());
-      out.push_back(bound.keep.back().const_data_ptr<float>());
-    }
-  };
-  pointers(lowered.full, bound.full);
-  pointers(lowered.row, bound.row);
-  pointers(lowered.column, bound.column);
-  for (const int index : lowered.scalars)
-    bound.scalars.push_back(tensor_of(index).detach().item<float>());
-  return bound;
-}
-
-kernels::RowInputs inputs_of(const Bound& bound, int64_t rows, int64_t columns) {
-  return {.rows = rows,
-          .columns = columns,
-          .full = bound.full,
-          .row = bound.row,
-          .column = bound.column,
-          .scalars = bound.scalars,
-          .source = {}};
-}
 
 // Where the tiles of one output gather.
 struct Gathered {
@@ -165,9 +109,9 @@ lua::Quantized CapturedFunction::operator()(const at::Tensor& x_RK, const NamedT
 lua::Quantized CapturedFunction::pass_codes(const at::Tensor& x_RK, const CodeSink& sink,
                                             const NamedTensorMap& params,
                                             const NamedTensorMap& state) const {
-  const Bound bound = bind(*graph_, forward_, x_RK, {}, params, state);
+  const ProgramInputs bound(*graph_, forward_, {.argument = x_RK}, params, state);
   const auto made =
-      run_gathering(forward_.program, inputs_of(bound, graph_->rows, graph_->columns), {}, sink);
+      run_gathering(forward_.program, bound.rows(graph_->rows, graph_->columns), {}, sink);
   lua::Quantized result;
   if (!sink) result.codes = made[0].tensor.view(x_RK.sizes());
   result.scale = made[1].tensor.view(graph_->scale_shape);
@@ -197,17 +141,18 @@ bool CapturedFunction::makes_whole_codes(float low, float high) const {
 }
 
 at::Tensor CapturedFunction::stream(int64_t rows, int64_t columns, const Source& source,
-                                    const CodeSink& sink, const NamedTensorMap& params,
+                                    const RowSink& sink, const NamedTensorMap& params,
                                     const NamedTensorMap& state) const {
-  const Bound bound = bind(*graph_, forward_, {}, {}, params, state);
-  kernels::RowInputs inputs = inputs_of(bound, rows, columns);
+  const ProgramInputs bound(*graph_, forward_, {.argument = {}}, params, state);
+  kernels::RowInputs inputs = bound.rows(rows, columns);
   inputs.source = source;
   const bool by_row = scales_rows();
   const at::Tensor scale = at::empty({by_row ? rows : 1}, at::kFloat);
   float* scales = scale.data_ptr<float>();
   kernels::run(forward_.program, inputs,
                [&](int64_t first, int64_t count, std::span<const float* const> outputs) {
-                 if (outputs[0] != nullptr) sink(first, count, outputs[0]);
+                 if (outputs[0] != nullptr)
+                   sink(first, count, outputs[0], by_row ? outputs[1] : nullptr);
                  if (outputs[1] != nullptr)
                    std::copy_n(outputs[1], by_row ? count : 1, by_row ? scales + first : scales);
                });
@@ -227,11 +172,12 @@ SurrogateGradient CapturedFunction::backward(const at::Tensor& x_RK, const at::T
                int64_t first, int64_t count, const float* from) {
       std::copy_n(from, count * columns, to + first * columns);
     };
-  const Bound bound = bind(g.graph, g.program, x_RK, gradient_RK, params, state);
+  const ProgramInputs bound(g.graph, g.program, {.argument = x_RK, .gradient = gradient_RK}, params,
+                            state);
   const int64_t columns = g.graph.columns;
   const at::Tensor sums = at::zeros({static_cast<int64_t>(g.columns.size()), columns}, at::kFloat);
   const auto made =
-      run_gathering(g.program.program, inputs_of(bound, g.graph.rows, columns),
+      run_gathering(g.program.program, bound.rows(g.graph.rows, columns),
                     {sums.data_ptr<float>(), static_cast<size_t>(sums.numel())}, sink);
   SurrogateGradient result;
   for (size_t i = 0; i < g.params.size(); ++i) {

@@ -16,15 +16,14 @@
 #include "harness/base/result.h"
 #include "lua/capture/lower.h"
 #include "lua/quantizer/quantizer.h"
+#include "trainer/model/program_inputs.h"
 
 namespace bitloop::trainer {
 
-using NamedTensorMap = std::map<std::string, at::Tensor>;
-
 // Gradients of what a surrogate was computed from.
 struct SurrogateGradient {
-  at::Tensor argument;   // the argument's shape; undefined where none arrives
-  NamedTensorMap params; // the parameters' shapes; those that autograd would give one
+  at::Tensor argument;    // the argument's shape; undefined where none arrives
+  NamedTensorMap params;  // the parameters' shapes; those that autograd would give one
 };
 
 class CapturedFunction {
@@ -37,13 +36,15 @@ class CapturedFunction {
                             const NamedTensorMap& state) const;
 
   // The same without a matrix in memory: `source` fills rows [first, first + count) of x; codes of
-  // these rows go to `sink`, several threads at a time; the scales come back as one tensor.
-  // Requires: streams().
+  // these rows go to `sink`, several threads at a time, with their scales where there is one for
+  // each (else null); the scales come back as one tensor. Requires: streams().
   using Source = std::function<void(int64_t first, int64_t count, float* rows)>;
-  using CodeSink = std::function<void(int64_t first, int64_t count, const float* codes)>;
-  at::Tensor stream(int64_t rows, int64_t columns, const Source& source, const CodeSink& sink,
+  using RowSink =
+      std::function<void(int64_t first, int64_t count, const float* codes, const float* scales)>;
+  at::Tensor stream(int64_t rows, int64_t columns, const Source& source, const RowSink& sink,
                     const NamedTensorMap& params, const NamedTensorMap& state) const;
-  // As operator(), with the codes to `sink` as above; returns all but them.
+  // As operator(), with the codes to `sink`, several threads at a time; returns all but them.
+  using CodeSink = std::function<void(int64_t first, int64_t count, const float* codes)>;
   lua::Quantized pass_codes(const at::Tensor& x_RK, const CodeSink& sink,
                             const NamedTensorMap& params, const NamedTensorMap& state) const;
   // Whether one pass over whole rows does it: no sum over all rows, no groups, no offset, one scale
@@ -71,9 +72,9 @@ class CapturedFunction {
   struct Gradient {
     lua::Graph graph;
     lua::LoweredProgram program;
-    std::vector<std::string> params;  // by output, after the argument's; "" is the argument
-    std::vector<std::string> columns; // by column output
-    std::vector<std::string> zeros;   // 0 everywhere; "" is the argument
+    std::vector<std::string> params;   // by output, after the argument's; "" is the argument
+    std::vector<std::string> columns;  // by column output
+    std::vector<std::string> zeros;    // 0 everywhere; "" is the argument
   };
   std::shared_ptr<const lua::Graph> graph_;
   lua::LoweredProgram forward_;
@@ -88,8 +89,8 @@ struct Capture {
   std::optional<CapturedFunction> function;
 };
 
-// A quantising function as Capture needs it: lua::Quantizer::weight_quant or activation_quant of one
-// layer.
+// A quantising function as Capture needs it: lua::Quantizer::weight_quant or activation_quant of
+// one layer.
 using QuantizingFunction =
     std::function<Result<lua::Quantized>(const at::Tensor&, lua::Recording*)>;
 

@@ -67,6 +67,15 @@ const lua::Format* FusedLinear::format_of(const ForwardContext& context) const {
   return layer_->quantized && context.quantizer != nullptr ? &context.quantizer->format() : nullptr;
 }
 
+// Nobody writes to a kept tensor, and while it is held here no other takes its address.
+void FusedLinear::begin_step() {
+  const Operand& operand = layer_->weight_operand;
+  if (packed_of_.defined() &&
+      packed_of_.is_same(packed_as_ == Form::kInteger ? operand.codes_int8 : operand.value))
+    return;
+  packed_as_ = Form::kNone;
+}
+
 bool FusedLinear::begin_rows(const ForwardContext& context) {
   const lua::Format* format = format_of(context);
   hadamard_block_ = 0;
@@ -111,6 +120,8 @@ Status FusedLinear::take_input(const RowProducer& given, const ForwardContext& c
 
 void FusedLinear::take_zeros(bool integer) {
   packed_.integer = integer;
+  packed_as_ = Form::kNone;
+  packed_of_ = at::Tensor();
   hadamard_block_ = 0;
   blends_ = false;
   if (integer) {
@@ -161,6 +172,9 @@ void FusedLinear::pack_weights(const ForwardContext& context) {
     pack_float(layer_->weight_operand.value, w_forward_.get(), backward);
   }
   if (blends_) pack_float(layer_->latent.detach(), w_float_forward_.get(), w_backward_.get());
+  const auto read = packed_.integer ? &Operand::codes_int8 : &Operand::value;
+  const at::Tensor &packed = layer_->weight_operand.*read, &kept = layer_->kept.*read;
+  packed_of_ = !blends_ && kept.defined() && packed.is_same(kept) ? packed : at::Tensor();
 }
 
 void FusedLinear::multiply_quantised(int64_t begin, int64_t rows, void* acc,

@@ -66,8 +66,9 @@ class FusedLinear {
   const char* kind() const { return layer_->layer.kind.c_str(); }  // for spans
   int64_t K() const { return K_; }
 
-  // The weights changed: packs them again when they are needed.
-  void begin_step() { packed_as_ = Form::kNone; }
+  // The weights changed: packs them again when they are needed, unless they are kept
+  // (Q.requantize_every).
+  void begin_step();
 
   // Quantises the input and packs the weights in the form that fits.
   Status take_input(const RowProducer& produce, const ForwardContext& context);
@@ -159,6 +160,7 @@ class FusedLinear {
   ActivationGradient activation_gradient_;
 
   Form packed_as_ = Form::kNone;
+  at::Tensor packed_of_;         // the kept value or codes that were packed, if they were that
   Buffer<uint32_t> w_forward_;   // Wᵀ interleaved: (K/4, N) words of int8 or (K/2, N) of bfloat16
   Buffer<uint32_t> w_backward_;  // W interleaved: (N/2, K) words of bfloat16
   Buffer<uint16_t> w_rounded_;   // (N, K), between value and packing

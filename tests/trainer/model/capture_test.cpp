@@ -217,16 +217,18 @@ TEST(Capture, StreamsRowsWithoutTheMatrix) {
   ASSERT_EQ(capture.state, Capture::kCaptured) << capture.reason;
   ASSERT_TRUE(capture.function->streams());
   const auto eager = function(x, nullptr);
-  at::Tensor codes = at::full({50, 96}, 99.0f);
+  at::Tensor codes = at::full({50, 96}, 99.0f), seen = at::zeros({50});
   const at::Tensor scale = capture.function->stream(
       50, 96,
       [&](int64_t first, int64_t count, float* rows) {
         std::copy_n(x.const_data_ptr<float>() + first * 96, count * 96, rows);
       },
-      [&](int64_t first, int64_t count, const float* from) {
+      [&](int64_t first, int64_t count, const float* from, const float* scales) {
         std::copy_n(from, count * 96, codes.data_ptr<float>() + first * 96);
+        std::copy_n(scales, count, seen.data_ptr<float>() + first);
       },
       {}, {});
+  EXPECT_TRUE(at::equal(seen, scale));
   EXPECT_LE((codes - eager->codes).abs().gt(1e-5).sum().item<double>(), 1.0);
   EXPECT_TRUE(at::allclose(scale.view({50, 1}), eager->scale, 1e-6, 0));
   // The whole function is one walk: a reduction, two steps on rows, one on the codes.

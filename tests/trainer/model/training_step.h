@@ -75,6 +75,8 @@ class Trainer {
 
   Outcome step(const Batch& batch, Products products, bool fused, bool captured = false) {
     ForwardContext context{.quantizer = quantizer_.get(),
+                           .step = step_,
+                           .total_steps = 100,
                            .training = true,
                            .lambda = case_.lambda,
                            .products = products,
@@ -143,6 +145,20 @@ class Trainer {
     return outcome;
   }
 
+  // Which step the next one is.
+  void at_step(int64_t step) { step_ = step; }
+  // The same step by a FusedTraining that has done none.
+  Outcome step_with_new_pass(const Batch& batch) {
+    std::unique_ptr<FusedTraining> old = std::move(fused_);
+    const Outcome made = step(batch, Products::kBfloat16, true, true);
+    fused_ = std::move(old);
+    return made;
+  }
+  // Quantises as an evaluation does.
+  void evaluate() {
+    const at::NoGradGuard no_grad;
+    EXPECT_TRUE(model_.quantize_weights({.quantizer = quantizer_.get(), .step = step_}));
+  }
   // For try_step_with.
   void use(WeightPrograms& programs) { weight_programs_ = &programs; }
   FusedTraining* fused() { return fused_.get(); }
@@ -158,6 +174,7 @@ class Trainer {
   }
 
   Case case_;
+  int64_t step_ = 0;
   std::unique_ptr<lua::Quantizer> quantizer_;
   Transformer model_;
   std::unique_ptr<FusedTraining> fused_;

@@ -103,7 +103,7 @@ Graph merged(const Graph& graph, std::vector<int>& place) {
 
 class Lowering {
  public:
-  Lowering(const Graph& graph, std::span<const int> outputs) {
+  Lowering(const Graph& graph, std::span<const int> outputs, bool divides) : divides_(divides) {
     std::vector<int> place;
     graph_ = merged(graph, place);
     for (const int n : outputs) outputs_.push_back(place[static_cast<size_t>(n)]);
@@ -249,6 +249,7 @@ class Lowering {
     const GraphNode& scaled = node(inner);
     if (scaled.op != NodeOp::kDivide && scaled.op != NodeOp::kMultiply) return std::nullopt;
     made.divides = scaled.op == NodeOp::kDivide;
+    if (made.divides && divides_) return std::nullopt;
     made.a = scaled.a, made.b = scaled.b;
     if (!made.divides && node(made.a).kind < Kind::kRow) std::swap(made.a, made.b);
     const auto narrow = [&](int m) {
@@ -404,6 +405,7 @@ class Lowering {
     return out;
   }
 
+  const bool divides_;
   Graph graph_;
   std::vector<int> outputs_;
   LoweredProgram made_;
@@ -439,8 +441,8 @@ std::string operand_text(const Operand& operand) {
 
 }  // namespace
 
-LoweredProgram lower(const Graph& graph, std::span<const int> outputs) {
-  return Lowering(graph, outputs).run();
+LoweredProgram lower(const Graph& graph, std::span<const int> outputs, bool divides) {
+  return Lowering(graph, outputs, divides).run();
 }
 
 std::string describe(const kernels::RowProgram& program) {

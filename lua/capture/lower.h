@@ -20,7 +20,9 @@ struct LoweredProgram {
 
 // The program that computes the nodes `outputs`, in this order; a kColumnSum node becomes a column
 // output instead, in the order of `outputs` too, and has no entry among the program's outputs.
-LoweredProgram lower(const Graph& graph, std::span<const int> outputs);
+// `divides`: quotients are divisions always; else the product with a reciprocal where that is as
+// good (a code may lie on the other side of a rounding boundary).
+LoweredProgram lower(const Graph& graph, std::span<const int> outputs, bool divides = false);
 
 // One line a step, for reports and tests.
 std::string describe(const kernels::RowProgram& program);

@@ -221,6 +221,20 @@ void scale_products(const int32_t* acc, const float* x_scale, int64_t x_stride,
   });
 }
 
+void scale_product_part(const int32_t* acc, float x_scale, const float* w_scale, int64_t w_stride,
+                        const float* bias, int64_t n, float* y) {
+  constexpr int64_t kSome = 128;
+  float w_row[kSome], b_row[kSome];
+  for (int64_t first = 0; first < n; first += kSome) {
+    const int64_t count = std::min(kSome, n - first);
+    for (int64_t c = 0; c < count; ++c) {
+      w_row[c] = w_scale[(first + c) * w_stride];
+      b_row[c] = bias != nullptr ? bias[first + c] : 0.0f;
+    }
+    scale_rows(acc + first, &x_scale, 0, w_row, b_row, 0, 1, count, y + first);
+  }
+}
+
 void scale_to_bfloat16(const float* dy, const float* row, int64_t row_stride, const float* column,
                        int64_t column_stride, int64_t rows, int64_t cols, uint16_t* by_row,
                        uint16_t* by_column) {

@@ -51,6 +51,10 @@ void scale_products(const int32_t* acc, const float* x_scale, int64_t x_stride,
                     const float* w_scale, int64_t w_stride, const float* bias, int64_t rows,
                     int64_t cols, float* y);
 
+// The same of n outputs of one row, in the calling thread.
+void scale_product_part(const int32_t* acc, float x_scale, const float* w_scale, int64_t w_stride,
+                        const float* bias, int64_t n, float* y);
+
 // What the backward products read of dy (R, N): `by_row` = bfloat16(dy[r, c] * row[r * row_stride])
 // for dL/dw and `by_column` = bfloat16(dy[r, c] * column[c * column_stride]) for dL/dx, rounded to
 // nearest even, in one pass. A stride of 0 means one number for all. Either output may be null.

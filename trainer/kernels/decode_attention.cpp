@@ -3,48 +3,65 @@
 #include <algorithm>
 #include <cmath>
 
+#include "trainer/kernels/simd.h"
+
 namespace bitloop::kernels {
 namespace {
 
-float dot(const float* a, const float* b, int64_t n) {
+// Of one head: its scores over all tokens, and then its output.
+BITLOOP_SIMD void score(const float* q, const float* keys, int64_t T, int64_t stride, int64_t S,
+                        float* scores) {
+  for (int64_t t = 0; t < T; ++t) {
+    const float* key = keys + t * stride;
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < S; ++i) sum += q[i] * key[i];
+    scores[t] = sum;
+  }
+}
+
+BITLOOP_SIMD void weigh(float* scores, int64_t T, float factor) {
+  const float most = *std::max_element(scores, scores + T);
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
+  for (int64_t t = 0; t < T; ++t) {
+    scores[t] = exp_everywhere((scores[t] - most) * factor);
+    sum += scores[t];
+  }
+#pragma omp simd
+  for (int64_t t = 0; t < T; ++t) scores[t] /= sum;
+}
+
+BITLOOP_SIMD void add_values(const float* scores, const float* values, int64_t T, int64_t stride,
+                             int64_t S, float* out) {
+  std::fill_n(out, S, 0.0f);
+  for (int64_t t = 0; t < T; ++t) {
+    const float share = scores[t];
+    const float* value = values + t * stride;
+#pragma omp simd
+    for (int64_t i = 0; i < S; ++i) out[i] += share * value[i];
+  }
 }
 
 }  // namespace
 
+void decode_attention_part(const float* q, const float* keys, const float* values,
+                           const DecodeShape& shape, int64_t begin, int64_t end, float* scores,
+                           float* out) {
+  const auto [T, H, G, S] = shape;
+  const int64_t stride = G * S, share_of = H / G;
+  const float factor = 1.0f / std::sqrt(static_cast<float>(S));
+  for (int64_t g = begin; g < end; ++g)
+    for (int64_t h = g * share_of; h < (g + 1) * share_of; ++h) {
+      score(q + h * S, keys + g * S, T, stride, S, scores + h * T);
+      weigh(scores + h * T, T, factor);
+      add_values(scores + h * T, values + g * S, T, stride, S, out + h * S);
+    }
+}
+
 void decode_attention(const float* q, const float* keys, const float* values,
                       const DecodeShape& shape, float* scores, float* out) {
-  const auto [T, H, G, S] = shape;
-  const int64_t D = H * S, row_size = G * S, share_of = H / G;
-  const float factor = 1.0f / std::sqrt(static_cast<float>(S));
-  std::fill_n(out, D, 0.0f);
-  // Row by row over all heads, in the order of memory.
-  for (int64_t t = 0; t < T; ++t)
-    for (int64_t g = 0; g < G; ++g)
-      for (int64_t h = g * share_of; h < (g + 1) * share_of; ++h)
-        scores[h * T + t] = dot(q + h * S, keys + t * row_size + g * S, S);
-  for (int64_t h = 0; h < H; ++h) {
-    float* row = scores + h * T;
-    const float most = *std::max_element(row, row + T);
-    float sum = 0;
-    for (int64_t t = 0; t < T; ++t) {
-      row[t] = std::exp((row[t] - most) * factor);
-      sum += row[t];
-    }
-    for (int64_t t = 0; t < T; ++t) row[t] /= sum;
-  }
-  for (int64_t t = 0; t < T; ++t)
-    for (int64_t g = 0; g < G; ++g)
-      for (int64_t h = g * share_of; h < (g + 1) * share_of; ++h) {
-        const float share = scores[h * T + t];
-        const float* value = values + t * row_size + g * S;
-        float* sum = out + h * S;
-#pragma omp simd
-        for (int64_t i = 0; i < S; ++i) sum[i] += share * value[i];
-      }
+  decode_attention_part(q, keys, values, shape, 0, shape.G, scores, out);
 }
 
 }  // namespace bitloop::kernels

@@ -143,8 +143,8 @@ BITLOOP_AVX2 void widen(const uint16_t* from, int64_t n, float* out) {
 }  // namespace
 
 const PackedKernels& avx2_kernels() {
-  static constexpr PackedKernels kernels = {dot_packed, dot_bytes, dot_floats, look_up,
-                                            widen,      nullptr,   nullptr};
+  static constexpr PackedKernels kernels = {dot_packed, dot_bytes, dot_floats, look_up, widen,
+                                            nullptr,    nullptr,   nullptr,    nullptr};
   return kernels;
 }
 

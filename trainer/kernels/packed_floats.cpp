@@ -8,48 +8,51 @@
 namespace bitloop::kernels {
 namespace {
 
-constexpr int64_t kItemBytes = 32 << 10, kManyRows = 32;
+constexpr int64_t kPartBytes = 32 << 10, kManyRows = 32;
 constexpr int kFewLevels = 16;  // fit into registers
 static_assert(kPiece % kSums == 0);
 
 int64_t rounded_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
-// y (rows, N) = x (rows, K) vᵀ; make_reader() gives a function (n, k, count, room) that returns
-// where the values of row n from column k on stand, in `room` or elsewhere, `count` at most kPiece
-// of them.
-template <typename MakeReader>
-void multiply_values(int64_t N, int64_t K, int64_t row_bytes, const float* x, int64_t rows,
-                     float* y, Instructions with, const MakeReader& make_reader) {
+int64_t rows_of_part(int64_t row_bytes) {
+  return std::max(kTogether, kPartBytes / std::max<int64_t>(1, row_bytes) / kTogether * kTogether);
+}
+
+// y[r, n] = x (rows, K) vᵀ for n in [begin, end) of N. read(n, k, count, room) returns where the
+// values of row n from column k on stand, in `room` or elsewhere, `count` at most kPiece of them.
+template <typename Read>
+void multiply_values(int64_t N, int64_t K, const std::vector<float>& padded, int64_t rows,
+                     int64_t begin, int64_t end, float* y, Instructions with, Read read) {
   const int64_t width = rounded_up(K, kSums);
-  std::vector<float> padded(static_cast<size_t>(rows * width));
-  for (int64_t r = 0; r < rows; ++r) std::copy_n(x + r * K, K, padded.data() + r * width);
   const PackedKernels& kernels = packed_kernels(with);
-  const int64_t some = std::max<int64_t>(1, kItemBytes / std::max<int64_t>(1, row_bytes));
+  alignas(64) float room[kPiece];
+  alignas(64) float sums[kManyRows * kSums];
   for (int64_t first = 0; first < rows; first += kManyRows) {
     const int64_t many = std::min(kManyRows, rows - first);
-    run_items((N + some - 1) / some, [&](int64_t item) {
-      auto read = make_reader();
-      alignas(64) float room[kPiece];
-      alignas(64) float sums[kManyRows * kSums];
-      const int64_t end = std::min(N, (item + 1) * some);
-      for (int64_t n = item * some; n < end; ++n) {
-        std::fill_n(sums, many * kSums, 0.0f);
-        for (int64_t k = 0; k < K; k += kPiece) {
-          const int64_t count = std::min(kPiece, K - k), whole = rounded_up(count, kSums);
-          const float* values = read(n, k, count, room);
-          if (whole > count) {
-            if (values != room) std::copy_n(values, count, room);
-            std::fill(room + count, room + whole, 0.0f);
-            values = room;
-          }
-          for (int64_t r = 0; r < many; r += kFewRows)
-            kernels.dot_floats(values, padded.data() + (first + r) * width + k, width, whole,
-                               std::min(kFewRows, many - r), sums + r * kSums);
+    for (int64_t n = begin; n < end; ++n) {
+      std::fill_n(sums, many * kSums, 0.0f);
+      for (int64_t k = 0; k < K; k += kPiece) {
+        const int64_t count = std::min(kPiece, K - k), whole = rounded_up(count, kSums);
+        const float* values = read(n, k, count, room);
+        if (whole > count) {
+          if (values != room) std::copy_n(values, count, room);
+          std::fill(room + count, room + whole, 0.0f);
+          values = room;
         }
-        for (int64_t r = 0; r < many; ++r) y[(first + r) * N + n] = sum_of(sums + r * kSums);
+        for (int64_t r = 0; r < many; r += kFewRows)
+          kernels.dot_floats(values, padded.data() + (first + r) * width + k, width, whole,
+                             std::min(kFewRows, many - r), sums + r * kSums);
       }
-    });
+      for (int64_t r = 0; r < many; ++r) y[(first + r) * N + n] = sum_of(sums + r * kSums);
+    }
   }
+}
+
+// All parts of a product with N outputs, in all threads. part(begin, end).
+template <typename Part>
+void run_parts_of(int64_t N, int64_t some, const Part& part) {
+  run_items((N + some - 1) / some,
+            [&](int64_t item) { part(item * some, std::min(N, (item + 1) * some)); });
 }
 
 // A product that no later addition is fused with, whatever this file is compiled for: values are
@@ -129,26 +132,65 @@ void PackedFloats::read_values(int64_t n, int64_t first, int64_t count, Table& t
   }
 }
 
+int64_t PackedFloats::part_rows() const {
+  return rows_of_part(packed_.columns * packed_.bits / packed_.codes / 8 + 1);
+}
+
+void PackedFloats::multiply_part(const std::vector<float>& padded, int64_t rows, int64_t begin,
+                                 int64_t end, float* y, Instructions with) const {
+  Table table;
+  std::array<uint8_t, kPiece + CodeReader::kSlack> codes;
+  multiply_values(packed_.rows, packed_.columns, padded, rows, begin, end, y, with,
+                  [&](int64_t n, int64_t k, int64_t count, float* room) -> const float* {
+                    read_values(n, k, count, table, codes.data(), room, with);
+                    return room;
+                  });
+}
+
 void PackedFloats::multiply(const float* x, int64_t rows, float* y, Instructions with) const {
-  const int64_t bytes = packed_.columns * packed_.bits / packed_.codes / 8 + 1;
-  multiply_values(packed_.rows, packed_.columns, bytes, x, rows, y, with, [&] {
-    return [&, table = Table(), codes = std::array<uint8_t, kPiece + CodeReader::kSlack>()](
-               int64_t n, int64_t k, int64_t count, float* room) mutable -> const float* {
-      read_values(n, k, count, table, codes.data(), room, with);
-      return room;
-    };
+  std::vector<float> padded;
+  pad_floats(x, rows, packed_.columns, padded);
+  run_parts_of(packed_.rows, part_rows(), [&](int64_t begin, int64_t end) {
+    multiply_part(padded, rows, begin, end, y, with);
   });
 }
 
-void multiply(const FloatRows& weight, const float* x, int64_t rows, float* y, Instructions with) {
+void pad_floats(const float* x, int64_t rows, int64_t K, std::vector<float>& padded) {
+  const int64_t width = rounded_up(K, kSums);
+  padded.assign(static_cast<size_t>(rows * width), 0.0f);
+  for (int64_t r = 0; r < rows; ++r) std::copy_n(x + r * K, K, padded.data() + r * width);
+}
+
+int64_t part_rows(const FloatRows& weight) {
+  return rows_of_part(weight.columns * (weight.bfloat16 ? 2 : 4));
+}
+
+void multiply_part(const FloatRows& weight, const std::vector<float>& padded, int64_t rows,
+                   int64_t begin, int64_t end, float* y, Instructions with) {
   const int64_t K = weight.columns;
   const PackedKernels& kernels = packed_kernels(with);
-  multiply_values(weight.rows, K, K * (weight.bfloat16 ? 2 : 4), x, rows, y, with, [&] {
-    return [&](int64_t n, int64_t k, int64_t count, float* room) -> const float* {
-      if (!weight.bfloat16) return static_cast<const float*>(weight.numbers) + n * K + k;
-      kernels.widen(static_cast<const uint16_t*>(weight.numbers) + n * K + k, count, room);
-      return room;
-    };
+  const auto* halves = static_cast<const uint16_t*>(weight.numbers);
+  int64_t n = begin;
+  if (weight.bfloat16 && rows == 1 && K % kSums == 0 && kernels.dot_four_halves != nullptr)
+    for (; n + kTogether <= end; n += kTogether) {
+      alignas(64) float sums[kTogether * kSums];
+      kernels.dot_four_halves(halves + n * K, K, padded.data(), K, sums);
+      for (int64_t i = 0; i < kTogether; ++i) y[n + i] = sum_of(sums + i * kSums);
+    }
+  multiply_values(weight.rows, K, padded, rows, n, end, y, with,
+                  [&](int64_t row, int64_t k, int64_t count, float* room) -> const float* {
+                    if (!weight.bfloat16)
+                      return static_cast<const float*>(weight.numbers) + row * K + k;
+                    kernels.widen(halves + row * K + k, count, room);
+                    return room;
+                  });
+}
+
+void multiply(const FloatRows& weight, const float* x, int64_t rows, float* y, Instructions with) {
+  std::vector<float> padded;
+  pad_floats(x, rows, weight.columns, padded);
+  run_parts_of(weight.rows, part_rows(weight), [&](int64_t begin, int64_t end) {
+    multiply_part(weight, padded, rows, begin, end, y, with);
   });
 }
 

@@ -73,8 +73,8 @@ Instructions best_instructions() {
 }
 
 const PackedKernels& plain_kernels() {
-  static constexpr PackedKernels kernels = {dot_packed, dot_bytes, dot_floats, look_up,
-                                            widen,      nullptr,   nullptr};
+  static constexpr PackedKernels kernels = {dot_packed, dot_bytes, dot_floats, look_up, widen,
+                                            nullptr,    nullptr,   nullptr,    nullptr};
   return kernels;
 }
 

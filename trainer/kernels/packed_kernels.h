@@ -11,7 +11,10 @@ namespace bitloop::kernels {
 inline constexpr int64_t kStep = 64;  // bytes; rows of int8 are padded to this
 inline constexpr int64_t kSums = 32;  // running sums of a float product
 inline constexpr int64_t kUnpackSlack = 64;
-inline constexpr int64_t kFewRows = 4;  // that a call of dot_bytes or dot_floats takes
+inline constexpr int64_t kFewRows = 4;   // that a call of dot_bytes or dot_floats takes
+inline constexpr int64_t kTogether = 4;  // rows of a weight that a call of dot_four takes
+// Bytes of a row for which the sums of dot_four are exact.
+inline constexpr int64_t kLongestRow = 1 << 20;
 
 // One row of a weight of which each byte holds `in_byte` codes, from the byte with its first code
 // on, against planes of x: in plane i stand the inputs that the bytes' i-th codes meet.
@@ -41,12 +44,21 @@ struct PackedKernels {
   // Null where tables are as good.
   void (*unpack_bits)(const uint8_t* from, int64_t readable, int bits, int64_t count, uint8_t* out);
   void (*unpack_base_three)(const uint8_t* from, int64_t readable, int64_t count, uint8_t* out);
+  // For one row of x, of kTogether rows of a weight: dot_packed of each, at most kLongestRow long;
+  // and sums (kTogether, kSums) = w x over n numbers of bfloat16, n a multiple of kSums. Null where
+  // a row at a time is as good.
+  void (*dot_four)(int in_byte, const PackedRow* rows, int32_t* sums);
+  void (*dot_four_halves)(const uint16_t* weight, int64_t stride, const float* x, int64_t n,
+                          float* sums);
 };
 const PackedKernels& packed_kernels(Instructions with);
 const PackedKernels& plain_kernels();
 #if defined(__x86_64__)
 const PackedKernels& avx2_kernels();
 const PackedKernels& avx512_kernels();
+void avx512_dot_four(int in_byte, const PackedRow* rows, int32_t* sums);
+void avx512_dot_four_halves(const uint16_t* weight, int64_t stride, const float* x, int64_t n,
+                            float* sums);
 #endif
 
 // The kSums running sums of a product as one number.

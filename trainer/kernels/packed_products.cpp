@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <iterator>
+#include <numeric>
 
 #include "trainer/kernels/packed_kernels.h"
 #include "trainer/kernels/team.h"
@@ -10,30 +12,10 @@
 namespace bitloop::kernels {
 namespace {
 
-constexpr int64_t kItemBytes = 32 << 10;  // of a weight, that a thread takes at a time
+constexpr int64_t kPartBytes = 32 << 10;  // of a weight, that a thread takes at a time
 constexpr int64_t kManyRows = 32;         // of x, that a row of the weight meets in one go
 
 int64_t rounded_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-
-// Rows of x (rows, n), each padded with zeros to a multiple of `step`.
-template <typename T>
-std::vector<T> padded_rows(const T* x, int64_t rows, int64_t n, int64_t step) {
-  const int64_t width = rounded_up(n, step);
-  std::vector<T> padded(static_cast<size_t>(rows * width));
-  for (int64_t r = 0; r < rows; ++r) std::copy_n(x + r * n, n, padded.data() + r * width);
-  return padded;
-}
-
-// body(n) for each row of a weight, in parallel; row_bytes: how much of the weight a row is.
-template <typename MakeBody>
-void for_rows(int64_t rows, int64_t row_bytes, const MakeBody& make_body) {
-  const int64_t some = std::max<int64_t>(1, kItemBytes / std::max<int64_t>(1, row_bytes));
-  run_items((rows + some - 1) / some, [&](int64_t item) {
-    auto body = make_body();
-    const int64_t end = std::min(rows, (item + 1) * some);
-    for (int64_t n = item * some; n < end; ++n) body(n);
-  });
-}
 
 int64_t bytes_of_row(const PackedCodes& packed) {
   return packed.columns * packed.bits / packed.codes / 8 + 1;
@@ -42,13 +24,6 @@ int64_t bytes_of_row(const PackedCodes& packed) {
 int32_t combine(int32_t low, int32_t step, int32_t x_sum, int32_t sum) {
   return static_cast<int32_t>(static_cast<uint32_t>(low) * static_cast<uint32_t>(x_sum) +
                               static_cast<uint32_t>(step) * static_cast<uint32_t>(sum));
-}
-
-std::vector<int32_t> sums_of_rows(const int8_t* x, int64_t rows, int64_t n) {
-  std::vector<int32_t> sums(static_cast<size_t>(rows));
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t k = 0; k < n; ++k) sums[static_cast<size_t>(r)] += x[r * n + k];
-  return sums;
 }
 
 bool equally_spaced(std::span<const int8_t> integers) {
@@ -116,72 +91,116 @@ PackedIntegers::PackedIntegers(const PackedCodes& packed, std::span<const int8_t
   }
 }
 
-void PackedIntegers::multiply(const int8_t* x, int64_t rows, int32_t* sums,
-                              Instructions with) const {
-  if (in_byte_ > 0 && rows <= kFewRows)
-    multiply_few(x, rows, sums, with);
-  else
-    multiply_rows(x, rows, sums, with);
+int64_t PackedIntegers::part_rows() const {
+  return std::max(kTogether, kPartBytes / bytes_of_row(packed_) / kTogether * kTogether);
 }
 
-// The i-th codes of all bytes meet every in_byte-th input: those stand together in a plane. Where a
-// row begins within a byte, at its p-th code, plane i begins p inputs earlier, which is one of the
-// other planes, perhaps shifted by one.
-void PackedIntegers::multiply_few(const int8_t* x, int64_t rows, int32_t* sums,
-                                  Instructions with) const {
-  const int64_t N = packed_.rows, K = packed_.columns, M = in_byte_;
-  const int64_t length = rounded_up(K / M + 2, kStep) + 2 * kStep;
-  std::vector<int8_t> planes(static_cast<size_t>(rows * M * length));
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t d = 0; d < M; ++d) {
-      int8_t* const plane = planes.data() + (r * M + d) * length + kStep;
-      const int8_t* const from = x + r * K;
-      for (int64_t j = 0, k = d; k < K; ++j, k += M) plane[j] = from[k];
-    }
-  const std::vector<int32_t> x_sums = sums_of_rows(x, rows, K);
-  const PackedKernels& kernels = packed_kernels(with);
-  const int64_t size = std::ssize(packed_.bytes);
-  for_rows(N, bytes_of_row(packed_), [&] {
-    return [&](int64_t n) {
-      const int64_t first = n * K, begin = first / M, phase = first % M;
-      PackedRow row{.bytes = packed_.bytes.data() + begin,
-                    .count = (first + K + M - 1) / M - begin,
-                    .readable = size - begin,
-                    .planes = {},
-                    .stride = M * length};
-      for (int64_t i = 0; i < M; ++i)
-        row.planes[i] = planes.data() + (i - phase + M) % M * length + kStep - (i < phase ? 1 : 0);
-      int32_t some[kFewRows];
-      kernels.dot_packed(in_byte_, row, rows, some);
-      for (int64_t r = 0; r < rows; ++r)
-        sums[r * N + n] = combine(low_, step_, x_sums[static_cast<size_t>(r)], some[r]);
-    };
+int64_t PackedIntegers::plane_length() const {
+  return rounded_up(packed_.columns / in_byte_ + 2, kStep) + 2 * kStep;
+}
+
+void PackedIntegers::multiply(const int8_t* x, int64_t rows, int32_t* sums,
+                              Instructions with) const {
+  Inputs inputs;
+  prepare(x, rows, inputs);
+  const int64_t N = packed_.rows, some = part_rows();
+  run_items((N + some - 1) / some, [&](int64_t item) {
+    multiply_part(inputs, item * some, std::min(N, (item + 1) * some), sums, with);
   });
 }
 
-void PackedIntegers::multiply_rows(const int8_t* x, int64_t rows, int32_t* sums,
+void PackedIntegers::prepare(const int8_t* x, int64_t rows, Inputs& inputs) const {
+  const int64_t K = packed_.columns;
+  inputs.rows = rows;
+  inputs.sums.assign(static_cast<size_t>(rows), 0);
+  for (int64_t r = 0; r < rows; ++r)
+    inputs.sums[static_cast<size_t>(r)] = std::accumulate(x + r * K, x + (r + 1) * K, int32_t{0});
+  inputs.sorted = in_byte_ > 0 && rows <= kFewRows;
+  if (inputs.sorted) return sort(x, inputs);
+  const int64_t width = rounded_up(K, kStep);
+  inputs.numbers.assign(static_cast<size_t>(rows * width), 0);
+  for (int64_t r = 0; r < rows; ++r) std::copy_n(x + r * K, K, inputs.numbers.data() + r * width);
+}
+
+// The i-th codes of all bytes meet every in_byte-th input: those stand together in a plane.
+void PackedIntegers::sort(const int8_t* x, Inputs& inputs) const {
+  const int64_t K = packed_.columns, M = in_byte_, length = plane_length();
+  inputs.numbers.resize(static_cast<size_t>(inputs.rows * M * length));
+  for (int64_t r = 0; r < inputs.rows; ++r)
+    for (int64_t d = 0; d < M; ++d) {
+      int8_t* const plane = inputs.numbers.data() + (r * M + d) * length;
+      const int8_t* const from = x + r * K;
+      int64_t j = kStep;
+      std::fill_n(plane, kStep, int8_t{0});
+      for (int64_t k = d; k < K; ++j, k += M) plane[j] = from[k];
+      std::fill(plane + j, plane + length, int8_t{0});
+    }
+}
+
+void PackedIntegers::multiply_part(const Inputs& inputs, int64_t begin, int64_t end, int32_t* sums,
+                                   Instructions with) const {
+  if (inputs.sorted)
+    multiply_few(inputs, begin, end, sums, with);
+  else
+    multiply_rows(inputs, begin, end, sums, with);
+}
+
+// Where a row begins within a byte, at its p-th code, plane i begins p inputs earlier, which is one
+// of the other planes, perhaps shifted by one.
+void PackedIntegers::multiply_few(const Inputs& inputs, int64_t begin, int64_t end, int32_t* sums,
+                                  Instructions with) const {
+  const int64_t N = packed_.rows, K = packed_.columns, M = in_byte_, length = plane_length();
+  const PackedKernels& kernels = packed_kernels(with);
+  const int64_t size = std::ssize(packed_.bytes);
+  const auto row_of = [&](int64_t n) {
+    const int64_t first = n * K, byte = first / M, phase = first % M;
+    PackedRow row{.bytes = packed_.bytes.data() + byte,
+                  .count = (first + K + M - 1) / M - byte,
+                  .readable = size - byte,
+                  .planes = {},
+                  .stride = M * length};
+    for (int64_t i = 0; i < M; ++i)
+      row.planes[i] =
+          inputs.numbers.data() + (i - phase + M) % M * length + kStep - (i < phase ? 1 : 0);
+    return row;
+  };
+  const auto put = [&](int64_t r, int64_t n, int32_t sum) {
+    sums[r * N + n] = combine(low_, step_, inputs.sums[static_cast<size_t>(r)], sum);
+  };
+  int64_t n = begin;
+  int32_t some[kFewRows];
+  if (inputs.rows == 1 && kernels.dot_four != nullptr && bytes_of_row(packed_) < kLongestRow)
+    for (; n + kTogether <= end; n += kTogether) {
+      const PackedRow rows[] = {row_of(n), row_of(n + 1), row_of(n + 2), row_of(n + 3)};
+      static_assert(std::size(rows) == kTogether && kTogether <= kFewRows);
+      kernels.dot_four(in_byte_, rows, some);
+      for (int64_t i = 0; i < kTogether; ++i) put(0, n + i, some[i]);
+    }
+  for (; n < end; ++n) {
+    kernels.dot_packed(in_byte_, row_of(n), inputs.rows, some);
+    for (int64_t r = 0; r < inputs.rows; ++r) put(r, n, some[r]);
+  }
+}
+
+void PackedIntegers::multiply_rows(const Inputs& inputs, int64_t begin, int64_t end, int32_t* sums,
                                    Instructions with) const {
   const int64_t N = packed_.rows, K = packed_.columns, width = rounded_up(K, kStep);
-  const std::vector<int8_t> padded = padded_rows(x, rows, K, kStep);
-  const std::vector<int32_t> x_sums = sums_of_rows(x, rows, K);
   const PackedKernels& kernels = packed_kernels(with);
-  for (int64_t first = 0; first < rows; first += kManyRows) {
-    const int64_t end = std::min(rows, first + kManyRows);
-    for_rows(N, bytes_of_row(packed_), [&] {
-      return [&, codes = std::vector<uint8_t>(static_cast<size_t>(width + CodeReader::kSlack))](
-                 int64_t n) mutable {
-        const uint8_t* const row = reader_.read(n * K, K, codes.data(), with);
-        std::fill(codes.data() + (row - codes.data()) + K, codes.data() + codes.size(), uint8_t{0});
-        for (int64_t r = first; r < end; r += kFewRows) {
-          const int64_t few = std::min(kFewRows, end - r);
-          int32_t some[kFewRows];
-          kernels.dot_bytes(row, padded.data() + r * width, width, width, few, some);
-          for (int64_t i = 0; i < few; ++i)
-            sums[(r + i) * N + n] =
-                combine(low_, step_, x_sums[static_cast<size_t>(r + i)], some[i]);
-        }
-      };
-    });
+  std::vector<uint8_t> codes(static_cast<size_t>(width + CodeReader::kSlack));
+  for (int64_t first = 0; first < inputs.rows; first += kManyRows) {
+    const int64_t last = std::min(inputs.rows, first + kManyRows);
+    for (int64_t n = begin; n < end; ++n) {
+      const uint8_t* const row = reader_.read(n * K, K, codes.data(), with);
+      std::fill(codes.data() + (row - codes.data()) + K, codes.data() + codes.size(), uint8_t{0});
+      for (int64_t r = first; r < last; r += kFewRows) {
+        const int64_t few = std::min(kFewRows, last - r);
+        int32_t some[kFewRows];
+        kernels.dot_bytes(row, inputs.numbers.data() + r * width, width, width, few, some);
+        for (int64_t i = 0; i < few; ++i)
+          sums[(r + i) * N + n] =
+              combine(low_, step_, inputs.sums[static_cast<size_t>(r + i)], some[i]);
+      }
+    }
   }
 }
 

@@ -30,9 +30,27 @@ class PackedIntegers {
   void multiply(const int8_t* x, int64_t rows, int32_t* sums,
                 Instructions with = best_instructions()) const;
 
+  // The same in parts, for callers that are a team: what its threads read of x; then outputs
+  // [begin, end) of each row, by any thread. Where begin is a multiple of part_rows() it goes
+  // fastest.
+  struct Inputs {
+    int64_t rows = 0;
+    bool sorted = false;          // for multiply_few
+    std::vector<int8_t> numbers;  // padded rows, or planes
+    std::vector<int32_t> sums;    // of each row
+  };
+  void prepare(const int8_t* x, int64_t rows, Inputs& inputs) const;
+  void multiply_part(const Inputs& inputs, int64_t begin, int64_t end, int32_t* sums,
+                     Instructions with = best_instructions()) const;
+  int64_t part_rows() const;
+
  private:
-  void multiply_few(const int8_t* x, int64_t rows, int32_t* sums, Instructions with) const;
-  void multiply_rows(const int8_t* x, int64_t rows, int32_t* sums, Instructions with) const;
+  void sort(const int8_t* x, Inputs& inputs) const;
+  void multiply_few(const Inputs& inputs, int64_t begin, int64_t end, int32_t* sums,
+                    Instructions with) const;
+  void multiply_rows(const Inputs& inputs, int64_t begin, int64_t end, int32_t* sums,
+                     Instructions with) const;
+  int64_t plane_length() const;
 
   PackedCodes packed_;
   CodeReader reader_;
@@ -77,6 +95,10 @@ class PackedFloats {
   // y (R, N) = x (R, K) vᵀ, in all threads.
   void multiply(const float* x, int64_t rows, float* y,
                 Instructions with = best_instructions()) const;
+  // Outputs [begin, end) of each row, in the calling thread. `padded`: pad_floats.
+  void multiply_part(const std::vector<float>& padded, int64_t rows, int64_t begin, int64_t end,
+                     float* y, Instructions with = best_instructions()) const;
+  int64_t part_rows() const;
 
  private:
   struct Table;
@@ -98,5 +120,11 @@ struct FloatRows {
 };
 void multiply(const FloatRows& weight, const float* x, int64_t rows, float* y,
               Instructions with = best_instructions());
+void multiply_part(const FloatRows& weight, const std::vector<float>& padded, int64_t rows,
+                   int64_t begin, int64_t end, float* y, Instructions with = best_instructions());
+int64_t part_rows(const FloatRows& weight);
+
+// Rows of x (rows, K) as parts of float products read them.
+void pad_floats(const float* x, int64_t rows, int64_t K, std::vector<float>& padded);
 
 }  // namespace bitloop::kernels

@@ -131,6 +131,19 @@ Team& team() {
 
 }  // namespace
 
+void Barrier::wait() {
+  if (threads_ < 2) return;
+  thread_local Patience patience;
+  const uint32_t round = round_.load(std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
+    arrived_.store(0, std::memory_order_relaxed);
+    round_.fetch_add(1, std::memory_order_release);
+    round_.notify_all();
+  } else {
+    patience.wait(round_, round);
+  }
+}
+
 int64_t team_size() { return omp_get_max_threads(); }
 
 int64_t team_member() { return this_member; }

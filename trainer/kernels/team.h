@@ -32,8 +32,8 @@ inline Range part_of(int64_t n, int64_t grain, int64_t t, int64_t threads) {
 }
 
 // call(object, t) for each t in [0, threads), each in a thread of its own: the same t is the same
-// thread every time. Within such a call, and while another caller's runs, one after the other in the
-// calling thread. What a part throws is thrown here, when all have ended.
+// thread every time. Within such a call, and while another caller's runs, one after the other in
+// the calling thread. What a part throws is thrown here, when all have ended.
 void run_team(int64_t threads, const void* object, void (*call)(const void*, int64_t));
 
 template <typename Body>
@@ -52,8 +52,8 @@ void run_parts(int64_t n, int64_t grain, const Body& body) {
   });
 }
 
-// body(i) for each i in [0, n), in parallel and in any order: each thread takes the next one that is
-// left.
+// body(i) for each i in [0, n), in parallel and in any order: each thread takes the next one that
+// is left.
 template <typename Body>
 void run_items(int64_t n, const Body& body) {
   std::atomic<int64_t> next = 0;
@@ -61,5 +61,19 @@ void run_items(int64_t n, const Body& body) {
     for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n;) body(i);
   });
 }
+
+// Where all threads of a team wait for each other, as often as they like. One that throws before it
+// comes leaves the others waiting.
+class Barrier {
+ public:
+  explicit Barrier(int64_t threads) : threads_(static_cast<uint32_t>(threads)) {}
+  // What was written before is seen by all afterwards.
+  void wait();
+
+ private:
+  const uint32_t threads_;
+  alignas(64) std::atomic<uint32_t> arrived_{0};
+  alignas(64) std::atomic<uint32_t> round_{0};
+};
 
 }  // namespace bitloop::kernels

@@ -13,6 +13,7 @@
 #include "trainer/loop/clock.h"
 #include "trainer/loop/finished_run.h"
 #include "trainer/loop/model_tokens.h"
+#include "trainer/loop/program_pages.h"
 #include "trainer/loop/subject.h"
 #include "trainer/model/stored_bytes.h"
 
@@ -240,6 +241,7 @@ Status generate(const json& job, const Records& records) {
       job, model.at("weights"), /*scored=*/nullptr, records,
       [&](const MappedTensors& weights) -> Status {
         const at::NoGradGuard no_grad;
+        give_back_program_pages();  // before the file takes their place
         const Clock::time_point start = Clock::now();
         if (!shape && model.contains("packed"))
           return fail("bad_weights",

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
+
 #include "lua/capture/differentiate.h"
 
 namespace bitloop::trainer {
@@ -98,6 +100,46 @@ Result<CapturedFunction> CapturedFunction::make(std::shared_ptr<const Graph> gra
     made.gradient_ = std::move(gradient);
   }
   made.graph_ = std::move(graph);
+  return made;
+}
+
+namespace {
+
+// One rounding, the same one everywhere, and no sum whose order could be another.
+bool is_exact(kernels::RowOp op) {
+  using enum kernels::RowOp;
+  switch (op) {
+    case kRsqrt:
+    case kExp:
+    case kLog:
+    case kTanh:
+    case kSigmoid:
+    case kPower:
+    case kRowSum:
+    case kRowAbsSum:
+    case kAllSum:
+    case kColumnSum:
+      return false;
+    default:
+      return true;
+  }
+}
+
+}  // namespace
+
+std::optional<CapturedFunction> CapturedFunction::make_exact(std::shared_ptr<const Graph> graph) {
+  CapturedFunction made;
+  std::vector<int> outputs = {graph->codes, graph->scale};
+  if (graph->offset >= 0) outputs.push_back(graph->offset);
+  made.forward_ = lua::lower(*graph, outputs, /*divides=*/true);
+  made.graph_ = std::move(graph);
+  const auto exact = [](const std::vector<kernels::Instruction>& steps) {
+    return std::ranges::all_of(steps, [](const auto& step) { return is_exact(step.op); });
+  };
+  bool all = made.streams() && made.forward_.row.empty() && exact(made.forward_.program.finally);
+  for (const kernels::Phase& phase : made.forward_.program.phases)
+    all = all && exact(phase.scalars) && exact(phase.steps);
+  if (!all) return std::nullopt;
   return made;
 }
 
@@ -295,6 +337,31 @@ Status capture_once(Capture& capture, const QuantizingFunction& function, const 
   if (capture.state != Capture::kUntried && at::IntArrayRef(capture.shape) == x_RK.sizes())
     return {};
   return try_capture(capture, function, x_RK, params, state);
+}
+
+Result<std::optional<CapturedFunction>> capture_exactly(const QuantizingFunction& function,
+                                                        const at::Tensor& x_RK,
+                                                        const NamedTensorMap& params,
+                                                        const NamedTensorMap& state) {
+  const at::NoGradGuard no_grad;
+  std::optional<CapturedFunction> made;
+  lua::Recording recording;
+  BITLOOP_ASSIGN(eager, function(x_RK, &recording));
+  if (!recording.graph || recording.graph->reads_step) return made;
+  made = CapturedFunction::make_exact(recording.graph);
+  if (!made) return made;
+  // A row by itself: the function may look at how many there are.
+  const at::Tensor row = x_RK.narrow(0, 0, 1).contiguous(), codes = at::empty_like(row);
+  BITLOOP_ASSIGN(alone, function(row, nullptr));
+  const int64_t K = row.size(1);
+  const at::Tensor scale = made->stream(
+      1, K, [&](int64_t, int64_t, float* to) { std::copy_n(row.const_data_ptr<float>(), K, to); },
+      [&](int64_t, int64_t, const float* from) { std::copy_n(from, K, codes.data_ptr<float>()); },
+      params, state);
+  if (alone.scale.numel() != 1 || alone.codes.sizes() != codes.sizes() ||
+      !at::equal(alone.codes, codes) || !at::equal(alone.scale.reshape({1}), scale))
+    made.reset();
+  return made;
 }
 
 }  // namespace bitloop::trainer

@@ -30,6 +30,9 @@ class CapturedFunction {
  public:
   // Lowers the graph, its surrogate's gradient too. Error "not_captured" with the reason.
   static Result<CapturedFunction> make(std::shared_ptr<const lua::Graph> graph);
+  // The same without a surrogate, only of steps that LibTorch rounds as they do: the function's
+  // very bits. Nothing where there are others, or where it doesn't stream.
+  static std::optional<CapturedFunction> make_exact(std::shared_ptr<const lua::Graph> graph);
 
   // Codes, scale and offset of x (R, K) as the function would return them, without a surrogate.
   lua::Quantized operator()(const at::Tensor& x_RK, const NamedTensorMap& params,
@@ -102,5 +105,12 @@ Status capture_once(Capture& capture, const QuantizingFunction& function, const 
 // surrogate's gradient too. Sets `capture` to captured or eager; an Error is the function's own.
 Status try_capture(Capture& capture, const QuantizingFunction& function, const at::Tensor& x_RK,
                    const NamedTensorMap& params, const NamedTensorMap& state);
+
+// The function as a program that gives its bits for a row by itself, recorded on several rows;
+// nothing where there is none. An Error is the function's own.
+Result<std::optional<CapturedFunction>> capture_exactly(const QuantizingFunction& function,
+                                                        const at::Tensor& x_RK,
+                                                        const NamedTensorMap& params,
+                                                        const NamedTensorMap& state);
 
 }  // namespace bitloop::trainer

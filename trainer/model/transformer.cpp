@@ -9,6 +9,7 @@
 #include "trainer/kernels/decode_attention.h"
 #include "trainer/kernels/team.h"
 #include "trainer/model/functions.h"
+#include "trainer/model/token_step.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -91,6 +92,8 @@ std::vector<NormLayer*> Transformer::norms() {
 Status Transformer::quantize_weights(const ForwardContext& context) {
   std::vector<BitLinear*> layers = bitlinears();
   if (!head_.quantized) layers.push_back(&head_);
+  token_step_ = nullptr;
+  tried_token_step_ = false;
   return bitloop::trainer::quantize_weights(layers, context);
 }
 
@@ -207,6 +210,15 @@ Result<at::Tensor> Transformer::prefill(const at::Tensor& ids_T, KeyValueCache& 
   return x_TD;
 }
 
+bool Transformer::decode_one(const at::Tensor& x_1D, KeyValueCache& cache,
+                             const std::optional<Rotary::Angles>& angles,
+                             const ForwardContext& context) {
+  if (!tried_token_step_) token_step_ = TokenStep::make(*this, context);
+  tried_token_step_ = true;
+  return token_step_ && token_step_->serves(*this, context) &&
+         token_step_->run(*this, x_1D, cache, angles);
+}
+
 Result<at::Tensor> Transformer::decode(const at::Tensor& ids_R,
                                        std::span<KeyValueCache* const> caches,
                                        const ForwardContext& context) {
@@ -220,6 +232,12 @@ Result<at::Tensor> Transformer::decode(const at::Tensor& ids_R,
     longest = std::max(longest, length + 1);
   }
   const auto angles = this->angles(positions);
+  if (R == 1)
+    if (const at::Tensor x_1D = embed(ids_R, positions);
+        decode_one(x_1D, *caches[0], angles, context)) {
+      ++caches[0]->length;
+      return normalise(x_1D, ln_f_);
+    }
   const at::Tensor scores = at::empty({R, H * longest});
   const auto attend = [&](size_t i, const at::Tensor& given) {
     const at::Tensor qkv_RC = turn(given, angles).contiguous(), out = at::empty({R, D});

@@ -41,6 +41,8 @@ struct KeyValueCache {
 // Copies numbers of its shape into a parameter; one of Transformer::empty gets memory for them.
 void fill_parameter(const at::Tensor& parameter, const at::Tensor& numbers);
 
+class TokenStep;
+
 class Transformer {
  public:
   // Weights N(0, 0.02), residual projections scaled by 1/sqrt(2 L), biases zero, norms one; the
@@ -104,6 +106,11 @@ class Transformer {
   Result<at::Tensor> run_blocks(at::Tensor x_RD, const ForwardContext& context,
                                 const Attend& attend);
 
+  // decode of one sequence where that has a faster form with the same bits.
+  bool decode_one(const at::Tensor& x_1D, KeyValueCache& cache,
+                  const std::optional<Rotary::Angles>& angles, const ForwardContext& context);
+
+  friend class TokenStep;
   friend class FusedTraining;  // the same model with a forward and backward of its own
   friend class DeviceTraining;
   ModelConfig config_;
@@ -113,6 +120,10 @@ class Transformer {
   std::vector<Block> blocks_;
   NormLayer ln_f_;
   BitLinear head_;  // its weight is wte_, unless untied; quantised only where the task says so
+  // Of the weights as they were quantised last, made with the first token; null where there is
+  // none.
+  std::shared_ptr<TokenStep> token_step_;
+  bool tried_token_step_ = false;
 };
 
 }  // namespace bitloop::trainer

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "trainer/kernels/codes.h"
 #include "trainer/kernels/packed_products.h"
 #include "trainer/model/code_tensors.h"
 #include "trainer/model/stored_bytes.h"
@@ -19,6 +20,27 @@ at::Tensor add_bias(const at::Tensor& y, const std::optional<at::Tensor>& bias) 
   return bias ? y.add_(*bias) : y;
 }
 
+void add_bias(const float* bias_N, int64_t begin, int64_t end, float* y) {
+  if (bias_N == nullptr) return;
+  for (int64_t n = begin; n < end; ++n) y[n - begin] += bias_N[n];
+}
+
+class FloatRow : public RowProduct {
+ public:
+  explicit FloatRow(const kernels::FloatRows& weight) : weight_(weight) {}
+  void take(const float* x_K) override { kernels::pad_floats(x_K, 1, weight_.columns, x_); }
+  void take(const int8_t*, float) override { TORCH_CHECK(false, "takes no integers"); }
+  void make(int64_t begin, int64_t end, const float* bias_N, float* y) const override {
+    kernels::multiply_part(weight_, x_, 1, begin, end, y - begin);
+    add_bias(bias_N, begin, end, y);
+  }
+  int64_t part_rows() const override { return kernels::part_rows(weight_); }
+
+ private:
+  const kernels::FloatRows weight_;
+  std::vector<float> x_;
+};
+
 class FloatProduct : public WeightProduct {
  public:
   explicit FloatProduct(at::Tensor w_NK) : w_(std::move(w_NK)) {
@@ -30,15 +52,22 @@ class FloatProduct : public WeightProduct {
   at::Tensor multiply(const Operand& x, const std::optional<at::Tensor>& bias) const override {
     const at::Tensor rows = x.value.contiguous();
     const at::Tensor y = at::empty({rows.size(0), w_.size(0)}, rows.options());
-    kernels::multiply({.rows = w_.size(0),
-                       .columns = w_.size(1),
-                       .numbers = w_.const_data_ptr(),
-                       .bfloat16 = w_.scalar_type() == at::kBFloat16},
-                      rows.const_data_ptr<float>(), rows.size(0), y.data_ptr<float>());
+    kernels::multiply(rows_of_weight(), rows.const_data_ptr<float>(), rows.size(0),
+                      y.data_ptr<float>());
     return add_bias(y, bias);
+  }
+  std::unique_ptr<RowProduct> row_product() const override {
+    return std::make_unique<FloatRow>(rows_of_weight());
   }
 
  private:
+  kernels::FloatRows rows_of_weight() const {
+    return {.rows = w_.size(0),
+            .columns = w_.size(1),
+            .numbers = w_.const_data_ptr(),
+            .bfloat16 = w_.scalar_type() == at::kBFloat16};
+  }
+
   const at::Tensor w_;
 };
 
@@ -84,6 +113,57 @@ kernels::PackedValues packed_values(const StoredWeight& weight, const lua::Forma
   return values;
 }
 
+class PackedRow : public RowProduct {
+ public:
+  // `integers` and their scale (1) or (N): null where there are none.
+  PackedRow(int64_t K, const kernels::PackedFloats& floats, const kernels::PackedIntegers* integers,
+            const at::Tensor& scale)
+      : K_(K), floats_(floats), integers_(integers) {
+    if (integers == nullptr) return;
+    scale_ = scale.const_data_ptr<float>();
+    scale_stride_ = scale.numel() > 1 ? 1 : 0;
+  }
+
+  void take(const float* x_K) override {
+    as_integers_ = false;
+    kernels::pad_floats(x_K, 1, K_, x_);
+  }
+  void take(const int8_t* codes_K, float scale) override {
+    as_integers_ = true;
+    x_scale_ = scale;
+    integers_->prepare(codes_K, 1, codes_);
+  }
+  void make(int64_t begin, int64_t end, const float* bias_N, float* y) const override {
+    if (!as_integers_) {
+      floats_.multiply_part(x_, 1, begin, end, y - begin);
+      return add_bias(bias_N, begin, end, y);
+    }
+    constexpr int64_t kSome = 256;
+    int32_t sums[kSome];
+    for (int64_t first = begin; first < end; first += kSome) {
+      const int64_t last = std::min(end, first + kSome);
+      integers_->multiply_part(codes_, first, last, sums - first);
+      kernels::scale_product_part(sums, x_scale_, scale_ + first * scale_stride_, scale_stride_,
+                                  bias_N != nullptr ? bias_N + first : nullptr, last - first,
+                                  y + (first - begin));
+    }
+  }
+  int64_t part_rows() const override {
+    return integers_ != nullptr ? integers_->part_rows() : floats_.part_rows();
+  }
+
+ private:
+  const int64_t K_;
+  const kernels::PackedFloats& floats_;
+  const kernels::PackedIntegers* const integers_;
+  const float* scale_ = nullptr;
+  int64_t scale_stride_ = 0;
+  bool as_integers_ = false;
+  float x_scale_ = 0;
+  kernels::PackedIntegers::Inputs codes_;
+  std::vector<float> x_;
+};
+
 class PackedProduct : public WeightProduct {
  public:
   PackedProduct(const StoredWeight& weight, const Operand& checked, const lua::Format& format)
@@ -115,6 +195,10 @@ class PackedProduct : public WeightProduct {
     const at::Tensor y = at::empty({rows.size(0), N}, rows.options());
     floats_.multiply(rows.const_data_ptr<float>(), rows.size(0), y.data_ptr<float>());
     return add_bias(y, bias);
+  }
+  std::unique_ptr<RowProduct> row_product() const override {
+    return std::make_unique<PackedRow>(weight_.in_features, floats_,
+                                       integers_ ? &*integers_ : nullptr, int8_scale_);
   }
 
  private:

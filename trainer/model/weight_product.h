@@ -16,9 +16,26 @@
 
 namespace bitloop::trainer {
 
+// The product with one row of x in parts, for threads that are a team already: one of them hands
+// the row over, then each makes some of the outputs. The bits are WeightProduct::multiply's.
+class RowProduct {
+ public:
+  virtual ~RowProduct() = default;
+  // x (K), which may change afterwards: its value; or codes times `scale`, where the product takes
+  // integers.
+  virtual void take(const float* x_K) = 0;
+  virtual void take(const int8_t* codes_K, float scale) = 0;
+  // y[n - begin] for outputs [begin, end), with the bias (N) or null; several threads at a time.
+  virtual void make(int64_t begin, int64_t end, const float* bias_N, float* y) const = 0;
+  // As many outputs as a thread should make at a time.
+  virtual int64_t part_rows() const = 0;
+};
+
 class WeightProduct {
  public:
   virtual ~WeightProduct() = default;
+  // A form of its own for each caller, which this product must outlive; or null.
+  virtual std::unique_ptr<RowProduct> row_product() const { return nullptr; }
   // Whether it wants int8 activations with one scale, or one a row (Operand::codes_int8), if there
   // are any.
   virtual bool takes_integers() const = 0;

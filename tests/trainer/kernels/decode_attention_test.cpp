@@ -32,5 +32,22 @@ TEST(DecodeAttention, IsAttentionOfTheLastRow) {
   }
 }
 
+TEST(DecodeAttention, PartsHaveTheBitsOfTheWhole) {
+  constexpr int64_t T = 9, H = 6, G = 3, S = 20;
+  const at::Tensor q = at::randn({H * S}), keys = at::randn({T, G * S}),
+                   values = at::randn({T, G * S}), scores = at::empty({H * T}),
+                   out = at::empty({H * S}), in_parts = at::full({H * S}, NAN);
+  const auto part = [&](int64_t begin, int64_t end, const at::Tensor& to) {
+    decode_attention_part(q.const_data_ptr<float>(), keys.const_data_ptr<float>(),
+                          values.const_data_ptr<float>(), {T, H, G, S}, begin, end,
+                          scores.data_ptr<float>(), to.data_ptr<float>());
+  };
+  part(0, G, out);
+  part(1, 3, in_parts);
+  EXPECT_TRUE(in_parts.narrow(0, 0, H / G * S).isnan().all().item<bool>());
+  part(0, 1, in_parts);
+  EXPECT_TRUE(at::equal(out, in_parts));
+}
+
 }  // namespace
 }  // namespace bitloop::kernels

@@ -65,21 +65,41 @@ TEST(PackedIntegers, ManyRowsAndManyOutputs) {
     for (const int64_t rows : {1, 2, 4, 37, 70}) expect_exact(levels, 700, 192, rows, random);
 }
 
+TEST(PackedIntegers, PartsAreTheWhole) {
+  std::mt19937 random(8);
+  constexpr int64_t N = 23, K = 330;
+  for (const int levels : {2, 3, 5, 16})
+    for (const int64_t rows : {1, 2}) {
+      const RandomCodes codes(N, K, levels, random);
+      std::vector<int8_t> x(rows * K);
+      for (int8_t& number : x) number = static_cast<int8_t>(random() % 256 - 128);
+      const std::vector<int8_t> integers = integers_of(levels).front();
+      const PackedIntegers weight(codes.packed, integers);
+      PackedIntegers::Inputs inputs;
+      weight.prepare(std::vector<int8_t>(K, 1).data(), 1, inputs);  // what was there before
+      weight.prepare(x.data(), rows, inputs);
+      std::vector<int32_t> sums(rows * N);
+      for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{5, 14}, {0, 5}, {14, N}})
+        weight.multiply_part(inputs, begin, end, sums.data());
+      EXPECT_EQ(sums, plainly(codes, integers, x, rows)) << levels;
+    }
+}
+
 TEST(PackedIntegers, TheLargestSumsDoNotSaturate) {
   std::mt19937 random(7);
   for (const int levels : {2, 3, 4, 16, 256}) {
-    RandomCodes codes(3, 4096, levels, random);
+    RandomCodes codes(5, 4096, levels, random);
     const auto packing = trainer::CodePacking::of(levels);
     std::ranges::fill(codes.indices, static_cast<uint16_t>(levels - 1));
-    trainer::pack_codes(packing, codes.indices.data(), 3 * 4096, codes.bytes.data());
+    trainer::pack_codes(packing, codes.indices.data(), 5 * 4096, codes.bytes.data());
     std::vector<int8_t> integers;
     for (int i = 0; i < levels; ++i)
       integers.push_back(static_cast<int8_t>(i == levels - 1 ? 127 : i - 127));
     const std::vector<int8_t> x(4096, -128);
     for (const Instructions with : instruction_sets()) {
-      std::vector<int32_t> sums(3);
+      std::vector<int32_t> sums(5);
       PackedIntegers(codes.packed, integers).multiply(x.data(), 1, sums.data(), with);
-      EXPECT_EQ(sums, std::vector<int32_t>(3, -128 * 127 * 4096)) << levels;
+      EXPECT_EQ(sums, std::vector<int32_t>(5, -128 * 127 * 4096)) << levels;
     }
   }
 }

@@ -50,6 +50,22 @@ TEST(Team, AWaitLongerThanItsPatienceEnds) {
   EXPECT_EQ(done, 12);
 }
 
+TEST(Team, NobodyPassesABarrierBeforeAllHaveCome) {
+  constexpr int64_t kThreads = 3, kRounds = 3000;
+  std::vector<int64_t> counts(kThreads);
+  Barrier barrier(kThreads);
+  std::atomic<int> wrong = 0;
+  run_team(kThreads, [&](int64_t t) {
+    for (int64_t round = 1; round <= kRounds; ++round) {
+      counts[static_cast<size_t>(t)] = round;
+      barrier.wait();
+      for (const int64_t count : counts) wrong += count != round;
+      barrier.wait();
+    }
+  });
+  EXPECT_EQ(wrong, 0);
+}
+
 TEST(Team, WithinAPartAllRunsInThatThread) {
   std::vector<int> sums(2);
   run_team(2, [&](int64_t t) {

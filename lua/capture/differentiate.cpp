@@ -71,9 +71,7 @@ class Differentiator {
     return reached;
   }
   Kind kind(int n) const { return made_.graph.nodes[static_cast<size_t>(n)].kind; }
-  int unary(NodeOp op, int a) {
-    return made_.graph.add({.op = op, .kind = kind(a), .a = a});
-  }
+  int unary(NodeOp op, int a) { return made_.graph.add({.op = op, .kind = kind(a), .a = a}); }
   int binary(NodeOp op, int a, int b) {
     return made_.graph.add({.op = op, .kind = std::max(kind(a), kind(b)), .a = a, .b = b});
   }
@@ -233,8 +231,8 @@ class Differentiator {
       case NodeOp::kAllMinimum: {
         const bool row = node.op == NodeOp::kRowMaximum || node.op == NodeOp::kRowMinimum;
         const int mask = binary(NodeOp::kEqual, a, n);
-        const int count = made_.graph.add(
-            {.op = row ? NodeOp::kRowSum : NodeOp::kAllSum, .kind = k, .a = mask});
+        const int count =
+            made_.graph.add({.op = row ? NodeOp::kRowSum : NodeOp::kAllSum, .kind = k, .a = mask});
         pass(a, times(binary(NodeOp::kDivide, g, count), mask), kind(a));
         return {};
       }

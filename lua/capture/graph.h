@@ -97,7 +97,10 @@ struct Graph {
   std::vector<int64_t> scale_shape, offset_shape;           // of the tensors that were returned
   bool reads_step = false;   // ctx.step or ctx.progress was read: holds for this step only
   bool reads_layer = false;  // ctx.layer was read: holds for this layer only
-  int result = -1;           // of a regularizer: its number
+  bool reads_size = false;   // a tensor's size was read: holds for arguments of this shape only
+  // An operation that LibTorch rounds once became several nodes: the same but for a last bit.
+  bool rounds_apart = false;
+  int result = -1;  // of a regularizer: its number
 
   int add(GraphNode node) {
     nodes.push_back(node);

@@ -26,49 +26,85 @@ bool is_all_reduction(NodeOp op) {
 
 RowOp row_op(NodeOp op) {
   switch (op) {
-    case NodeOp::kNegate: return RowOp::kNegate;
-    case NodeOp::kAbs: return RowOp::kAbs;
-    case NodeOp::kSign: return RowOp::kSign;
+    case NodeOp::kNegate:
+      return RowOp::kNegate;
+    case NodeOp::kAbs:
+      return RowOp::kAbs;
+    case NodeOp::kSign:
+      return RowOp::kSign;
     case NodeOp::kRound:
-    case NodeOp::kSteRound: return RowOp::kRound;
-    case NodeOp::kFloor: return RowOp::kFloor;
-    case NodeOp::kCeil: return RowOp::kCeil;
-    case NodeOp::kTruncate: return RowOp::kTruncate;
-    case NodeOp::kSquare: return RowOp::kSquare;
+    case NodeOp::kSteRound:
+      return RowOp::kRound;
+    case NodeOp::kFloor:
+      return RowOp::kFloor;
+    case NodeOp::kCeil:
+      return RowOp::kCeil;
+    case NodeOp::kTruncate:
+      return RowOp::kTruncate;
+    case NodeOp::kSquare:
+      return RowOp::kSquare;
     case NodeOp::kSqrt:
-    case NodeOp::kRoot: return RowOp::kSqrt;
-    case NodeOp::kRsqrt: return RowOp::kRsqrt;
-    case NodeOp::kReciprocal: return RowOp::kReciprocal;
-    case NodeOp::kExp: return RowOp::kExp;
-    case NodeOp::kLog: return RowOp::kLog;
-    case NodeOp::kTanh: return RowOp::kTanh;
-    case NodeOp::kSigmoid: return RowOp::kSigmoid;
-    case NodeOp::kNot: return RowOp::kNot;
+    case NodeOp::kRoot:
+      return RowOp::kSqrt;
+    case NodeOp::kRsqrt:
+      return RowOp::kRsqrt;
+    case NodeOp::kReciprocal:
+      return RowOp::kReciprocal;
+    case NodeOp::kExp:
+      return RowOp::kExp;
+    case NodeOp::kLog:
+      return RowOp::kLog;
+    case NodeOp::kTanh:
+      return RowOp::kTanh;
+    case NodeOp::kSigmoid:
+      return RowOp::kSigmoid;
+    case NodeOp::kNot:
+      return RowOp::kNot;
     case NodeOp::kClampMin:
-    case NodeOp::kMaximum: return RowOp::kMaximum;
+    case NodeOp::kMaximum:
+      return RowOp::kMaximum;
     case NodeOp::kClampMax:
-    case NodeOp::kMinimum: return RowOp::kMinimum;
-    case NodeOp::kAdd: return RowOp::kAdd;
-    case NodeOp::kSubtract: return RowOp::kSubtract;
-    case NodeOp::kMultiply: return RowOp::kMultiply;
-    case NodeOp::kDivide: return RowOp::kDivide;
-    case NodeOp::kLess: return RowOp::kLess;
-    case NodeOp::kLessEqual: return RowOp::kLessEqual;
-    case NodeOp::kEqual: return RowOp::kEqual;
-    case NodeOp::kNotEqual: return RowOp::kNotEqual;
-    case NodeOp::kPower: return RowOp::kPower;
-    case NodeOp::kWhere: return RowOp::kWhere;
-    case NodeOp::kRowSum: return RowOp::kRowSum;
-    case NodeOp::kRowMaximum: return RowOp::kRowMaximum;
-    case NodeOp::kRowMinimum: return RowOp::kRowMinimum;
-    case NodeOp::kAllSum: return RowOp::kAllSum;
-    case NodeOp::kAllMaximum: return RowOp::kAllMaximum;
-    case NodeOp::kAllMinimum: return RowOp::kAllMinimum;
-    case NodeOp::kColumnSum: return RowOp::kColumnSum;
+    case NodeOp::kMinimum:
+      return RowOp::kMinimum;
+    case NodeOp::kAdd:
+      return RowOp::kAdd;
+    case NodeOp::kSubtract:
+      return RowOp::kSubtract;
+    case NodeOp::kMultiply:
+      return RowOp::kMultiply;
+    case NodeOp::kDivide:
+      return RowOp::kDivide;
+    case NodeOp::kLess:
+      return RowOp::kLess;
+    case NodeOp::kLessEqual:
+      return RowOp::kLessEqual;
+    case NodeOp::kEqual:
+      return RowOp::kEqual;
+    case NodeOp::kNotEqual:
+      return RowOp::kNotEqual;
+    case NodeOp::kPower:
+      return RowOp::kPower;
+    case NodeOp::kWhere:
+      return RowOp::kWhere;
+    case NodeOp::kRowSum:
+      return RowOp::kRowSum;
+    case NodeOp::kRowMaximum:
+      return RowOp::kRowMaximum;
+    case NodeOp::kRowMinimum:
+      return RowOp::kRowMinimum;
+    case NodeOp::kAllSum:
+      return RowOp::kAllSum;
+    case NodeOp::kAllMaximum:
+      return RowOp::kAllMaximum;
+    case NodeOp::kAllMinimum:
+      return RowOp::kAllMinimum;
+    case NodeOp::kColumnSum:
+      return RowOp::kColumnSum;
     case NodeOp::kInput:
     case NodeOp::kConstant:
     case NodeOp::kDetach:
-    case NodeOp::kExpand: return RowOp::kCopy;
+    case NodeOp::kExpand:
+      return RowOp::kCopy;
   }
   return RowOp::kCopy;
 }
@@ -85,15 +121,16 @@ Graph merged(const Graph& graph, std::vector<int>& place) {
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
     GraphNode node = graph.nodes[n];
     node.a = moved(node.a), node.b = moved(node.b), node.c = moved(node.c);
-    if (node.op == NodeOp::kDetach || (node.op == NodeOp::kExpand && made.nodes[static_cast<size_t>(
-                                                                        node.a)].kind == node.kind)) {
+    if (node.op == NodeOp::kDetach ||
+        (node.op == NodeOp::kExpand && made.nodes[static_cast<size_t>(node.a)].kind == node.kind)) {
       place[n] = node.a;
       continue;
     }
     if (node.op == NodeOp::kSteRound) node.op = NodeOp::kRound;
     if (node.op == NodeOp::kRoot) node.op = NodeOp::kSqrt;
-    const Key key{node.op, node.kind, node.a, node.b, node.c,
-                  std::bit_cast<uint32_t>(node.number), node.input};
+    const Key key{node.op,   node.kind, node.a,
+                  node.b,    node.c,    std::bit_cast<uint32_t>(node.number),
+                  node.input};
     const auto [entry, fresh] = seen.try_emplace(key, static_cast<int>(made.nodes.size()));
     if (fresh) made.nodes.push_back(node);
     place[n] = entry->second;
@@ -143,10 +180,18 @@ class Lowering {
     for (size_t i = 0; i < graph_.inputs.size(); ++i) {
       if (!read[i] && i != 0) continue;  // the argument is always full input 0
       switch (graph_.inputs[i].kind) {
-        case Kind::kFull: put(i, Place::kFull, made_.full); break;
-        case Kind::kRow: put(i, Place::kRowInput, made_.row); break;
-        case Kind::kColumn: put(i, Place::kColumn, made_.column); break;
-        case Kind::kScalar: put(i, Place::kGlobal, made_.scalars); break;
+        case Kind::kFull:
+          put(i, Place::kFull, made_.full);
+          break;
+        case Kind::kRow:
+          put(i, Place::kRowInput, made_.row);
+          break;
+        case Kind::kColumn:
+          put(i, Place::kColumn, made_.column);
+          break;
+        case Kind::kScalar:
+          put(i, Place::kGlobal, made_.scalars);
+          break;
       }
     }
     globals_ = static_cast<int>(made_.scalars.size());
@@ -370,18 +415,21 @@ class Lowering {
     if (const auto found = chain(n)) {
       Operand factor = operand(found->b);
       if (found->divides) factor = reciprocal(found->b, steps);
-      steps.push_back({.op = RowOp::kScaleRound,
-                       .a = operand(found->a),
-                       .b = factor,
-                       .c = factor.place == Place::kRow && found->divides ? operand(found->b)
-                                                                          : Operand{},
-                       .out = out,
-                       .low = found->low,
-                       .high = found->high});
+      steps.push_back(
+          {.op = RowOp::kScaleRound,
+           .a = operand(found->a),
+           .b = factor,
+           .c = factor.place == Place::kRow && found->divides ? operand(found->b) : Operand{},
+           .out = out,
+           .low = found->low,
+           .high = found->high});
       return;
     }
-    Instruction step{.op = row_op(at.op), .a = operand(at.a), .b = operand(at.b),
-                     .c = operand(at.c), .out = out};
+    Instruction step{.op = row_op(at.op),
+                     .a = operand(at.a),
+                     .b = operand(at.b),
+                     .c = operand(at.c),
+                     .out = out};
     if (at.op == NodeOp::kClampMin || at.op == NodeOp::kClampMax)
       step.b = {.place = Place::kConstant, .number = at.number};
     if (const auto inner = absolute(n)) {
@@ -416,25 +464,35 @@ class Lowering {
 
 const char* op_name(RowOp op) {
   constexpr const char* kNames[] = {
-      "copy",     "negate",  "abs",        "sign",     "round",      "floor",   "ceil",
-      "truncate", "square",  "sqrt",       "rsqrt",    "reciprocal", "exp",     "log",
-      "tanh",     "sigmoid", "not",        "add",      "subtract",   "multiply", "divide",
-      "maximum",  "minimum", "less",       "less_equal", "equal",    "not_equal", "power",
-      "where",    "scale_round", "row_sum", "row_maximum", "row_minimum", "row_abs_sum",
-      "row_abs_maximum", "all_sum", "all_maximum", "all_minimum", "column_sum"};
+      "copy",    "negate",      "abs",         "sign",        "round",
+      "floor",   "ceil",        "truncate",    "square",      "sqrt",
+      "rsqrt",   "reciprocal",  "exp",         "log",         "tanh",
+      "sigmoid", "not",         "add",         "subtract",    "multiply",
+      "divide",  "maximum",     "minimum",     "less",        "less_equal",
+      "equal",   "not_equal",   "power",       "where",       "scale_round",
+      "row_sum", "row_maximum", "row_minimum", "row_abs_sum", "row_abs_maximum",
+      "all_sum", "all_maximum", "all_minimum", "column_sum"};
   return kNames[static_cast<size_t>(op)];
 }
 
 std::string operand_text(const Operand& operand) {
   switch (operand.place) {
-    case Place::kNone: return "";
-    case Place::kTile: return fmt::format(" t{}", operand.index);
-    case Place::kRow: return fmt::format(" r{}", operand.index);
-    case Place::kGlobal: return fmt::format(" g{}", operand.index);
-    case Place::kFull: return fmt::format(" in{}", operand.index);
-    case Place::kRowInput: return fmt::format(" row{}", operand.index);
-    case Place::kColumn: return fmt::format(" column{}", operand.index);
-    case Place::kConstant: return fmt::format(" {}", operand.number);
+    case Place::kNone:
+      return "";
+    case Place::kTile:
+      return fmt::format(" t{}", operand.index);
+    case Place::kRow:
+      return fmt::format(" r{}", operand.index);
+    case Place::kGlobal:
+      return fmt::format(" g{}", operand.index);
+    case Place::kFull:
+      return fmt::format(" in{}", operand.index);
+    case Place::kRowInput:
+      return fmt::format(" row{}", operand.index);
+    case Place::kColumn:
+      return fmt::format(" column{}", operand.index);
+    case Place::kConstant:
+      return fmt::format(" {}", operand.number);
   }
   return "";
 }

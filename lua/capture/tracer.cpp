@@ -18,15 +18,24 @@ std::optional<T> look_up(const std::pair<std::string_view, T> (&table)[N], std::
 }
 
 constexpr std::pair<std::string_view, NodeOp> kUnary[] = {
-    {"neg", NodeOp::kNegate},         {"abs", NodeOp::kAbs},
-    {"sign", NodeOp::kSign},          {"sgn", NodeOp::kSign},
-    {"floor", NodeOp::kFloor},        {"ceil", NodeOp::kCeil},
-    {"trunc", NodeOp::kTruncate},     {"square", NodeOp::kSquare},
-    {"sqrt", NodeOp::kSqrt},          {"rsqrt", NodeOp::kRsqrt},
-    {"reciprocal", NodeOp::kReciprocal}, {"exp", NodeOp::kExp},
-    {"log", NodeOp::kLog},            {"tanh", NodeOp::kTanh},
-    {"sigmoid", NodeOp::kSigmoid},    {"logical_not", NodeOp::kNot},
-    {"detach", NodeOp::kDetach},      {"ste_round", NodeOp::kSteRound},
+    {"neg", NodeOp::kNegate},
+    {"abs", NodeOp::kAbs},
+    {"sign", NodeOp::kSign},
+    {"sgn", NodeOp::kSign},
+    {"floor", NodeOp::kFloor},
+    {"ceil", NodeOp::kCeil},
+    {"trunc", NodeOp::kTruncate},
+    {"square", NodeOp::kSquare},
+    {"sqrt", NodeOp::kSqrt},
+    {"rsqrt", NodeOp::kRsqrt},
+    {"reciprocal", NodeOp::kReciprocal},
+    {"exp", NodeOp::kExp},
+    {"log", NodeOp::kLog},
+    {"tanh", NodeOp::kTanh},
+    {"sigmoid", NodeOp::kSigmoid},
+    {"logical_not", NodeOp::kNot},
+    {"detach", NodeOp::kDetach},
+    {"ste_round", NodeOp::kSteRound},
 };
 
 constexpr std::pair<std::string_view, NodeOp> kBinary[] = {
@@ -35,9 +44,12 @@ constexpr std::pair<std::string_view, NodeOp> kBinary[] = {
     {"ne", NodeOp::kNotEqual},
 };
 
-constexpr std::string_view kViews[] = {"reshape",   "view",    "flatten",  "unsqueeze",
-                                       "squeeze",   "blocks",  "unblocks", "contiguous",
-                                       "clone",     "float",   "view_as",  "reshape_as"};
+// All of them are kept until the recording ends.
+constexpr size_t kMostTensors = 2000;
+
+constexpr std::string_view kViews[] = {"reshape", "view",   "flatten",  "unsqueeze",
+                                       "squeeze", "blocks", "unblocks", "contiguous",
+                                       "clone",   "float",  "view_as",  "reshape_as"};
 
 int64_t count_of(at::IntArrayRef shape) {
   int64_t count = 1;
@@ -73,13 +85,13 @@ Tracer::Tracer(const at::Tensor& argument)
     : total_(argument.numel()), argument_columns_(argument.dim() == 2 ? argument.size(1) : 0) {
   if (argument.dim() != 2 || argument.size(0) < 2 || argument.size(1) < 2)
     give_up("the tensor has fewer than two rows or columns");
-  bind(argument, {.source = GraphInput::kArgument, .name = {}, .constant = {}, .kind = Kind::kFull});
+  bind(argument,
+       {.source = GraphInput::kArgument, .name = {}, .constant = {}, .kind = Kind::kFull});
 }
 
 void Tracer::bind(const at::Tensor& tensor, GraphInput input) {
-  const int node = graph_.add({.op = NodeOp::kInput,
-                               .kind = input.kind,
-                               .input = static_cast<int>(graph_.inputs.size())});
+  const int node = graph_.add(
+      {.op = NodeOp::kInput, .kind = input.kind, .input = static_cast<int>(graph_.inputs.size())});
   graph_.inputs.push_back(std::move(input));
   note(tensor, node);
 }
@@ -162,7 +174,8 @@ Tracer::Side Tracer::side(const TracedArgument& argument, at::IntArrayRef result
     else
       fits = argument.tensor.numel() == count_of(result);
   }
-  if (kind == Kind::kColumn) fits = full_result && is_one_row(shape, result) && set_length(result.back());
+  if (kind == Kind::kColumn)
+    fits = full_result && is_one_row(shape, result) && set_length(result.back());
   return fits ? Side{*node, kind} : Side{};
 }
 
@@ -181,8 +194,7 @@ bool Tracer::record_view(std::string_view name, const TracedArgument& argument,
   if (std::find(std::begin(kViews), std::end(kViews), name) == std::end(kViews)) return false;
   const auto found = traced_.find(key(argument.tensor));
   // The same numbers in the same order, nothing padded, nothing cut.
-  if (found == traced_.end() || found->second.node < 0 ||
-      result.numel() != argument.tensor.numel())
+  if (found == traced_.end() || found->second.node < 0 || result.numel() != argument.tensor.numel())
     return false;
   if (name == "blocks" && !set_length(result.size(-1))) return false;
   if (kind_of(found->second.node) == Kind::kColumn) return false;
@@ -281,8 +293,8 @@ bool Tracer::record_elementwise(std::string_view name, std::span<const TracedArg
     // Not a clamp: at 0 relu has no gradient.
     const int zero = graph_.constant(0.0f);
     const int off = binary(NodeOp::kLessEqual, x, {zero, Kind::kScalar});
-    return finish(graph_.add(
-        {.op = NodeOp::kWhere, .kind = x.kind, .a = off, .b = zero, .c = x.node}));
+    return finish(
+        graph_.add({.op = NodeOp::kWhere, .kind = x.kind, .a = off, .b = zero, .c = x.node}));
   }
   if (name == "silu")
     return finish(binary(NodeOp::kMultiply, x, {unary(NodeOp::kSigmoid, x.node), x.kind}));
@@ -327,6 +339,7 @@ bool Tracer::record_elementwise(std::string_view name, std::span<const TracedArg
     if (has(2) && !is_number(arguments[2], 1)) {
       if (arguments[2].type != TracedArgument::kNumber) return false;
       const int alpha = graph_.constant(static_cast<float>(arguments[2].number));
+      graph_.rounds_apart = true;
       scaled = {binary(NodeOp::kMultiply, y, {alpha, Kind::kScalar}), y.kind};
     }
     return finish(binary(name == "add" ? NodeOp::kAdd : NodeOp::kSubtract, x, scaled));
@@ -349,6 +362,7 @@ bool Tracer::record_elementwise(std::string_view name, std::span<const TracedArg
     const Side z = at_place(2);
     if (z.node < 0) return false;
     if (name == "lerp") {
+      graph_.rounds_apart = true;
       const Side gap{binary(NodeOp::kSubtract, y, x), std::max(x.kind, y.kind)};
       const Side step{binary(NodeOp::kMultiply, z, gap), std::max(z.kind, gap.kind)};
       return finish(binary(NodeOp::kAdd, x, step));
@@ -363,6 +377,7 @@ bool Tracer::record_elementwise(std::string_view name, std::span<const TracedArg
 void Tracer::record(std::string_view name, std::span<const TracedArgument> arguments,
                     std::span<const at::Tensor> results) {
   if (!reason_.empty()) return;
+  if (traced_.size() > kMostTensors) return give_up("it makes too many tensors");
   const bool concerned =
       std::any_of(arguments.begin(), arguments.end(), [&](const TracedArgument& argument) {
         return argument.type == TracedArgument::kTensor && depends(argument.tensor);
@@ -372,6 +387,7 @@ void Tracer::record(std::string_view name, std::span<const TracedArgument> argum
     constexpr std::string_view kStatic[] = {"size", "dim", "numel", "dtype", "shape"};
     if (std::find(std::begin(kStatic), std::end(kStatic), name) == std::end(kStatic))
       give_up(fmt::format("{} turns a tensor into a Lua value", name));
+    graph_.reads_size = true;
     return;
   }
   // zeros_like(x) and its kin read a shape only.

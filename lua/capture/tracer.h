@@ -45,6 +45,8 @@ class Tracer {
   void number_read(const at::Tensor& tensor, std::string_view how);
   void step_read() { graph_.reads_step = true; }
   void layer_read() { graph_.reads_layer = true; }
+  bool reads_step() const { return graph_.reads_step; }
+  bool reads_layer() const { return graph_.reads_layer; }
   // Ends the recording; the first reason stays.
   void give_up(std::string reason);
 

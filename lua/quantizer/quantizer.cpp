@@ -329,7 +329,11 @@ Result<at::Tensor> Quantizer::regularizer(const at::Tensor& w_NK, const at::Tens
             impl_->heap.find(returned.L, 1);  // the result may be a view of it
         if (tracer && given != nullptr && tracer->depends(*given)) node = tracer->node_of(*given);
       });
-  if (tracer) impl_->end_recording(*tracer);
+  if (tracer) {
+    impl_->end_recording(*tracer);
+    recording->reads_step = tracer->reads_step();
+    recording->reads_layer = tracer->reads_layer();
+  }
   BITLOOP_TRY(called);
   if (!tracer) return result;
   if (!node) tracer->give_up("the result does not come from the tensors");

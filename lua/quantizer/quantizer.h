@@ -84,6 +84,8 @@ struct InitResult {
 struct Recording {
   std::shared_ptr<const Graph> graph;
   std::string reason;
+  // Of ctx, also where there is no graph.
+  bool reads_step = false, reads_layer = false;
 };
 
 // Calls return an Error whose code is the test's status: "script_error" (does not parse, raises,

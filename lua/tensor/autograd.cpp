@@ -130,9 +130,10 @@ int call_autograd(lua_State* L) {
     const at::Tensor* value = guest.tensors->find(L, i);
     is_tensor.push_back(value != nullptr);
     if (value) inputs.push_back(*value);
-    if (Tracer* tracer = guest.tensors->tracer; value && tracer && tracer->depends(*value))
-      tracer->give_up("bitloop.autograd has a backward in Lua");
   }
+  // Whatever its arguments: what forward reads beside them has no gradient.
+  if (Tracer* tracer = guest.tensors->tracer)
+    tracer->give_up("bitloop.autograd has a backward in Lua");
   const bool graph = needs_graph(inputs);
   luaL_checkstack(L, 2 * count + 8, "autograd");
   // {backward, arguments…}: what backward sees are the same tensors without their history.

@@ -36,7 +36,7 @@ void TensorHeap::push(lua_State* L, at::Tensor value, bool external) {
   tensor->storage = value.has_storage() ? value.storage().unsafeGetStorageImpl() : nullptr;
   if (tensor->storage) {
     Storage& storage = storages_[tensor->storage];
-    if (storage.users++ == 0 && !external) {
+    if (storage.users++ == 0 && !external && !value.is_meta()) {  // those take no memory
       storage.bytes = value.storage().nbytes();
       live_bytes_ += storage.bytes;
       bytes_since_collection_ += storage.bytes;

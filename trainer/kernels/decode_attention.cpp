@@ -8,7 +8,7 @@
 namespace bitloop::kernels {
 namespace {
 
-// Of one head: its scores over all tokens, and then its output.
+// Of one head: its scores over all tokens.
 BITLOOP_SIMD void score(const float* q, const float* keys, int64_t T, int64_t stride, int64_t S,
                         float* scores) {
   for (int64_t t = 0; t < T; ++t) {

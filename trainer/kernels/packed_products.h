@@ -31,8 +31,8 @@ class PackedIntegers {
                 Instructions with = best_instructions()) const;
 
   // The same in parts, for callers that are a team: what its threads read of x; then outputs
-  // [begin, end) of each row, by any thread. Where begin is a multiple of part_rows() it goes
-  // fastest.
+  // [begin, end) of each row, by any thread. Parts of part_rows()
+  // go fastest.
   struct Inputs {
     int64_t rows = 0;
     bool sorted = false;          // for multiply_few

@@ -148,6 +148,13 @@ int64_t team_size() { return omp_get_max_threads(); }
 
 int64_t team_member() { return this_member; }
 
+bool run_together(int64_t threads, const void* object, void (*call)(const void*, int64_t)) {
+  std::unique_lock held(team().held(), std::defer_lock);
+  if (threads > 1 && (in_team || !held.try_lock())) return false;
+  threads > 1 ? team().run(threads, object, call) : call(object, 0);
+  return true;
+}
+
 void run_team(int64_t threads, const void* object, void (*call)(const void*, int64_t)) {
   std::unique_lock held(team().held(), std::defer_lock);
   if (threads > 1 && !in_team && held.try_lock()) return team().run(threads, object, call);

@@ -36,6 +36,17 @@ inline Range part_of(int64_t n, int64_t grain, int64_t t, int64_t threads) {
 // the calling thread. What a part throws is thrown here, when all have ended.
 void run_team(int64_t threads, const void* object, void (*call)(const void*, int64_t));
 
+// The same for parts that wait for each other: all run at the same time, or false is returned and
+// none was called.
+bool run_together(int64_t threads, const void* object, void (*call)(const void*, int64_t));
+
+template <typename Body>
+bool run_together(int64_t threads, const Body& body) {
+  return run_together(threads, &body, [](const void* object, int64_t t) {
+    (*static_cast<const Body*>(object))(t);
+  });
+}
+
 template <typename Body>
 void run_team(int64_t threads, const Body& body) {
   run_team(threads, &body,
@@ -63,7 +74,7 @@ void run_items(int64_t n, const Body& body) {
 }
 
 // Where all threads of a team wait for each other, as often as they like. One that throws before it
-// comes leaves the others waiting.
+// comes leaves the others waiting. Requires: run_together.
 class Barrier {
  public:
   explicit Barrier(int64_t threads) : threads_(static_cast<uint32_t>(threads)) {}

@@ -339,6 +339,28 @@ Status capture_once(Capture& capture, const QuantizingFunction& function, const 
   return try_capture(capture, function, x_RK, params, state);
 }
 
+namespace {
+
+// Of one row by itself: codes and scale.
+Result<bool> same_bits(const CapturedFunction& made, const QuantizingFunction& function,
+                       const at::Tensor& row_1K, const NamedTensorMap& params,
+                       const NamedTensorMap& state) {
+  BITLOOP_ASSIGN(wanted, function(row_1K, nullptr));
+  const int64_t K = row_1K.size(1);
+  const at::Tensor codes = at::empty_like(row_1K);
+  const at::Tensor scale = made.stream(
+      1, K,
+      [&](int64_t, int64_t, float* to) { std::copy_n(row_1K.const_data_ptr<float>(), K, to); },
+      [&](int64_t, int64_t, const float* from, const float*) {
+        std::copy_n(from, K, codes.data_ptr<float>());
+      },
+      params, state);
+  return wanted.scale.numel() == 1 && wanted.codes.sizes() == codes.sizes() &&
+         at::equal(wanted.codes, codes) && at::equal(wanted.scale.reshape({1}), scale);
+}
+
+}  // namespace
+
 Result<std::optional<CapturedFunction>> capture_exactly(const QuantizingFunction& function,
                                                         const at::Tensor& x_RK,
                                                         const NamedTensorMap& params,
@@ -347,20 +369,17 @@ Result<std::optional<CapturedFunction>> capture_exactly(const QuantizingFunction
   std::optional<CapturedFunction> made;
   lua::Recording recording;
   BITLOOP_ASSIGN(eager, function(x_RK, &recording));
-  if (!recording.graph || recording.graph->reads_step) return made;
-  made = CapturedFunction::make_exact(recording.graph);
-  if (!made) return made;
-  // A row by itself: the function may look at how many there are.
-  const at::Tensor row = x_RK.narrow(0, 0, 1).contiguous(), codes = at::empty_like(row);
-  BITLOOP_ASSIGN(alone, function(row, nullptr));
-  const int64_t K = row.size(1);
-  const at::Tensor scale = made->stream(
-      1, K, [&](int64_t, int64_t, float* to) { std::copy_n(row.const_data_ptr<float>(), K, to); },
-      [&](int64_t, int64_t, const float* from) { std::copy_n(from, K, codes.data_ptr<float>()); },
-      params, state);
-  if (alone.scale.numel() != 1 || alone.codes.sizes() != codes.sizes() ||
-      !at::equal(alone.codes, codes) || !at::equal(alone.scale.reshape({1}), scale))
-    made.reset();
+  const int64_t K = x_RK.size(1);
+  const auto& graph = recording.graph;
+  if (!graph || graph->reads_step || graph->reads_size || graph->rounds_apart ||
+      graph->columns != K)
+    return made;
+  made = CapturedFunction::make_exact(graph);
+  for (int64_t r = 0; made && r < x_RK.size(0); ++r) {
+    BITLOOP_ASSIGN(same,
+                   same_bits(*made, function, x_RK.narrow(0, r, 1).contiguous(), params, state));
+    if (!same) made.reset();
+  }
   return made;
 }
 

@@ -2,6 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <stdexcept>
+#include <utility>
+
 namespace bitloop::trainer {
 
 using lua::GraphInput;
@@ -43,6 +46,15 @@ ProgramInputs::ProgramInputs(const lua::Graph& graph, const lua::LoweredProgram&
   pointers(lowered.column, column_);
   for (const int index : lowered.scalars)
     scalars_.push_back(tensor_of(index).detach().item<float>());
+}
+
+void ProgramInputs::check(int64_t rows, int64_t columns) const {
+  size_t next = 0;
+  for (const auto& [pointers, count] :
+       {std::pair{&full_, rows * columns}, {&row_, rows}, {&column_, columns}})
+    for (const float* pointer : *pointers)
+      if (pointer != nullptr && keep_[next++].numel() < count)
+        throw std::logic_error("a captured program was given a tensor that is too small");
 }
 
 }  // namespace bitloop::trainer

@@ -30,8 +30,10 @@ class ProgramInputs {
                 const ProgramTensors& tensors, const NamedTensorMap& params,
                 const NamedTensorMap& state);
 
-  // Reads this object's memory.
+  // Reads this object's memory. Throws where a tensor has not as many numbers as the program reads
+  // of it.
   kernels::RowInputs rows(int64_t rows, int64_t columns) const {
+    check(rows, columns);
     return {.rows = rows,
             .columns = columns,
             .full = full_,
@@ -42,6 +44,8 @@ class ProgramInputs {
   }
 
  private:
+  void check(int64_t rows, int64_t columns) const;
+
   std::vector<at::Tensor> keep_;
   std::vector<const float*> full_, row_, column_;
   std::vector<float> scalars_;

@@ -4,9 +4,12 @@
 // On this processor it is run as a program where it can be captured (design section 4): one walk
 // over weights and values makes the number and the gradient. The function is recorded on tensors
 // without numbers, which costs little, or where that can't be done on the layer's own: once for all
-// layers of a shape where it doesn't read ctx.layer, and once a step where it reads ctx.step. Its
-// first program is compared with autograd there and then. What can't be captured, or did not agree,
-// goes through autograd, and why is kept.
+// layers of the same shapes where it doesn't read ctx.layer, and once a step where it reads
+// ctx.step. Each program that is not the last one with other constants is compared with autograd
+// there and then. What can't be captured, or did not agree, goes through autograd, and why is kept.
+//
+// Which of the two it is follows from the function, the step and the shapes, never from steps
+// before: a run that goes on from a checkpoint has the same bits.
 #pragma once
 
 #include <cstdint>
@@ -32,15 +35,22 @@ class Regularizers {
 
  private:
   struct Program {
-    std::string reason;  // why there is none
+    std::string reason;  // why there is none; "": there is one
     std::shared_ptr<const lua::Graph> graph;
     lua::Graph gradient;
     lua::LoweredProgram lowered;  // dL/dw, and the number
     int64_t step = -1;            // that it was recorded at
+    bool reads_step = false;      // so it holds for that step alone
     bool compared = false;
   };
-  // Which layers share a program.
-  std::string key_of(const BitLinear& layer) const;
+  // Which layers share a program: those of the same shapes, or one alone.
+  struct Key {
+    std::string layer;
+    std::vector<int64_t> weight;
+    std::map<std::string, std::vector<int64_t>> params, state;
+    auto operator<=>(const Key&) const = default;
+  };
+  Key key_of(const BitLinear& layer) const;
   // The program of this layer at this step; null where it has none. An Error is the function's own.
   Result<Program*> program_of(BitLinear& layer, const ForwardContext& context);
   // Whether the recording read ctx.layer.
@@ -52,7 +62,7 @@ class Regularizers {
   static Result<bool> agrees(const Program& program, BitLinear& layer,
                              const ForwardContext& context);
 
-  std::map<std::string, Program> programs_;
+  std::map<Key, Program> programs_;
   bool reads_layer_ = false;  // each layer has its own
 };
 

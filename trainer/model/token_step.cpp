@@ -4,7 +4,8 @@
 
 #include <algorithm>
 #include <exception>
-#include <numeric>
+#include <mutex>
+#include <span>
 #include <utility>
 
 #include "trainer/kernels/codes.h"
@@ -21,8 +22,9 @@ namespace {
 
 // Numbers of both signs and many sizes, the same ones always.
 at::Tensor some_rows(int64_t K) {
-  const at::Tensor i = at::arange(2 * K, at::kFloat);
-  return (at::sin(i * 0.7) * at::exp(at::cos(i * 0.11) * 2)).view({2, K});
+  const at::Tensor i = at::arange(K, at::kFloat),
+                   row = at::sin(i * 0.7) * at::exp(at::cos(i * 0.11) * 2);
+  return at::stack({row, row.flip(0) * 1e-4, row * 1e3, at::cos(i * 1.3) * 0.02, row * 0.0});
 }
 
 bool quantises_activations(const BitLinear& layer, const ForwardContext& context) {
@@ -136,7 +138,7 @@ bool TokenStep::hand_over(const BitLinear& layer, Linear& linear, const float* x
   bool good = true;
   const at::Tensor scale = linear.quantise->stream(
       1, K, [=](int64_t, int64_t, float* out) { std::copy_n(x, K, out); },
-      [&](int64_t, int64_t, const float* codes) {
+      [&](int64_t, int64_t, const float* codes, const float*) {
         good = kernels::pack_int8_run(codes, K, 1.0f, -high - 1, high, codes_.data());
       },
       layer.params, layer.state);
@@ -184,19 +186,29 @@ struct TokenStep::Run {
   kernels::Barrier barrier;
   std::vector<std::atomic<int64_t>> next;  // of the products: the part that is left
   std::atomic<bool> failed = false;        // the rest is left out then
-  std::exception_ptr thrown;
+  std::mutex throwing;
+  std::exception_ptr thrown;  // the first
+
+  // Whoever fails still comes to the barrier, where the others wait.
+  template <typename Work>
+  void guarded(const Work& work) {
+    if (failed) return;
+    try {
+      work();
+    } catch (...) {
+      const std::lock_guard lock(throwing);
+      if (!thrown) thrown = std::current_exception();
+      failed = true;
+    }
+  }
 
   // Between two products: by one thread, while the others wait.
   template <typename Work>
   void alone(int64_t t, const Work& work) {
-    if (t == 0 && !failed) {
-      try {
+    if (t == 0)
+      guarded([&] {
         if (!work()) failed = true;
-      } catch (...) {
-        thrown = std::current_exception();
-        failed = true;
-      }
-    }
+      });
     barrier.wait();
   }
   bool hand_over(std::span<const BitLinear> layers, std::vector<Linear>& linears, const float* x) {
@@ -205,7 +217,7 @@ struct TokenStep::Run {
     return true;
   }
   void together(std::vector<Linear>& linears, size_t product) {
-    if (!failed) step.make_outputs(linears, next[product]);
+    guarded([&] { step.make_outputs(linears, next[product]); });
     barrier.wait();
   }
 
@@ -232,7 +244,7 @@ struct TokenStep::Run {
     const int64_t D = config.width, H = config.heads, G = config.key_heads(), S = D / H,
                   T = cache.length + 1;
     const auto [begin, end] = kernels::part_of(G, 1, t, threads);
-    if (begin >= end || failed) return;
+    if (begin >= end) return;
     const int64_t heads = H / G, count = end - begin;
     float *q = step.qkv_.data(), *k = q + D, *v = k + G * S;
     float* keys = cache.keys[block].data_ptr<float>();
@@ -274,7 +286,7 @@ struct TokenStep::Run {
         return normalised(block.qkv, layers.qkv, block.ln_1);
       });
       together(layers.qkv, 4 * i);
-      attend(i, t, threads);
+      guarded([&] { attend(i, t, threads); });
       barrier.wait();
       alone(t, [&] {
         return hand_over(one(block.attn_proj), layers.attn_proj, step.attended_.data());
@@ -293,21 +305,25 @@ struct TokenStep::Run {
 
 bool TokenStep::run(Transformer& model, const at::Tensor& x_1D, KeyValueCache& cache,
                     const std::optional<Rotary::Angles>& angles) {
-  const int64_t threads = kernels::team_size();
   scores_.resize(static_cast<size_t>(model.config().heads * (cache.length + 1)));
-  Run run{.step = *this,
-          .model = model,
-          .x_1D = x_1D,
-          .cache = cache,
-          .angles = angles,
-          .barrier = kernels::Barrier(threads),
-          .next = std::vector<std::atomic<int64_t>>(4 * blocks_.size()),
-          .thrown = {}};
-  kernels::run_team(threads, [&](int64_t t) { run.work(t, threads); });
-  if (run.thrown) std::rethrow_exception(run.thrown);
-  if (run.failed) return false;
-  run.add(fed_);
-  return true;
+  const auto run_on = [&](int64_t threads) -> std::optional<bool> {
+    Run run{.step = *this,
+            .model = model,
+            .x_1D = x_1D,
+            .cache = cache,
+            .angles = angles,
+            .barrier = kernels::Barrier(threads),
+            .next = std::vector<std::atomic<int64_t>>(4 * blocks_.size()),
+            .throwing = {},
+            .thrown = {}};
+    if (!kernels::run_together(threads, [&](int64_t t) { run.work(t, threads); })) return {};
+    if (run.thrown) std::rethrow_exception(run.thrown);
+    if (!run.failed) run.add(fed_);
+    return !run.failed;
+  };
+  // The team may be another's.
+  const std::optional<bool> done = run_on(kernels::team_size());
+  return done ? *done : *run_on(1);
 }
 
 }  // namespace bitloop::trainer

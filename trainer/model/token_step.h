@@ -1,5 +1,5 @@
 // The next token of one sequence, bit by bit as Transformer::decode's general form computes it, on
-// plain memory: all threads stay awake from the first layer to the last, products are shared out
+// plain memory: all threads stay one team from the first layer to the last, products are shared out
 // among them, and what stands between two products one of them does, with activation_quant as a
 // captured program. Legend: as transformer.h.
 #pragma once

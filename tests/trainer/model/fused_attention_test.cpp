@@ -35,10 +35,10 @@ Attention run(const at::Tensor& qkv, const at::Tensor& dout, int64_t H) {
                       inverse.data_ptr<float>());
     // Heads not made yet are NaN; what is read is made again by the second part.
     for (int64_t b = 0; b < B; ++b)
-      kernels::round_and_dot_heads(
-          dout.const_data_ptr<float>() + b * T * H * S,
-          made.out.const_data_ptr<float>() + b * T * H * S, T, H, S,
-          dout_rounded.data() + b * T * H * S, delta.data_ptr<float>() + b * H * T, T);
+      kernels::round_and_dot_heads(dout.const_data_ptr<float>() + b * T * H * S,
+                                   made.out.const_data_ptr<float>() + b * T * H * S, T, H, S,
+                                   dout_rounded.data() + b * T * H * S,
+                                   delta.data_ptr<float>() + b * H * T, T);
     attention.backward(bits, largest.const_data_ptr<float>(), inverse.const_data_ptr<float>(),
                        dout_rounded.data(), delta.const_data_ptr<float>(), begin, end,
                        made.dqkv.data_ptr<float>());

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "tests/trainer/fixture.h"
 #include "trainer/model/transformer.h"
 
@@ -101,8 +103,10 @@ TEST(Regularizers, AFunctionMayBeAnotherOneLater) {
       "if ctx.step < 2 then return (w - value):square():mean() end\n"
       "if ctx.step < 4 then return (w - value):abs():mean() end\n"
       "return (w:sort() - value):square():mean()");
-  for (const int64_t step : {0, 1, 2, 3}) model.compare(step);
+  for (const int64_t step : {0, 1}) model.compare(step);
   expect_programs(model);
+  for (const int64_t step : {2, 3}) model.compare(step);
+  expect_eager(model, "wants numbers");  // LibTorch's abs does
   for (const int64_t step : {4, 5}) model.compare(step);
   expect_eager(model, "sort");
 }
@@ -120,11 +124,11 @@ TEST(Regularizers, ALayerThatIsReadIsItsOwn) {
 // What reads numbers, or catches what it can't do without them, is the function itself.
 TEST(Regularizers, WhatReadsNumbersStaysEager) {
   for (const auto& [text, why] : std::map<std::string, std::string>{
-           {"return (w - value):square():mean() / w:abs():mean():item()", ""},
-           {"if w:mean() < 7 then return (w - value):square():mean() end return w:sum()", ""},
+           {"return (w - value):square():mean() / w:abs():mean():item()", "item"},
+           {"if w:mean() < 7 then return (w - value):square():mean() end return w:sum()", "<"},
            {"local ok, m = pcall(function() return w:abs():mean():item() end)\n"
             "return (w - value):square():mean() * (ok and m or 1)",
-            ""}}) {
+            "item"}}) {
     Model model(text);
     for (const int64_t step : {0, 1}) model.compare(step);
     for (const BitLinear* layer : model.layers())
@@ -164,6 +168,55 @@ TEST(Regularizers, TheSameBitsAgain) {
   EXPECT_TRUE(at::equal(one.gradient(0, true), first));
   // As after a resumption: without the steps before.
   EXPECT_TRUE(at::equal(other.gradient(4, true), fourth));
+}
+
+// A run that goes on from a checkpoint has no memory of the steps before.
+TEST(Regularizers, AStepWithoutAProgramChangesNoLaterOne) {
+  const char* text =
+      "if ctx.step == 3 then return (w:sort() - value):square():mean() end\n"
+      "return (w - value):square():mean() * (ctx.step + 1) / 200";
+  Model whole(text), resumed(text);
+  for (const int64_t step : {0, 3, 4}) whole.compare(step);
+  const at::Tensor fifth = whole.gradient(5, true);
+  EXPECT_TRUE(at::equal(resumed.gradient(5, true), fifth));
+  expect_programs(whole);
+}
+
+// Names are the candidate's: none may make layers of other shapes share a program.
+TEST(Regularizers, LayersOfOtherShapesShareNoProgram) {
+  Model model("return (w - value):square():mean() + (w * ctx.state.z):sum() * 1e-3");
+  bool first = true;
+  for (BitLinear* layer : model.layers()) {
+    const at::Tensor columns = at::ones({layer->layer.in_features});
+    if (std::exchange(first, false))
+      layer->state = {{"a 1 z 1 zz", at::zeros({})}, {"z", columns}};
+    else
+      layer->state = {{"a", at::zeros({1})}, {"z", at::ones({1})}, {"zz  z", columns}};
+  }
+  for (const int64_t step : {0, 1}) model.compare(step);
+  expect_programs(model);
+}
+
+TEST(Regularizers, AParameterIsNoStateOfItsName) {
+  Model model(
+      "local s = ctx.state.s or ctx.params.s:detach()\n"
+      "return ((w - value) * s):square():mean()");
+  bool first = true;
+  for (BitLinear* layer : model.layers())
+    (std::exchange(first, false) ? layer->params : layer->state)["s"] = at::full({1}, 0.5f);
+  for (const int64_t step : {0, 1}) model.compare(step);
+}
+
+// What a function that is another one later does is compared again; what forward closes over has
+// no gradient, though the operations on it would have one.
+TEST(Regularizers, AnAutogradFunctionIsNoProgram) {
+  Model model(
+      "if ctx.step == 0 then return (w - value):square():mean() end\n"
+      "local f = bitloop.autograd{forward = function(one) return w:square():mean() * one end,\n"
+      "                           backward = function(g, one) return nil end}\n"
+      "return f(torch.tensor(1)) + (w * 1e-3):sum()");
+  for (const int64_t step : {0, 1}) model.compare(step);
+  expect_eager(model, "bitloop.autograd");
 }
 
 TEST(Regularizers, ASumThatIsNotFiniteIsADivergence) {

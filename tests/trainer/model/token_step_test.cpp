@@ -2,6 +2,7 @@
 #include "trainer/model/token_step.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -64,7 +65,19 @@ void expect_the_bits(const ModelConfig& config, const std::string& name, bool ha
   ASSERT_TRUE(model.quantize_weights(context));
   const auto step = TokenStep::make(model, context);
   ASSERT_EQ(step != nullptr, has_step) << name;
+  EXPECT_EQ(step && step->serves(model, context), has_step);
   const at::Tensor made = features(model, context);
+  if (has_step && !config.is_llama()) {
+    KeyValueCache cache = model.make_cache(4);
+    ASSERT_TRUE(model.prefill(at::tensor({3}, at::kLong), cache, context));
+    EXPECT_TRUE(step->run(model, at::ones({1, config.width}), cache, std::nullopt));
+  }
+  for (const int threads : {1, 3}) {
+    const int before = at::get_num_threads();
+    at::set_num_threads(threads);
+    EXPECT_TRUE(at::equal(made, features(model, context))) << threads << " threads";
+    at::set_num_threads(before);
+  }
   Looks looks;
   const Observing observing(looks);
   EXPECT_FALSE(step && step->serves(model, context));
@@ -76,13 +89,14 @@ TEST(TokenStep, HasTheBitsOfTheGeneralForm) {
   const at::NoGradGuard no_grad;
   // Integers and floats, groups, codebooks, row biases; weights and activations that stay float.
   for (const char* name : {"ternary", "int4", "five_levels", "group64", "nativebit", "tequila",
-                           "rms_row", "lsq", "kmeans", "float"})
+                           "rms_row", "kmeans", "float"})
     for (const ModelConfig& config : {gpt2(), llama()}) expect_the_bits(config, name, true);
 }
 
 TEST(TokenStep, WhatHasNoExactProgramTakesTheGeneralForm) {
   const at::NoGradGuard no_grad;
   expect_the_bits(gpt2(), "quest_ternary", false);  // a transform and a mean over the row
+  expect_the_bits(gpt2(), "lsq", false);            // reads how many rows there are
   for (const ModelConfig& config : {gpt2(), llama()})
     expect_the_bits(config, "flat_group", false);  // 16 bits
 }

@@ -40,33 +40,35 @@ LossOf at(int64_t step) {
 }
 
 // The step at which the rule would have ended this run, or nothing.
-std::optional<int64_t> stopped_at(const EarlyStop& stop, const Curve& curve) {
+std::optional<int64_t> stopped_at(const EarlyStopRule& rule,
+                                  const std::vector<EarlyStopLimit>& limits, const Curve& curve) {
   int64_t in_a_row = 0;
-  for (const EarlyStopLimit& limit : stop.limits) {
+  for (const EarlyStopLimit& limit : limits) {
     const auto loss = curve.losses.find(limit.step);
     const auto lambda = curve.lambdas.find(limit.step);
     if (loss == curve.losses.end()) continue;
     if (lambda != curve.lambdas.end() && lambda->second < 1) continue;
     in_a_row = loss->second > limit.val_loss ? in_a_row + 1 : 0;
-    if (in_a_row >= stop.rule.consecutive) return limit.step;
+    if (in_a_row >= rule.consecutive) return limit.step;
   }
   return {};
 }
 
-}  // namespace
+struct Limits {
+  std::vector<EarlyStopLimit> at;  // by step
+  double no_worse = 0;             // a run that ends at most there was no hopeless one
+};
 
-Result<EarlyStop> measure_early_stop(const EarlyStopRule& rule, int64_t steps,
-                                     const std::vector<Curve>& curves) {
+// Nothing without a curve of the baseline, or without two seeds of anything.
+std::optional<Limits> limits_of(const EarlyStopRule& rule, int64_t steps,
+                                const std::vector<Curve>& curves) {
   const LossOf at_end = [](const Curve& curve) { return curve.final_loss; };
   const auto ends = losses_of(curves, at_end);
   const auto own = ends.find(rule.baseline);
   std::vector<Spread> end_spreads;
   add_spreads(curves, at_end, end_spreads);
   const auto end_noise = pooled_spread(end_spreads);
-  if (own == ends.end() || !end_noise)
-    return fail("no_curves", fmt::format("when to stop early can't be measured: it takes curves of "
-                                         "{} and two seeds of something",
-                                         rule.baseline));
+  if (own == ends.end() || !end_noise) return {};
   std::map<int64_t, double> means;  // the baseline's, by step
   std::vector<Spread> spreads;
   std::set<int64_t> looked_at;
@@ -80,24 +82,40 @@ Result<EarlyStop> measure_early_stop(const EarlyStopRule& rule, int64_t steps,
     if (const auto found = losses.find(rule.baseline); found != losses.end())
       means[step] = spread_of(found->second)->mean;
   }
-  EarlyStop stop{rule, {}, {}};
+  Limits limits;
   // Few seeds say little about one step; all steps together say more, though they are not more
   // runs: the degrees of freedom stay those of the ends.
   if (const auto pooled = pooled_spread(spreads)) {
     const double noise =
         noise_of_one_run({pooled->sd, end_noise->degrees_of_freedom}, own->second.size());
     for (const auto& [step, mean] : means)
-      stop.limits.push_back({step, mean + rule.noises * noise, mean});
+      limits.at.push_back({step, mean + rule.noises * noise, mean});
   }
-  const double no_worse =
-      spread_of(own->second)->mean + noise_of_one_run(*end_noise, own->second.size());
+  limits.no_worse = spread_of(own->second)->mean + noise_of_one_run(*end_noise, own->second.size());
+  return limits;
+}
+
+}  // namespace
+
+Result<EarlyStop> measure_early_stop(const EarlyStopRule& rule, int64_t steps,
+                                     const std::vector<Curve>& curves) {
+  const auto limits = limits_of(rule, steps, curves);
+  if (!limits)
+    return fail("no_curves", fmt::format("when to stop early can't be measured: it takes curves of "
+                                         "{} and two seeds of something",
+                                         rule.baseline));
+  EarlyStop stop{rule, limits->at, {}};
   int64_t saved = 0;
-  for (const Curve& curve : curves) {
-    const auto stopped = stopped_at(stop, curve);
+  for (size_t i = 0; i < curves.size(); ++i) {
+    // A run that helped to set the limits is not stopped by them as a new one would be.
+    std::vector<Curve> others = curves;
+    others.erase(others.begin() + static_cast<std::ptrdiff_t>(i));
+    const Limits without = limits_of(rule, steps, others).value_or(*limits);
+    const auto stopped = stopped_at(rule, without.at, curves[i]);
     if (!stopped) continue;
     ++stop.record.stopped;
     saved += steps - *stopped;
-    if (curve.final_loss <= no_worse) ++stop.record.false_stops;
+    if (curves[i].final_loss <= without.no_worse) ++stop.record.false_stops;
   }
   stop.record.runs = curves.size();
   stop.record.steps_saved =

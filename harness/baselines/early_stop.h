@@ -1,5 +1,5 @@
 // The limits above which a test is hopeless (harness/tasks/early_stop.h), from recorded curves, and
-// what the rule would have done with those very runs.
+// what the rule would have done with those runs, each by limits that were set without it.
 #pragma once
 
 #include <vector>

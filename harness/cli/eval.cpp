@@ -134,14 +134,15 @@ void add_eval(CLI::App& app, int& exit_code) {
       "--tasks", options->tasks,
       "names, with commas between: " + join(evaluation::task_names(), ", ") +
           "; or all (the default without --tokens): those whose documents are there");
-  command->add_option(
+  CLI::Option* tokens = command->add_option(
       "--tokens", options->tokens,
       "a file of tokens (llm.c's shard, or headerless uint16): its loss, perplexity "
       "and bits per byte");
   command
       ->add_option("--window", options->window,
                    "of --tokens: tokens of a window (default: the model's context)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+      ->needs(tokens);
   command->add_option("--limit", options->limit,
                       "documents of a task, or windows of tokens, at most");
   add_benchmarks(*command, options->benchmarks);

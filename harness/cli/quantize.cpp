@@ -114,6 +114,7 @@ Status add_texts(const QuantizeOptions& options, const fs::path& model, const Js
   if (texts.empty()) return {};
   BITLOOP_ASSIGN(scores, score_texts(model, texts, preset, options.allow_degraded));
   row["tokens"] = std::move(scores);
+  if (interrupted) return fail("interrupted", "The quantisation was interrupted.");
   return {};
 }
 
@@ -181,10 +182,14 @@ Result<int> run(const QuantizeOptions& options) {
                              : Json::object();
     if (float_loss.is_null() && metrics.contains("float_val_loss")) {
       float_loss = metrics["float_val_loss"];
-      rows.push_back(row_of("float", "as it came", "ok",
+      // A packed model's values are what it was quantised to before; its file says to how many
+      // bits.
+      std::error_code ignored;
+      const bool was_packed = fs::is_regular_file(options.model, ignored);
+      rows.push_back(row_of(was_packed ? "packed" : "float", "as it came", "ok",
                             {{"val_loss", float_loss},
                              {"val_bpb", metrics.value("float_val_bpb", Json())},
-                             {"bits_per_weight", 32.0}},
+                             {"bits_per_weight", was_packed ? Json() : Json(32.0)}},
                             float_loss));
       if (!texts.empty()) {
         BITLOOP_ASSIGN(model, pack_float(options, target, scratch.path() / "float"));

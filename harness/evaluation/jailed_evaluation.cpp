@@ -80,6 +80,11 @@ Result<Json> finished_run(const fs::path& folder, Files& files) {
 
 // What stands beside an exported model's weights.
 Status write_beside(const fs::path& folder, Json config, const TokenizerFiles& tokenizer) {
+  if (!config.is_object()) return fail("infrastructure", "the trainer gave no configuration");
+  // Of a model that was there before.
+  std::error_code ignored;
+  for (const char* stale : {kTokenizer, kTokenizerSettings, "model.safetensors.index.json"})
+    fs::remove(folder / stale, ignored);
   if (!tokenizer.tokenizer.empty()) {
     BITLOOP_TRY(write_file_atomic(folder / kTokenizer, tokenizer.tokenizer));
     BITLOOP_TRY(write_file_atomic(folder / kTokenizerSettings, tokenizer.settings));

@@ -90,6 +90,7 @@ Result<Json> packed_job(const UniqueFd& file, const fs::path& path) {
   try {
     const Json header = parse_json(text);
     Json job = parse_json(header.at("__metadata__").at("bitloop").get<std::string>()).at("job");
+    job.erase("init_from");  // none that bitloop wrote has it, and it names files to read
     (void)job.at("preset").at("model").at("width");
     (void)job.at("preset").at("data").at("format");
     return job;

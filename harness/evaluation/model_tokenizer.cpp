@@ -43,7 +43,7 @@ Status check_size(int64_t tokens, const Json& job) {
   if (tokens <= vocabulary) return {};
   return fail("wrong_usage",
               fmt::format("tokenizer.json has {} tokens, but the model {}: they don't belong "
-                          "together",
+                          "together; --tokenizer names another",
                           tokens, vocabulary));
 }
 
@@ -61,6 +61,8 @@ Result<TokenizerFiles> files_of(const Json& job, const fs::path& given) {
     auto text = read_file(named, kMaxTokenizer);
     if (!text) return fail("wrong_usage", "--tokenizer: " + text.error().message);
     const auto read = tokenizer::HuggingFace::parse(*text);
+    if (!read && !Json::parse(*text, nullptr, /*allow_exceptions=*/false).is_object())
+      return fail("wrong_usage", named.string() + " is no tokenizer: --tokenizer names another");
     // One that was not given is what the model came with, whether bitloop reads it or not.
     if (read) BITLOOP_TRY(check_size((*read)->size(), job));
     if (!read && !given.empty())
@@ -76,7 +78,8 @@ Result<TokenizerFiles> files_of(const Json& job, const fs::path& given) {
   }
   if (has_bytes(job)) {
     files.tokenizer = tokenizer::tokenizer_file_of_bytes();
-  } else if (job.at("preset").at("model").at("vocab_size") == tokenizer::Gpt2::kSize) {
+  } else if (origin_of(job).is_null() &&
+             job.at("preset").at("model").at("vocab_size") == tokenizer::Gpt2::kSize) {
     const fs::path merges = tasks::benchmark_vocabulary(share_dir());
     BITLOOP_ASSIGN(text, read_file(merges));
     BITLOOP_ASSIGN(made, tokenizer::tokenizer_file_of_gpt2(text, merges.string()));

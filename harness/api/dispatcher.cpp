@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <new>
 #include <set>
 
 #include "harness/api/problem.h"
@@ -111,6 +112,9 @@ Response Dispatcher::dispatch(const RawRequest& raw) {
   try {
     if (const Status named = gate_.check_names(raw); !named) return problem_response(named.error());
     return route(raw);
+  } catch (const std::bad_alloc&) {
+    return problem_response(
+        {"out_of_memory", "The server is out of memory; send the request again in a moment."});
   } catch (const std::exception& error) {
     spdlog::error("{} {}: {}", raw.method, raw.path, error.what());
     return problem_response({"internal", "The server failed at this request; its log says why."});

@@ -61,7 +61,8 @@ Result<TokenizerFiles> files_of(const Json& job, const fs::path& given) {
     auto text = read_file(named, kMaxTokenizer);
     if (!text) return fail("wrong_usage", "--tokenizer: " + text.error().message);
     const auto read = tokenizer::HuggingFace::parse(*text);
-    if (!read && !Json::parse(*text, nullptr, /*allow_exceptions=*/false).is_object())
+    if (!read && given.empty() &&
+        !Json::parse(*text, nullptr, /*allow_exceptions=*/false).is_object())
       return fail("wrong_usage", named.string() + " is no tokenizer: --tokenizer names another");
     // One that was not given is what the model came with, whether bitloop reads it or not.
     if (read) BITLOOP_TRY(check_size((*read)->size(), job));

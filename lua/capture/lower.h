@@ -3,7 +3,6 @@
 #pragma once
 
 #include <span>
-#include <string>
 #include <vector>
 
 #include "lua/capture/graph.h"
@@ -23,8 +22,5 @@ struct LoweredProgram {
 // `divides`: quotients are divisions always; else the product with a reciprocal where that is as
 // good (a code may lie on the other side of a rounding boundary).
 LoweredProgram lower(const Graph& graph, std::span<const int> outputs, bool divides = false);
-
-// One line a step, for reports and tests.
-std::string describe(const kernels::RowProgram& program);
 
 }  // namespace bitloop::lua

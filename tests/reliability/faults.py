@@ -249,10 +249,11 @@ def out_of_memory():
         fault = Fault(folder)
         with fault.server as server:
             assert fault.edit().status == 200
-            resource.prlimit(server.process.pid, resource.RLIMIT_AS, (1 << 20, resource.RLIM_INFINITY))  # less than it has
             seen = {}
             body = b'{"op": "insert", "path": "candidate.lua", "after_line": 13, "content": "' + b"x" * 900_000 + b'"}'
-            connections = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(160)]
+            connections = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(320)]
+            time.sleep(1.0)  # each has its thread, which could not be made without memory
+            resource.prlimit(server.process.pid, resource.RLIMIT_AS, (1 << 20, resource.RLIM_INFINITY))  # less than it has
             for connection in connections:
                 try:
                     connection.sendall(b"POST %s/edits HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "lua/capture/describe.h"
 #include "lua/capture/differentiate.h"
 #include "tests/trainer/model/capture_trial.h"
 

@@ -9,6 +9,7 @@
 
 #include <filesystem>
 
+#include "lua/capture/describe.h"
 #include "tests/trainer/model/capture_trial.h"
 
 namespace bitloop::trainer {

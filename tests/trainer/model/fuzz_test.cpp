@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "lua/capture/describe.h"
 #include "lua/capture/differentiate.h"
 #include "tests/trainer/fixture.h"
 #include "tests/trainer/model/noisy_graph.h"

@@ -5,6 +5,7 @@
 
 #include "harness/baselines/runner.h"
 #include "harness/baselines/submission.h"
+#include "harness/sessions/cancel.h"
 
 namespace bitloop::api {
 namespace {
@@ -13,8 +14,6 @@ using sessions::Service;
 
 constexpr int64_t kDefaultSeeds = 3;
 constexpr int64_t kMostSeeds = 32;  // in a call: each is a run
-// A supervisor that is asked to end a run has killed it long before.
-constexpr int64_t kLongestEndMs = 10'000;
 
 Field seeds_field() {
   return {"seeds", FieldType::kInteger, false, "how many hidden seeds; default 3", "",
@@ -53,7 +52,7 @@ Status end_runs(Service& service, const baselines::Plan& plan) {
   for (const baselines::PlannedRun& run : plan.runs)
     if (run.test > 0 && !run.done && service.cancel(run.session, run.test)) asked.push_back(&run);
   for (const baselines::PlannedRun* run : asked)
-    BITLOOP_TRY(service.test(run->session, run->test, kLongestEndMs));
+    BITLOOP_TRY(service.test(run->session, run->test, sessions::kLongestEndMs));
   return {};
 }
 

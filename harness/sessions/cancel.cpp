@@ -9,8 +9,6 @@
 namespace bitloop::sessions {
 namespace {
 
-// A supervisor that is asked to end a run has killed it long before.
-constexpr int64_t kLongestEndMs = 10'000;
 constexpr int64_t kLastWordsMs = 1000;
 
 }  // namespace

@@ -9,6 +9,9 @@
 
 namespace bitloop::sessions {
 
+// A supervisor that is asked to end a run has killed it long before.
+inline constexpr int64_t kLongestEndMs = 10'000;
+
 // Ends a running or waiting test as `cancelled`, which stays charged, and waits for its end. A test
 // that ended by itself meanwhile says so; one that was cancelled before is answered as it was then.
 // Errors: "session_not_found", "test_not_found", "session_read_only", "commit_mismatch",

@@ -8,15 +8,8 @@
 namespace bitloop::kernels {
 namespace {
 
-constexpr int64_t kPartBytes = 32 << 10, kManyRows = 32;
 constexpr int kFewLevels = 16;  // fit into registers
 static_assert(kPiece % kSums == 0);
-
-int64_t rounded_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-
-int64_t rows_of_part(int64_t row_bytes) {
-  return std::max(kTogether, kPartBytes / std::max<int64_t>(1, row_bytes) / kTogether * kTogether);
-}
 
 // y[r, n] = x (rows, K) vᵀ for n in [begin, end) of N. read(n, k, count, room) returns where the
 // values of row n from column k on stand, in `room` or elsewhere, `count` at most kPiece of them.

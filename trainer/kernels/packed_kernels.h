@@ -2,6 +2,7 @@
 // results. What they read is padded with zeros to whole steps.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "trainer/kernels/packed_products.h"
@@ -11,8 +12,18 @@ namespace bitloop::kernels {
 inline constexpr int64_t kStep = 64;  // bytes; rows of int8 are padded to this
 inline constexpr int64_t kSums = 32;  // running sums of a float product
 inline constexpr int64_t kUnpackSlack = 64;
-inline constexpr int64_t kFewRows = 4;   // that a call of dot_bytes or dot_floats takes
-inline constexpr int64_t kTogether = 4;  // rows of a weight that a call of dot_four takes
+inline constexpr int64_t kFewRows = 4;           // that a call of dot_bytes or dot_floats takes
+inline constexpr int64_t kTogether = 4;          // rows of a weight that a call of dot_four takes
+inline constexpr int64_t kManyRows = 32;         // of x, that a row of the weight meets in one go
+inline constexpr int64_t kPartBytes = 32 << 10;  // of a weight, that a thread takes at a time
+
+constexpr int64_t rounded_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+// How many rows of a weight a thread takes at a time.
+constexpr int64_t rows_of_part(int64_t row_bytes) {
+  return std::max(kTogether, kPartBytes / std::max<int64_t>(1, row_bytes) / kTogether * kTogether);
+}
+
 // Bytes of a row for which the sums of dot_four are exact.
 inline constexpr int64_t kLongestRow = 1 << 20;
 

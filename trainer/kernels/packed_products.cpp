@@ -12,11 +12,6 @@
 namespace bitloop::kernels {
 namespace {
 
-constexpr int64_t kPartBytes = 32 << 10;  // of a weight, that a thread takes at a time
-constexpr int64_t kManyRows = 32;         // of x, that a row of the weight meets in one go
-
-int64_t rounded_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-
 int64_t bytes_of_row(const PackedCodes& packed) {
   return packed.columns * packed.bits / packed.codes / 8 + 1;
 }
@@ -91,9 +86,7 @@ PackedIntegers::PackedIntegers(const PackedCodes& packed, std::span<const int8_t
   }
 }
 
-int64_t PackedIntegers::part_rows() const {
-  return std::max(kTogether, kPartBytes / bytes_of_row(packed_) / kTogether * kTogether);
-}
+int64_t PackedIntegers::part_rows() const { return rows_of_part(bytes_of_row(packed_)); }
 
 int64_t PackedIntegers::plane_length() const {
   return rounded_up(packed_.columns / in_byte_ + 2, kStep) + 2 * kStep;

@@ -12,7 +12,7 @@ pkg_check_modules(libseccomp REQUIRED IMPORTED_TARGET libseccomp)
 pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)
 pkg_check_modules(libedit REQUIRED IMPORTED_TARGET libedit)
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
-pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)  # its header alone
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 find_package(Arrow REQUIRED)
 
@@ -28,6 +28,7 @@ add_library(bitloop::dep_http ALIAS PkgConfig::httplib)
 add_library(bitloop::dep_edit ALIAS PkgConfig::libedit)
 add_library(bitloop::dep_pcre2 ALIAS PkgConfig::pcre2)
 add_library(bitloop::dep_parquet ALIAS Arrow::parquet)
+add_library(bitloop::dep_xxhash ALIAS PkgConfig::xxhash)
 add_library(bitloop::dep_zstd ALIAS PkgConfig::zstd)
 
 if(BITLOOP_TRAINER)

@@ -34,8 +34,13 @@ uint64_t numbers_of(const PackedCodes& packed) {
 }
 
 BITLOOP_SIMD uint8_t largest_of(const uint8_t* bytes, int64_t n) {
+  constexpr int64_t kPiece = 512, kAhead = 4096;
   uint8_t largest = 0;
-  for (int64_t i = 0; i < n; ++i) largest = bytes[i] > largest ? bytes[i] : largest;
+  for (int64_t begin = 0; begin < n; begin += kPiece) {
+    for (int64_t i = 0; i < kPiece; i += 64) __builtin_prefetch(bytes + begin + kAhead + i);
+    const int64_t end = std::min(n, begin + kPiece);
+    for (int64_t i = begin; i < end; ++i) largest = bytes[i] > largest ? bytes[i] : largest;
+  }
   return largest;
 }
 

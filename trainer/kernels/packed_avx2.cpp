@@ -50,41 +50,74 @@ BITLOOP_AVX2_INLINE int32_t sum_across(__m256i sum) {
   return _mm_cvtsi128_si32(four);
 }
 
-template <int kInByte>
-BITLOOP_AVX2 int32_t dot_row(const PackedRow& row, int64_t offset) {
+// Zeros behind what is readable.
+BITLOOP_AVX2_INLINE __m256i load_codes(const uint8_t* bytes, int64_t readable) {
+  if (readable >= kBytes) return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes));
+  alignas(32) uint8_t last[kBytes] = {};
+  for (int64_t i = 0; i < readable; ++i) last[i] = bytes[i];
+  return _mm256_load_si256(reinterpret_cast<const __m256i*>(last));
+}
+
+// `inputs(j, i)`: where those stand that the i-th codes of the bytes from the j-th on meet.
+template <int kInByte, typename InputsAt>
+BITLOOP_AVX2_INLINE int32_t sum_row(const uint8_t* row, int64_t count, int64_t readable,
+                                    InputsAt inputs) {
   const __m256i ones = _mm256_set1_epi16(1);
   __m256i sum = _mm256_setzero_si256();
-  for (int64_t j = 0; j < row.count; j += kBytes) {
-    __m256i bytes;
-    if (row.readable - j >= kBytes) {
-      bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row.bytes + j));
-    } else {
-      alignas(32) uint8_t last[kBytes] = {};
-      for (int64_t i = 0; i < row.readable - j; ++i) last[i] = row.bytes[j + i];
-      bytes = _mm256_load_si256(reinterpret_cast<const __m256i*>(last));
-    }
+  for (int64_t j = 0; j < count; j += kBytes) {
     __m256i codes[kInByte];
-    split<kInByte>(bytes, codes);
+    split<kInByte>(load_codes(row + j, readable - j), codes);
     // At most 8 products of 15 * 128 in 16 bits.
     __m256i sixteen = _mm256_setzero_si256();
 #pragma GCC unroll 8
     for (int i = 0; i < kInByte; ++i) {
-      const auto* plane = reinterpret_cast<const __m256i*>(row.planes[i] + offset + j);
-      sixteen =
-          _mm256_add_epi16(sixteen, _mm256_maddubs_epi16(codes[i], _mm256_loadu_si256(plane)));
+      const auto* x = reinterpret_cast<const __m256i*>(inputs(j, i));
+      sixteen = _mm256_add_epi16(sixteen, _mm256_maddubs_epi16(codes[i], _mm256_loadu_si256(x)));
     }
     sum = _mm256_add_epi32(sum, _mm256_madd_epi16(sixteen, ones));
   }
   return sum_across(sum);
 }
 
+template <int kInByte>
+BITLOOP_AVX2 void dot_rows(const PackedRow& row, int64_t rows, int32_t* sums) {
+  for (int64_t r = 0; r < rows; ++r)
+    sums[r] = sum_row<kInByte>(row.bytes, row.count, row.readable, [&](int64_t j, int i) {
+      return row.planes[i] + r * row.stride + j;
+    });
+}
+
 void dot_packed(int in_byte, const PackedRow& row, int64_t rows, int32_t* sums) {
-  for (int64_t r = 0; r < rows; ++r) {
-    const int64_t offset = r * row.stride;
-    sums[r] = in_byte == 2   ? dot_row<2>(row, offset)
-              : in_byte == 4 ? dot_row<4>(row, offset)
-              : in_byte == 5 ? dot_row<5>(row, offset)
-                             : dot_row<8>(row, offset);
+  switch (in_byte) {
+    case 2:
+      return dot_rows<2>(row, rows, sums);
+    case 4:
+      return dot_rows<4>(row, rows, sums);
+    case 5:
+      return dot_rows<5>(row, rows, sums);
+    default:
+      return dot_rows<8>(row, rows, sums);
+  }
+}
+
+template <int kInByte>
+BITLOOP_AVX2 void dot_each(const OrderedRow* rows, int32_t* sums) {
+  for (int64_t r = 0; r < kTogether; ++r)
+    sums[r] = sum_row<kInByte>(
+        rows[r].bytes, rows[r].count, rows[r].readable,
+        [&](int64_t j, int i) { return rows[r].x[j / kStep * kInByte + i].of + j % kStep; });
+}
+
+void dot_ordered(int in_byte, const OrderedRow* rows, int32_t* sums) {
+  switch (in_byte) {
+    case 2:
+      return dot_each<2>(rows, sums);
+    case 4:
+      return dot_each<4>(rows, sums);
+    case 5:
+      return dot_each<5>(rows, sums);
+    default:
+      return dot_each<8>(rows, sums);
   }
 }
 
@@ -143,8 +176,8 @@ BITLOOP_AVX2 void widen(const uint16_t* from, int64_t n, float* out) {
 }  // namespace
 
 const PackedKernels& avx2_kernels() {
-  static constexpr PackedKernels kernels = {dot_packed, dot_bytes, dot_floats, look_up, widen,
-                                            nullptr,    nullptr,   nullptr,    nullptr};
+  static constexpr PackedKernels kernels = {dot_packed, dot_bytes, dot_floats,  look_up, widen,
+                                            nullptr,    nullptr,   dot_ordered, nullptr};
   return kernels;
 }
 

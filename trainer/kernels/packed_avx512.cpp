@@ -287,10 +287,15 @@ BITLOOP_AVX512 void unpack_base_three(const uint8_t* from, int64_t readable, int
 }  // namespace
 
 const PackedKernels& avx512_kernels() {
-  static constexpr PackedKernels kernels = {
-      dot_packed,        dot_bytes,       dot_floats,
-      look_up,           widen,           unpack_bits,
-      unpack_base_three, avx512_dot_four, avx512_dot_four_halves};
+  static constexpr PackedKernels kernels = {dot_packed,
+                                            dot_bytes,
+                                            dot_floats,
+                                            look_up,
+                                            widen,
+                                            unpack_bits,
+                                            unpack_base_three,
+                                            avx512_dot_ordered,
+                                            avx512_dot_four_halves};
   return kernels;
 }
 

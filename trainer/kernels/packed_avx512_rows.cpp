@@ -15,8 +15,6 @@
 namespace bitloop::kernels {
 namespace {
 
-constexpr int64_t kAhead = 2048;  // bytes: a row's end is some other row's beginning
-
 // Of each number below 81 its four base-three digits, two bits each.
 struct alignas(64) Digits {
   uint8_t of[128];
@@ -82,12 +80,6 @@ struct Places<5> {
   }
 };
 
-BITLOOP_AVX512_INLINE __m512i load_codes(const PackedRow& row, int64_t j) {
-  const int64_t left = row.readable - j;
-  return left >= kStep ? _mm512_loadu_si512(row.bytes + j)
-                       : _mm512_maskz_loadu_epi8((uint64_t{1} << left) - 1, row.bytes + j);
-}
-
 BITLOOP_AVX512_INLINE __m512i add_pairs(__m512i a, __m512i b) {
   return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
 }
@@ -102,32 +94,49 @@ BITLOOP_AVX512_INLINE __m128i sums_across(const __m512i* of) {
   return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
 
+template <int kInByte>
+BITLOOP_AVX512_INLINE void add_step(const Places<kInByte>& places, __m512i bytes,
+                                    const InputStep* x, __m512i* sums) {
+  __m512i codes[kInByte];
+  places.split(bytes, codes);
+#pragma GCC unroll 8
+  for (int i = 0; i < kInByte; ++i)
+    sums[i] = _mm512_dpbusd_epi32(sums[i], codes[i], _mm512_load_si512(x + i));
+}
+
 template <int kInByte, int kRows>
-BITLOOP_AVX512_INLINE void sum_rows(const PackedRow* rows, __m512i* totals) {
+BITLOOP_AVX512_INLINE void sum_rows(const OrderedRow* rows, __m512i* totals) {
   const Places<kInByte> places;
   __m512i sums[kRows][kInByte];
-  int64_t count = 0;
-  for (int r = 0; r < kRows; ++r) {
-    for (int i = 0; i < kInByte; ++i) sums[r][i] = _mm512_setzero_si512();
+  for (auto& row : sums)
+    for (__m512i& sum : row) sum = _mm512_setzero_si512();
+  int64_t count = rows[0].count, readable = rows[0].readable, x = 0, j = 0;
+  for (int r = 1; r < kRows; ++r) {
     count = rows[r].count > count ? rows[r].count : count;
+    readable = rows[r].readable < readable ? rows[r].readable : readable;
   }
-  for (int64_t j = 0; j < count; j += kStep)
+  // Other rows' codes behind the end meet zeros. One row's end is the next one's beginning:
+  // together they ask for all of the memory.
+  for (; j < count && j + kStep <= readable; j += kStep, x += kInByte)
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
-      _mm_prefetch(reinterpret_cast<const char*>(rows[r].bytes + j + kAhead), _MM_HINT_T0);
-      __m512i codes[kInByte];
-      places.split(load_codes(rows[r], j), codes);
-#pragma GCC unroll 8
-      for (int i = 0; i < kInByte; ++i)
-        sums[r][i] =
-            _mm512_dpbusd_epi32(sums[r][i], codes[i], _mm512_loadu_si512(rows[r].planes[i] + j));
+      const uint8_t* const bytes = rows[r].bytes + j;
+      _mm_prefetch(reinterpret_cast<const char*>(bytes + kAheadBytes), _MM_HINT_T0);
+      add_step(places, _mm512_loadu_si512(bytes), rows[r].x + x, sums[r]);
+    }
+  if (j < count)
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t left = rows[r].readable - j;
+      const uint64_t mask = left >= kStep ? ~uint64_t{0} : (uint64_t{1} << left) - 1;
+      add_step(places, _mm512_maskz_loadu_epi8(mask, rows[r].bytes + j), rows[r].x + x, sums[r]);
     }
   for (int r = 0; r < kRows; ++r) totals[r] = places.sum(sums[r]);
 }
 
 // As many rows together as there are registers for.
 template <int kInByte>
-BITLOOP_AVX512 void dot_four(const PackedRow* rows, int32_t* sums) {
+BITLOOP_AVX512 void dot_four(const OrderedRow* rows, int32_t* sums) {
   __m512i totals[kTogether];
   if constexpr (kInByte == 8) {
     sum_rows<kInByte, 2>(rows, totals);
@@ -145,7 +154,7 @@ BITLOOP_AVX512_INLINE __m512 widened(const uint16_t* halves) {
 
 }  // namespace
 
-void avx512_dot_four(int in_byte, const PackedRow* rows, int32_t* sums) {
+void avx512_dot_ordered(int in_byte, const OrderedRow* rows, int32_t* sums) {
   switch (in_byte) {
     case 2:
       return dot_four<2>(rows, sums);
@@ -167,8 +176,7 @@ BITLOOP_AVX512 void avx512_dot_four_halves(const uint16_t* weight, int64_t strid
 #pragma GCC unroll 4
     for (int64_t r = 0; r < kTogether; ++r) {
       const uint16_t* const from = weight + r * stride + k;
-      // The same place of the next four rows.
-      _mm_prefetch(reinterpret_cast<const char*>(from + kTogether * stride), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(from) + kAheadBytes, _MM_HINT_T0);
       sum[r][0] = _mm512_fmadd_ps(widened(from), a, sum[r][0]);
       sum[r][1] = _mm512_fmadd_ps(widened(from + 16), b, sum[r][1]);
     }

@@ -44,8 +44,8 @@ void multiply_values(int64_t N, int64_t K, const std::vector<float>& padded, int
 // All parts of a product with N outputs, in all threads. part(begin, end).
 template <typename Part>
 void run_parts_of(int64_t N, int64_t some, const Part& part) {
-  run_items((N + some - 1) / some,
-            [&](int64_t item) { part(item * some, std::min(N, (item + 1) * some)); });
+  run_shares((N + some - 1) / some,
+             [&](int64_t first, int64_t last) { part(first * some, std::min(N, last * some)); });
 }
 
 // A product that no later addition is fused with, whatever this file is compiled for: values are
@@ -127,6 +127,13 @@ void PackedFloats::read_values(int64_t n, int64_t first, int64_t count, Table& t
 
 int64_t PackedFloats::part_rows() const {
   return rows_of_part(packed_.columns * packed_.bits / packed_.codes / 8 + 1);
+}
+
+std::span<const uint8_t> PackedFloats::bytes_of(int64_t begin, int64_t end) const {
+  const auto at = [&](int64_t n) {
+    return static_cast<size_t>(n * packed_.columns / packed_.codes * packed_.bits / 8);
+  };
+  return packed_.bytes.subspan(at(begin), at(end) - at(begin));
 }
 
 void PackedFloats::multiply_part(const std::vector<float>& padded, int64_t rows, int64_t begin,

@@ -27,6 +27,17 @@ void dot_packed(int in_byte, const PackedRow& row, int64_t rows, int32_t* sums) 
   }
 }
 
+void dot_ordered(int in_byte, const OrderedRow* rows, int32_t* sums) {
+  for (int64_t r = 0; r < kTogether; ++r) {
+    uint32_t sum = 0;
+    for (int64_t j = 0; j < rows[r].count; ++j)
+      for (int i = 0; i < in_byte; ++i)
+        sum += static_cast<uint32_t>(code_of(rows[r].bytes[j], in_byte, i) *
+                                     rows[r].x[j / kStep * in_byte + i].of[j % kStep]);
+    sums[r] = static_cast<int32_t>(sum);
+  }
+}
+
 void dot_bytes(const uint8_t* u, const int8_t* x, int64_t stride, int64_t n, int64_t rows,
                int32_t* sums) {
   for (int64_t r = 0; r < rows; ++r) {
@@ -73,8 +84,8 @@ Instructions best_instructions() {
 }
 
 const PackedKernels& plain_kernels() {
-  static constexpr PackedKernels kernels = {dot_packed, dot_bytes, dot_floats, look_up, widen,
-                                            nullptr,    nullptr,   nullptr,    nullptr};
+  static constexpr PackedKernels kernels = {dot_packed, dot_bytes, dot_floats,  look_up, widen,
+                                            nullptr,    nullptr,   dot_ordered, nullptr};
   return kernels;
 }
 

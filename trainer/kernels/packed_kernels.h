@@ -12,10 +12,11 @@ namespace bitloop::kernels {
 inline constexpr int64_t kStep = 64;  // bytes; rows of int8 are padded to this
 inline constexpr int64_t kSums = 32;  // running sums of a float product
 inline constexpr int64_t kUnpackSlack = 64;
-inline constexpr int64_t kFewRows = 4;           // that a call of dot_bytes or dot_floats takes
-inline constexpr int64_t kTogether = 4;          // rows of a weight that a call of dot_four takes
-inline constexpr int64_t kManyRows = 32;         // of x, that a row of the weight meets in one go
-inline constexpr int64_t kPartBytes = 32 << 10;  // of a weight, that a thread takes at a time
+inline constexpr int64_t kFewRows = 4;          // that a call of dot_bytes or dot_floats takes
+inline constexpr int64_t kTogether = 4;         // rows of a weight that a call of dot_four takes
+inline constexpr int64_t kAheadBytes = 16384;    // of a weight, that memory is asked for ahead
+inline constexpr int64_t kManyRows = 32;        // of x, that a row of the weight meets in one go
+inline constexpr int64_t kPartBytes = 8 << 10;  // of a weight, that a thread takes at a time
 
 constexpr int64_t rounded_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
@@ -24,7 +25,7 @@ constexpr int64_t rows_of_part(int64_t row_bytes) {
   return std::max(kTogether, kPartBytes / std::max<int64_t>(1, row_bytes) / kTogether * kTogether);
 }
 
-// Bytes of a row for which the sums of dot_four are exact.
+// Bytes of a row for which the sums of dot_ordered are exact.
 inline constexpr int64_t kLongestRow = 1 << 20;
 
 // One row of a weight of which each byte holds `in_byte` codes, from the byte with its first code
@@ -35,6 +36,15 @@ struct PackedRow {
   int64_t readable;         // bytes that may be read from there on
   const int8_t* planes[8];  // of the first row of x, padded to kStep
   int64_t stride;           // to the same plane of the next row of x
+};
+
+// The same for a single row of x: 64 bytes of each plane, one plane after the other, then the
+// next 64.
+struct OrderedRow {
+  const uint8_t* bytes;
+  int64_t count;     // bytes with codes of this row
+  int64_t readable;  // bytes that may be read from there on
+  const InputStep* x;
 };
 
 struct PackedKernels {
@@ -55,10 +65,10 @@ struct PackedKernels {
   // Null where tables are as good.
   void (*unpack_bits)(const uint8_t* from, int64_t readable, int bits, int64_t count, uint8_t* out);
   void (*unpack_base_three)(const uint8_t* from, int64_t readable, int64_t count, uint8_t* out);
-  // For one row of x, of kTogether rows of a weight: dot_packed of each, at most kLongestRow long;
-  // and sums (kTogether, kSums) = w x over n numbers of bfloat16, n a multiple of kSums. Null where
-  // a row at a time is as good.
-  void (*dot_four)(int in_byte, const PackedRow* rows, int32_t* sums);
+  // sums[i] = Σ code x of kTogether rows of a weight, each at most kLongestRow bytes.
+  void (*dot_ordered)(int in_byte, const OrderedRow* rows, int32_t* sums);
+  // sums (kTogether, kSums) = w x over n numbers of bfloat16, n a multiple of kSums. Null where a
+  // row at a time is as good.
   void (*dot_four_halves)(const uint16_t* weight, int64_t stride, const float* x, int64_t n,
                           float* sums);
 };
@@ -67,7 +77,7 @@ const PackedKernels& plain_kernels();
 #if defined(__x86_64__)
 const PackedKernels& avx2_kernels();
 const PackedKernels& avx512_kernels();
-void avx512_dot_four(int in_byte, const PackedRow* rows, int32_t* sums);
+void avx512_dot_ordered(int in_byte, const OrderedRow* rows, int32_t* sums);
 void avx512_dot_four_halves(const uint16_t* weight, int64_t stride, const float* x, int64_t n,
                             float* sums);
 #endif

@@ -92,13 +92,20 @@ int64_t PackedIntegers::plane_length() const {
   return rounded_up(packed_.columns / in_byte_ + 2, kStep) + 2 * kStep;
 }
 
+// After so many rows one begins at the same place of a byte again.
+int64_t PackedIntegers::phases() const { return in_byte_ / std::gcd(packed_.columns, in_byte_); }
+
+int64_t PackedIntegers::steps_of_row() const {
+  return in_byte_ * (rounded_up(packed_.columns / in_byte_ + 2, kStep) / kStep);
+}
+
 void PackedIntegers::multiply(const int8_t* x, int64_t rows, int32_t* sums,
                               Instructions with) const {
   Inputs inputs;
   prepare(x, rows, inputs);
   const int64_t N = packed_.rows, some = part_rows();
-  run_items((N + some - 1) / some, [&](int64_t item) {
-    multiply_part(inputs, item * some, std::min(N, (item + 1) * some), sums, with);
+  run_shares((N + some - 1) / some, [&](int64_t first, int64_t last) {
+    multiply_part(inputs, first * some, std::min(N, last * some), sums, with);
   });
 }
 
@@ -108,38 +115,117 @@ void PackedIntegers::prepare(const int8_t* x, int64_t rows, Inputs& inputs) cons
   inputs.sums.assign(static_cast<size_t>(rows), 0);
   for (int64_t r = 0; r < rows; ++r)
     inputs.sums[static_cast<size_t>(r)] = std::accumulate(x + r * K, x + (r + 1) * K, int32_t{0});
-  inputs.sorted = in_byte_ > 0 && rows <= kFewRows;
-  if (inputs.sorted) return sort(x, inputs);
+  inputs.as = Inputs::kRows;
+  if (in_byte_ > 0 && rows <= kFewRows) {
+    inputs.as = Inputs::kPlanes;
+    sort(x, inputs);
+    if (rows == 1 && bytes_of_row(packed_) < kLongestRow) order(inputs);
+    return;
+  }
   const int64_t width = rounded_up(K, kStep);
   inputs.numbers.assign(static_cast<size_t>(rows * width), 0);
   for (int64_t r = 0; r < rows; ++r) std::copy_n(x + r * K, K, inputs.numbers.data() + r * width);
 }
 
 // The i-th codes of all bytes meet every in_byte-th input: those stand together in a plane.
+template <int kInByte>
+void PackedIntegers::sort(const int8_t* x, int8_t* planes) const {
+  const int64_t K = packed_.columns, length = plane_length(), whole = K / kInByte;
+  std::memset(planes, 0, static_cast<size_t>(kInByte * length));
+  int8_t* to = planes + kStep;
+  for (int64_t j = 0; j < whole; ++j, ++to, x += kInByte)
+#pragma GCC unroll 8
+    for (int d = 0; d < kInByte; ++d) to[d * length] = x[d];
+  for (int64_t d = 0; d < K % kInByte; ++d) to[d * length] = x[d];
+}
+
 void PackedIntegers::sort(const int8_t* x, Inputs& inputs) const {
-  const int64_t K = packed_.columns, M = in_byte_, length = plane_length();
-  inputs.numbers.resize(static_cast<size_t>(inputs.rows * M * length));
-  for (int64_t r = 0; r < inputs.rows; ++r)
-    for (int64_t d = 0; d < M; ++d) {
-      int8_t* const plane = inputs.numbers.data() + (r * M + d) * length;
-      const int8_t* const from = x + r * K;
-      int64_t j = kStep;
-      std::fill_n(plane, kStep, int8_t{0});
-      for (int64_t k = d; k < K; ++j, k += M) plane[j] = from[k];
-      std::fill(plane + j, plane + length, int8_t{0});
+  const int64_t row = in_byte_ * plane_length();
+  inputs.numbers.resize(static_cast<size_t>(inputs.rows * row));
+  for (int64_t r = 0; r < inputs.rows; ++r, x += packed_.columns) {
+    int8_t* const planes = inputs.numbers.data() + r * row;
+    switch (in_byte_) {
+      case 2:
+        sort<2>(x, planes);
+        break;
+      case 4:
+        sort<4>(x, planes);
+        break;
+      case 5:
+        sort<5>(x, planes);
+        break;
+      default:
+        sort<8>(x, planes);
+    }
+  }
+}
+
+// Where a row begins within a byte, at its p-th code, plane i begins p inputs earlier, which is one
+// of the other planes, perhaps shifted by one.
+const int8_t* PackedIntegers::plane(const Inputs& inputs, int64_t phase, int64_t i) const {
+  return inputs.numbers.data() + (i < phase ? i - phase + in_byte_ : i - phase) * plane_length() +
+         kStep - (i < phase ? 1 : 0);
+}
+
+// A reader of many rows would ask for a place in each plane: a step needs one, and aligned.
+void PackedIntegers::order(Inputs& inputs) const {
+  const int64_t M = in_byte_, steps = steps_of_row();
+  inputs.as = Inputs::kOrdered;
+  inputs.steps.resize(static_cast<size_t>(phases() * steps));
+  InputStep* to = inputs.steps.data();
+  for (int64_t p = 0; p < phases(); ++p, to += steps)
+    for (int64_t i = 0; i < M; ++i) {
+      const int8_t* from = plane(inputs, p * packed_.columns % M, i);
+      for (int64_t s = i; s < steps; s += M, from += kStep) std::memcpy(to + s, from, kStep);
     }
 }
 
 void PackedIntegers::multiply_part(const Inputs& inputs, int64_t begin, int64_t end, int32_t* sums,
                                    Instructions with) const {
-  if (inputs.sorted)
-    multiply_few(inputs, begin, end, sums, with);
-  else
-    multiply_rows(inputs, begin, end, sums, with);
+  switch (inputs.as) {
+    case Inputs::kRows:
+      return multiply_rows(inputs, begin, end, sums, with);
+    case Inputs::kPlanes:
+      return multiply_few(inputs, begin, end, sums, with);
+    case Inputs::kOrdered:
+      return multiply_one(inputs, begin, end, sums, with);
+  }
 }
 
-// Where a row begins within a byte, at its p-th code, plane i begins p inputs earlier, which is one
-// of the other planes, perhaps shifted by one.
+void PackedIntegers::multiply_one(const Inputs& inputs, int64_t begin, int64_t end, int32_t* sums,
+                                  Instructions with) const {
+  const int64_t K = packed_.columns, M = in_byte_, P = phases(), steps = steps_of_row();
+  const PackedKernels& kernels = packed_kernels(with);
+  // Where row n begins, without a division for each.
+  int64_t byte = begin * K / M, phase = begin * K % M, p = begin % P;
+  const int64_t bytes = K / M, codes = K % M, size = std::ssize(packed_.bytes);
+  for (int64_t n = begin; n < end; n += kTogether) {
+    OrderedRow rows[kTogether];
+    for (int64_t i = 0; i < kTogether; ++i) {
+      if (n + i >= end) {
+        rows[i] = rows[0];
+        continue;
+      }
+      int64_t next = byte + bytes, next_phase = phase + codes;
+      if (next_phase >= M) {
+        next_phase -= M;
+        ++next;
+      }
+      rows[i] = {.bytes = packed_.bytes.data() + byte,
+                 .count = next - byte + (next_phase > 0 ? 1 : 0),
+                 .readable = size - byte,
+                 .x = inputs.steps.data() + p * steps};
+      byte = next;
+      phase = next_phase;
+      if (++p == P) p = 0;
+    }
+    int32_t some[kTogether];
+    kernels.dot_ordered(in_byte_, rows, some);
+    for (int64_t i = 0; i < std::min(kTogether, end - n); ++i)
+      sums[n + i] = combine(low_, step_, inputs.sums[0], some[i]);
+  }
+}
+
 void PackedIntegers::multiply_few(const Inputs& inputs, int64_t begin, int64_t end, int32_t* sums,
                                   Instructions with) const {
   const int64_t N = packed_.rows, K = packed_.columns, M = in_byte_, length = plane_length();
@@ -152,26 +238,14 @@ void PackedIntegers::multiply_few(const Inputs& inputs, int64_t begin, int64_t e
                   .readable = size - byte,
                   .planes = {},
                   .stride = M * length};
-    for (int64_t i = 0; i < M; ++i)
-      row.planes[i] =
-          inputs.numbers.data() + (i - phase + M) % M * length + kStep - (i < phase ? 1 : 0);
+    for (int64_t i = 0; i < M; ++i) row.planes[i] = plane(inputs, phase, i);
     return row;
   };
-  const auto put = [&](int64_t r, int64_t n, int32_t sum) {
-    sums[r * N + n] = combine(low_, step_, inputs.sums[static_cast<size_t>(r)], sum);
-  };
-  int64_t n = begin;
-  int32_t some[kFewRows];
-  if (inputs.rows == 1 && kernels.dot_four != nullptr && bytes_of_row(packed_) < kLongestRow)
-    for (; n + kTogether <= end; n += kTogether) {
-      const PackedRow rows[] = {row_of(n), row_of(n + 1), row_of(n + 2), row_of(n + 3)};
-      static_assert(std::size(rows) == kTogether && kTogether <= kFewRows);
-      kernels.dot_four(in_byte_, rows, some);
-      for (int64_t i = 0; i < kTogether; ++i) put(0, n + i, some[i]);
-    }
-  for (; n < end; ++n) {
+  for (int64_t n = begin; n < end; ++n) {
+    int32_t some[kFewRows];
     kernels.dot_packed(in_byte_, row_of(n), inputs.rows, some);
-    for (int64_t r = 0; r < inputs.rows; ++r) put(r, n, some[r]);
+    for (int64_t r = 0; r < inputs.rows; ++r)
+      sums[r * N + n] = combine(low_, step_, inputs.sums[static_cast<size_t>(r)], some[r]);
   }
 }
 

@@ -21,6 +21,11 @@
 
 namespace bitloop::kernels {
 
+// Inputs that 64 bytes of codes meet.
+struct alignas(64) InputStep {
+  int8_t of[64];
+};
+
 // Codes that stand for integers in [-127, 127].
 class PackedIntegers {
  public:
@@ -35,9 +40,10 @@ class PackedIntegers {
   // go fastest.
   struct Inputs {
     int64_t rows = 0;
-    bool sorted = false;          // for multiply_few
-    std::vector<int8_t> numbers;  // padded rows, or planes
-    std::vector<int32_t> sums;    // of each row
+    enum { kRows, kPlanes, kOrdered } as = kRows;
+    std::vector<int8_t> numbers;   // padded rows, or planes
+    std::vector<InputStep> steps;  // planes of one row, in the order of reading
+    std::vector<int32_t> sums;     // of each row
   };
   void prepare(const int8_t* x, int64_t rows, Inputs& inputs) const;
   void multiply_part(const Inputs& inputs, int64_t begin, int64_t end, int32_t* sums,
@@ -45,12 +51,20 @@ class PackedIntegers {
   int64_t part_rows() const;
 
  private:
+  template <int kInByte>
+  void sort(const int8_t* x, int8_t* planes) const;
   void sort(const int8_t* x, Inputs& inputs) const;
+  void order(Inputs& inputs) const;
+  void multiply_one(const Inputs& inputs, int64_t begin, int64_t end, int32_t* sums,
+                    Instructions with) const;
   void multiply_few(const Inputs& inputs, int64_t begin, int64_t end, int32_t* sums,
                     Instructions with) const;
   void multiply_rows(const Inputs& inputs, int64_t begin, int64_t end, int32_t* sums,
                      Instructions with) const;
   int64_t plane_length() const;
+  const int8_t* plane(const Inputs& inputs, int64_t phase, int64_t i) const;
+  int64_t phases() const;
+  int64_t steps_of_row() const;
 
   PackedCodes packed_;
   CodeReader reader_;
@@ -99,6 +113,8 @@ class PackedFloats {
   void multiply_part(const std::vector<float>& padded, int64_t rows, int64_t begin, int64_t end,
                      float* y, Instructions with = best_instructions()) const;
   int64_t part_rows() const;
+  // Where the codes of rows [begin, end) stand.
+  std::span<const uint8_t> bytes_of(int64_t begin, int64_t end) const;
 
  private:
   struct Table;

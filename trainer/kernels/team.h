@@ -73,6 +73,40 @@ void run_items(int64_t n, const Body& body) {
   });
 }
 
+// Items [0, n) shared out among threads, long runs first and single items last: what one thread
+// reads lies together, and all end at about the same time, however fast each of them is.
+class Shares {
+ public:
+  Shares(int64_t n, int64_t threads)
+      : n_(n), threads_(threads), each_(n / (2 * threads)), next_(each_ * threads) {}
+  // The run that thread `t` begins with, known before; may be empty.
+  Range first(int64_t t) const { return {t * each_, (t + 1) * each_}; }
+  // The next run of the others; empty when none is left.
+  Range take() {
+    int64_t begin = next_.load(std::memory_order_relaxed), end;
+    do {
+      end = begin + std::max<int64_t>(1, (n_ - begin) / (2 * threads_));
+      if (begin >= n_) return {n_, n_};
+    } while (!next_.compare_exchange_weak(begin, end, std::memory_order_relaxed));
+    return {begin, end};
+  }
+
+ private:
+  const int64_t n_, threads_, each_;
+  alignas(64) std::atomic<int64_t> next_;
+};
+
+// body(begin, end) on runs of [0, n) that are together all of it, in parallel and in any order.
+template <typename Body>
+void run_shares(int64_t n, const Body& body) {
+  const int64_t threads = std::min(team_size(), n);
+  Shares shares(n, threads);
+  run_team(threads, [&](int64_t t) {
+    if (const Range run = shares.first(t); !run.empty()) body(run.begin, run.end);
+    for (Range run = shares.take(); !run.empty(); run = shares.take()) body(run.begin, run.end);
+  });
+}
+
 // Where all threads of a team wait for each other, as often as they like. One that throws before it
 // comes leaves the others waiting. Requires: run_together.
 class Barrier {

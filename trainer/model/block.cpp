@@ -6,6 +6,9 @@
 #include <cmath>
 #include <utility>
 
+#include "trainer/kernels/rms_norm.h"
+#include "trainer/kernels/rows.h"
+#include "trainer/kernels/team.h"
 #include "trainer/model/functions.h"
 
 namespace bitloop::trainer {
@@ -105,7 +108,28 @@ Block BlockMaker::llama(const std::string& prefix) {
   return block;
 }
 
+void normalise_row(const NormLayer& norm, const float* x_D, float* y_D) {
+  const int64_t D = norm.weight.numel();
+  const float* weight = norm.weight.const_data_ptr<float>();
+  float mean, rstd;
+  if (norm.bias.defined())
+    kernels::layer_norm(x_D, weight, norm.bias.const_data_ptr<float>(), 1, D, norm.epsilon, y_D,
+                        &mean, &rstd);
+  else
+    kernels::rms_norm_forward(x_D, weight, 1, D, norm.epsilon, y_D, &rstd);
+}
+
 at::Tensor normalise(const at::Tensor& x_RD, const NormLayer& norm) {
+  const int64_t D = x_RD.size(-1);
+  if (norm.bias.defined() && !at::GradMode::is_enabled() && x_RD.is_cpu() &&
+      x_RD.scalar_type() == at::kFloat && D % 16 == 0) {
+    const at::Tensor x = x_RD.contiguous(), y = at::empty_like(x);
+    kernels::run_parts(x.numel() / D, 16, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r)
+        normalise_row(norm, x.const_data_ptr<float>() + r * D, y.data_ptr<float>() + r * D);
+    });
+    return y;
+  }
   if (norm.bias.defined())
     return at::layer_norm(x_RD, {x_RD.size(-1)}, norm.weight, norm.bias, norm.epsilon);
   return rms_norm(x_RD, norm.weight, norm.epsilon);

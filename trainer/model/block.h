@@ -75,6 +75,9 @@ class BlockMaker {
 
 // x (R, D) -> (R, D).
 at::Tensor normalise(const at::Tensor& x_RD, const NormLayer& norm);
+// The same of one row in memory: the bits that normalise() has without gradients. Requires: D a
+// multiple of 16, unless there is no bias.
+void normalise_row(const NormLayer& norm, const float* x_D, float* y_D);
 // What the MLP's last layer reads of the outputs of `fc`: (R, F).
 at::Tensor mlp_activation(const std::vector<at::Tensor>& hidden);
 

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <atomic>
+#include <deque>
 #include <exception>
 #include <mutex>
 #include <span>
@@ -11,7 +13,7 @@
 #include "trainer/kernels/codes.h"
 #include "trainer/kernels/decode_attention.h"
 #include "trainer/kernels/gelu.h"
-#include "trainer/kernels/rms_norm.h"
+#include "trainer/kernels/prefetch.h"
 #include "trainer/kernels/rotary.h"
 #include "trainer/kernels/swiglu.h"
 #include "trainer/model/candidate.h"
@@ -76,6 +78,7 @@ std::unique_ptr<TokenStep> TokenStep::make(Transformer& model, const ForwardCont
   const ModelConfig& config = model.config();
   const int64_t D = config.width, F = config.hidden_width(), L = config.layers,
                 C = D + 2 * config.key_heads() * (D / config.heads);
+  if (D % 16 != 0) return nullptr;  // normalise_row
   std::unique_ptr<TokenStep> made(new TokenStep);
   made->context_ = context;
   const bool two = model.blocks_.front().fc.size() == 2;
@@ -155,25 +158,37 @@ bool TokenStep::hand_over(const BitLinear& layer, Linear& linear, const float* x
   return true;
 }
 
-// The outputs of layers that read the same row, each thread the next ones that are left.
-void TokenStep::make_outputs(std::vector<Linear>& layers, std::atomic<int64_t>& next) const {
-  for (int64_t part; true;) {
-    part = next.fetch_add(1, std::memory_order_relaxed);
-    bool done = true;
-    for (const Linear& layer : layers) {
-      const int64_t some = layer.row->part_rows(), parts = (layer.N + some - 1) / some;
-      if (part < parts) {
-        const int64_t begin = part * some, end = std::min(layer.N, begin + some);
-        layer.row->make(begin, end,
-                        layer.bias.defined() ? layer.bias.const_data_ptr<float>() : nullptr,
-                        layer.y + begin);
-        done = false;
-        break;
-      }
-      part -= parts;
-    }
-    if (done) return;
+int64_t TokenStep::parts_of(const std::vector<Linear>& layers) {
+  int64_t parts = 0;
+  for (const Linear& layer : layers)
+    parts += (layer.N + layer.row->part_rows() - 1) / layer.row->part_rows();
+  return parts;
+}
+
+// body(layer, begin, end): outputs that are some parts of layers that read the same row, which are
+// counted through all of them.
+template <typename Body>
+void TokenStep::for_outputs(const std::vector<Linear>& layers, kernels::Range run,
+                            const Body& body) {
+  int64_t first = 0;  // of the layer's parts
+  for (const Linear& layer : layers) {
+    const int64_t some = layer.row->part_rows(), parts = (layer.N + some - 1) / some;
+    const int64_t begin = std::clamp<int64_t>(run.begin - first, 0, parts) * some,
+                  end = std::min(layer.N, std::clamp<int64_t>(run.end - first, 0, parts) * some);
+    if (begin < end) body(layer, begin, end);
+    first += parts;
   }
+}
+
+void TokenStep::make_outputs(const std::vector<Linear>& layers, int64_t t,
+                             kernels::Shares& shares) {
+  const auto make = [&](const Linear& layer, int64_t begin, int64_t end) {
+    layer.row->make(begin, end, layer.bias.defined() ? layer.bias.const_data_ptr<float>() : nullptr,
+                    layer.y + begin);
+  };
+  for_outputs(layers, shares.first(t), make);
+  for (kernels::Range run = shares.take(); !run.empty(); run = shares.take())
+    for_outputs(layers, run, make);
 }
 
 // One token on its way through the blocks.
@@ -184,8 +199,9 @@ struct TokenStep::Run {
   KeyValueCache& cache;
   const std::optional<Rotary::Angles>& angles;
   kernels::Barrier barrier;
-  std::vector<std::atomic<int64_t>> next;  // of the products: the part that is left
-  std::atomic<bool> failed = false;        // the rest is left out then
+  std::deque<kernels::Shares> shares;    // of each product
+  std::atomic<size_t> ready = SIZE_MAX;  // the product whose row was handed over last
+  std::atomic<bool> failed = false;      // the rest is left out then
   std::mutex throwing;
   std::exception_ptr thrown;  // the first
 
@@ -202,13 +218,25 @@ struct TokenStep::Run {
     }
   }
 
-  // Between two products: by one thread, while the others wait.
+  // Before a product: by one thread, while the others ask for what they will read, since memory
+  // should never wait.
   template <typename Work>
-  void alone(int64_t t, const Work& work) {
-    if (t == 0)
+  void alone(int64_t t, const std::vector<Linear>& linears, size_t product, const Work& work) {
+    if (t == 0) {
       guarded([&] {
         if (!work()) failed = true;
       });
+      ready.store(product, std::memory_order_release);
+    } else {
+      for_outputs(
+          linears, shares[product].first(t), [&](const Linear& layer, int64_t begin, int64_t end) {
+            const std::span<const uint8_t> bytes = layer.row->reads(begin, end);
+            constexpr size_t kSome = 2048;
+            for (size_t i = 0; i < bytes.size() && ready.load(std::memory_order_acquire) != product;
+                 i += kSome)
+              kernels::ask_for(bytes.subspan(i, std::min(kSome, bytes.size() - i)));
+          });
+    }
     barrier.wait();
   }
   bool hand_over(std::span<const BitLinear> layers, std::vector<Linear>& linears, const float* x) {
@@ -216,8 +244,8 @@ struct TokenStep::Run {
       if (!step.hand_over(layers[i], linears[i], x)) return false;
     return true;
   }
-  void together(std::vector<Linear>& linears, size_t product) {
-    guarded([&] { step.make_outputs(linears, next[product]); });
+  void together(int64_t t, const std::vector<Linear>& linears, size_t product) {
+    guarded([&] { make_outputs(linears, t, shares[product]); });
     barrier.wait();
   }
 
@@ -227,14 +255,8 @@ struct TokenStep::Run {
   }
   bool normalised(std::span<const BitLinear> layers, std::vector<Linear>& linears,
                   const NormLayer& norm) {
-    if (norm.bias.defined()) {
-      const at::Tensor y = normalise(x_1D, norm);
-      return hand_over(layers, linears, y.const_data_ptr<float>());
-    }
     float* y = step.attended_.data();
-    float unused;
-    kernels::rms_norm_forward(x_1D.const_data_ptr<float>(), norm.weight.const_data_ptr<float>(), 1,
-                              x_1D.size(1), norm.epsilon, y, &unused);
+    normalise_row(norm, x_1D.const_data_ptr<float>(), y);
     return hand_over(layers, linears, y);
   }
 
@@ -281,24 +303,24 @@ struct TokenStep::Run {
     for (size_t i = 0; i < step.blocks_.size(); ++i) {
       Block& block = model.blocks_[i];
       Layers& layers = step.blocks_[i];
-      alone(t, [&] {
+      alone(t, layers.qkv, 4 * i, [&] {
         if (i > 0) add(step.fed_);
         return normalised(block.qkv, layers.qkv, block.ln_1);
       });
-      together(layers.qkv, 4 * i);
+      together(t, layers.qkv, 4 * i);
       guarded([&] { attend(i, t, threads); });
       barrier.wait();
-      alone(t, [&] {
+      alone(t, layers.attn_proj, 4 * i + 1, [&] {
         return hand_over(one(block.attn_proj), layers.attn_proj, step.attended_.data());
       });
-      together(layers.attn_proj, 4 * i + 1);
-      alone(t, [&] {
+      together(t, layers.attn_proj, 4 * i + 1);
+      alone(t, layers.fc, 4 * i + 2, [&] {
         add(step.fed_);
         return normalised(block.fc, layers.fc, block.ln_2);
       });
-      together(layers.fc, 4 * i + 2);
-      alone(t, [&] { return feed(block.mlp_proj, layers.mlp_proj); });
-      together(layers.mlp_proj, 4 * i + 3);
+      together(t, layers.fc, 4 * i + 2);
+      alone(t, layers.mlp_proj, 4 * i + 3, [&] { return feed(block.mlp_proj, layers.mlp_proj); });
+      together(t, layers.mlp_proj, 4 * i + 3);
     }
   }
 };
@@ -313,9 +335,13 @@ bool TokenStep::run(Transformer& model, const at::Tensor& x_1D, KeyValueCache& c
             .cache = cache,
             .angles = angles,
             .barrier = kernels::Barrier(threads),
-            .next = std::vector<std::atomic<int64_t>>(4 * blocks_.size()),
+            .shares = {},
+            .ready = SIZE_MAX,
             .throwing = {},
             .thrown = {}};
+    for (const Layers& layers : blocks_)
+      for (const auto* linears : {&layers.qkv, &layers.attn_proj, &layers.fc, &layers.mlp_proj})
+        run.shares.emplace_back(parts_of(*linears), threads);
     if (!kernels::run_together(threads, [&](int64_t t) { run.work(t, threads); })) return {};
     if (run.thrown) std::rethrow_exception(run.thrown);
     if (!run.failed) run.add(fed_);

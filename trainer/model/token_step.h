@@ -6,7 +6,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -51,7 +50,10 @@ class TokenStep {
   TokenStep() = default;
   Result<bool> add(BitLinear& layer, float* y, std::vector<Linear>& to);
   bool hand_over(const BitLinear& layer, Linear& linear, const float* x);
-  void make_outputs(std::vector<Linear>& layers, std::atomic<int64_t>& next) const;
+  template <typename Body>
+  static void for_outputs(const std::vector<Linear>& layers, kernels::Range run, const Body& body);
+  static void make_outputs(const std::vector<Linear>& layers, int64_t t, kernels::Shares& shares);
+  static int64_t parts_of(const std::vector<Linear>& layers);
 
   ForwardContext context_;
   std::vector<Layers> blocks_;

@@ -34,6 +34,11 @@ class FloatRow : public RowProduct {
     kernels::multiply_part(weight_, x_, 1, begin, end, y - begin);
     add_bias(bias_N, begin, end, y);
   }
+  std::span<const uint8_t> reads(int64_t begin, int64_t end) const override {
+    const int64_t row = weight_.columns * (weight_.bfloat16 ? 2 : 4);
+    return {static_cast<const uint8_t*>(weight_.numbers) + begin * row,
+            static_cast<size_t>((end - begin) * row)};
+  }
   int64_t part_rows() const override { return kernels::part_rows(weight_); }
 
  private:
@@ -147,6 +152,9 @@ class PackedRow : public RowProduct {
                                   bias_N != nullptr ? bias_N + first : nullptr, last - first,
                                   y + (first - begin));
     }
+  }
+  std::span<const uint8_t> reads(int64_t begin, int64_t end) const override {
+    return floats_.bytes_of(begin, end);
   }
   int64_t part_rows() const override {
     return integers_ != nullptr ? integers_->part_rows() : floats_.part_rows();

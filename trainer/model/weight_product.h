@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "harness/base/result.h"
@@ -27,6 +28,8 @@ class RowProduct {
   virtual void take(const int8_t* codes_K, float scale) = 0;
   // y[n - begin] for outputs [begin, end), with the bias (N) or null; several threads at a time.
   virtual void make(int64_t begin, int64_t end, const float* bias_N, float* y) const = 0;
+  // What make() reads of the weight for them, or most of it.
+  virtual std::span<const uint8_t> reads(int64_t begin, int64_t end) const = 0;
   // As many outputs as a thread should make at a time.
   virtual int64_t part_rows() const = 0;
 };

@@ -3,9 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
+#include <new>
+#include <span>
 
-#define XXH_INLINE_ALL
+#if defined(__x86_64__)
+#include <xxh_x86dispatch.h>  // the best instructions that the processor has
+#else
 #include <xxhash.h>
+#endif
+
+#include "trainer/kernels/prefetch.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -20,8 +28,25 @@ std::unexpected<Error> bad(std::string message) { return fail("bad_weights", std
 
 }  // namespace
 
+// The hash asks memory for so little ahead that it waits: each piece is asked for while the one
+// before is hashed.
 std::string checksum(const void* data, size_t size) {
-  return fmt::format("{:016x}", XXH3_64bits(data, size));
+  constexpr size_t kPiece = size_t{16} << 10;
+  const std::span bytes(static_cast<const uint8_t*>(data), size);
+  if (size <= 2 * kPiece) return fmt::format("{:016x}", XXH3_64bits(data, size));
+  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
+                                                                       &XXH3_freeState);
+  if (!state) throw std::bad_alloc();
+  XXH3_64bits_reset(state.get());
+  for (size_t i = 0; i < size; i += kPiece) {
+    const auto piece = [&](size_t at) {
+      return at < size ? bytes.subspan(at, std::min(kPiece, size - at))
+                       : std::span<const uint8_t>();
+    };
+    kernels::ask_for(piece(i + kPiece));
+    XXH3_64bits_update(state.get(), piece(i).data(), piece(i).size());
+  }
+  return fmt::format("{:016x}", XXH3_64bits_digest(state.get()));
 }
 
 std::string with_zeros(std::string_view header) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
 #include <unordered_map>
 
 #include "harness/base/fd.h"
@@ -16,21 +17,16 @@ namespace {
 constexpr int32_t kMerges = 50'000;
 constexpr std::string_view kEndOfTextName = "<|endoftext|>";
 
-struct Hash {
-  using is_transparent = void;
-  size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-};
-
 }  // namespace
 
 struct Gpt2::Tables {
-  std::vector<std::string> bytes;  // by token
-  std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> tokens;
+  std::deque<std::string> bytes;                         // by token
+  std::unordered_map<std::string_view, int32_t> tokens;  // of `bytes`
   BytePairs pairs{kMerges};
 
   void add(std::string text) {
-    tokens.emplace(text, static_cast<int32_t>(bytes.size()));
-    bytes.push_back(std::move(text));
+    const std::string& kept = bytes.emplace_back(std::move(text));
+    tokens.emplace(kept, static_cast<int32_t>(bytes.size()) - 1);
   }
 };
 

@@ -87,6 +87,35 @@ TEST(Team, EachItemIsDoneOnce) {
   }
 }
 
+TEST(Team, SharesAreAllOfItOnceAndBecomeSmaller) {
+  for (const int64_t n : {0, 1, 3, 4, 17, 1000})
+    for (const int64_t threads : {1, 2, 7}) {
+      Shares shares(n, threads);
+      std::vector<Range> runs;
+      for (int64_t t = 0; t < threads; ++t)
+        if (!shares.first(t).empty()) runs.push_back(shares.first(t));
+      for (Range run = shares.take(); !run.empty(); run = shares.take()) runs.push_back(run);
+      int64_t next = 0, longest = n;
+      for (const auto [begin, end] : runs) {
+        EXPECT_EQ(begin, next);
+        EXPECT_LE(end - begin, longest);
+        longest = end - begin;
+        next = end;
+      }
+      EXPECT_EQ(next, n);
+      EXPECT_TRUE(n == 0 || longest == 1) << n << " items, " << threads << " threads";
+    }
+}
+
+TEST(Team, RunsOfSharesAreDoneOnceEach) {
+  constexpr int64_t kItems = 1000;
+  std::vector<std::atomic<int>> done(kItems);
+  run_shares(kItems, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) ++done[static_cast<size_t>(i)];
+  });
+  for (const auto& times : done) EXPECT_EQ(times, 1);
+}
+
 TEST(Team, WhatAPartThrowsIsTheCallers) {
   std::atomic<int> ended = 0;
   for (const int64_t thrower : {0, 1})

@@ -53,7 +53,7 @@ Result<std::vector<Device>> find_devices(const GpuSearch& search) {
         std::pair("nvidia-uvm", "load its module nvidia_uvm (nvidia-modprobe -u -c 0)")}) {
     const fs::path path = search.devices / name;
     if (!fs::exists(path, error))
-      return no_gpu(fmt::format("{} is not there: {}, or train on the CPU", path.string(), advice));
+      return no_gpu(fmt::format("{} is not there: {}, or stay on the CPU", path.string(), advice));
     devices.push_back({path, name});
   }
   std::set<unsigned> there;

@@ -140,7 +140,7 @@ Result<Jail> Jail::start(const Policy& policy, std::vector<LayerState>* states) 
       return refuse("sandbox_unavailable",
                     fmt::format("the kernel refuses the jail a procfs of its own ({}), without "
                                 "which CUDA does not begin; use a machine or a container that "
-                                "masks nothing below /proc, or train on the CPU",
+                                "masks nothing below /proc, or stay on the CPU",
                                 std::strerror(failure.error)));
     if (!failure.layer)
       return refuse("not_executable",

@@ -165,10 +165,14 @@ void add_generate(CLI::App& app, int& exit_code) {
   command->add_flag("--benchmark", options->benchmark,
                     "print how fast it was, how fast weights were read beside a copy, and how much "
                     "memory it took; no text (goes on behind <|endoftext|>)");
+  command
+      ->add_option("--device", request.device,
+                   "cpu (default), cuda, or auto: a GPU where there is one")
+      ->check(CLI::IsMember({"cpu", "cuda", "auto"}));
   add_jail_threads(*command, options->jail);
   add_jail_memory(*command, options->jail);
   command->add_flag("--json", options->json,
-                    "one JSON document: {model, parameters, generations: [{prompt, text, "
+                    "one JSON document: {model, parameters, device, generations: [{prompt, text, "
                     "prompt_tokens, tokens, finish}], speed}");
   command->add_flag("--allow-degraded", request.allow_degraded, kDegradedHelp);
   command->footer(kExamples);

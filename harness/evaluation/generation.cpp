@@ -21,6 +21,7 @@ Result<Json> generate(const GenerationRequest& request,
   BITLOOP_ASSIGN(vocabulary, files.open(tasks::benchmark_vocabulary(share_dir()), "vocab.bpe"));
   Json job = {{"schema_version", 1},
               {"kind", "generate"},
+              {"device", request.device},
               {"model", model},
               {"vocabulary", vocabulary},
               {"prompts", request.prompts},
@@ -35,14 +36,16 @@ Result<Json> generate(const GenerationRequest& request,
   BITLOOP_ASSIGN(process, shell::Process::start(std::move(job), files.fds(),
                                                 {.threads = request.threads,
                                                  .memory_bytes = request.memory_bytes,
-                                                 .allow_degraded = request.allow_degraded}));
+                                                 .allow_degraded = request.allow_degraded,
+                                                 .device = request.device}));
   Json generations = Json::array();
   for (const std::string& prompt : request.prompts)
     generations.push_back({{"prompt", prompt}, {"text", ""}});
   Json result = {{"model", std::filesystem::absolute(request.model).lexically_normal().string()}};
   BITLOOP_TRY(follow(*process, "generation", [&](const Json& record) {
     const std::string type = record.at("type");
-    if (type == "model") result["parameters"] = record.at("parameters");
+    if (type == "model")
+      for (const char* name : {"parameters", "device"}) result[name] = record.at(name);
     if (type == "speed")
       for (const char* name : {"prompt_tokens", "prompt_s", "new_tokens", "new_s", "steps",
                                "load_s", "weight_bytes", "resident_bytes", "copy_bytes_per_s"})

@@ -27,9 +27,11 @@ struct GenerationRequest {
   unsigned threads = 2;
   uint64_t memory_bytes = 0;
   bool allow_degraded = false;
+  std::string device = "cpu";  // cpu, cuda or auto
 };
 
-// `text` is told of each prompt's text as it comes. Returns {"model", "parameters", "generations":
+// `text` is told of each prompt's text as it comes. Returns {"model", "parameters", "device",
+// "generations":
 // [{"prompt", "text", "prompt_tokens", "tokens": [ids], "finish": "length"|"end"|"context"}],
 // "speed": {"prompt_tokens", "prompt_s", "new_tokens", "new_s", "steps", "load_s", "weight_bytes",
 // "resident_bytes" (and "copy_bytes_per_s"): trainer/loop/generation.h}}. Errors: "wrong_usage",

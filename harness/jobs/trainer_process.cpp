@@ -71,7 +71,7 @@ Result<std::string> add_gpu(sandbox::Policy& policy, std::string_view device) {
   if (const char* numbers = std::getenv("CUDA_VISIBLE_DEVICES")) search.numbers = numbers;
   auto gpu = sandbox::find_gpu(search);
   if (!gpu && device == "auto")
-    return fmt::format("training on the CPU, since no GPU can be had: {}", gpu.error().message);
+    return fmt::format("on the CPU, since no GPU can be had: {}", gpu.error().message);
   if (!gpu) return std::unexpected(gpu.error());
   std::vector<std::string> folders;
   for (const std::filesystem::path& folder : gpu->library_path) folders.push_back(folder.string());

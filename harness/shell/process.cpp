@@ -59,6 +59,8 @@ Result<std::unique_ptr<Process>> Process::start(Json job, const std::vector<Uniq
   BITLOOP_ASSIGN(cancel, make_pipe());
 
   sandbox::Policy policy = jobs::trainer_policy(options.threads, options.memory_bytes, options.allow_degraded);
+  BITLOOP_ASSIGN(why_not, jobs::add_gpu(policy, options.device));
+  if (!why_not.empty()) fmt::print(stderr, "{}\n", why_not);
   policy.arguments = {"--job-fd", std::to_string(jobs::kJobFd), "--event-fd",
                       std::to_string(jobs::kEventFd)};
   if (options.output_bytes > 0) policy.file_bytes = options.output_bytes;

@@ -29,6 +29,7 @@ class Process {
     uint64_t memory_bytes = uint64_t{4} << 30;
     uint64_t output_bytes = 0;  // that it may write to a file it was given
     bool allow_degraded = false;
+    std::string device = "cpu";  // cpu, cuda, or auto: a GPU where one can be had
   };
   // The number that files[i] has in the jail: what a job calls it.
   static int file_fd(size_t i);

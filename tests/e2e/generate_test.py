@@ -3,6 +3,7 @@ computed in numpy from the exported weights, without a cache."""
 
 import json
 import math
+import pathlib
 import struct
 import subprocess
 
@@ -170,3 +171,13 @@ def test_what_is_wrong_is_said(tmp_path, bytes_run):
     assert "no packed model" in run("generate", tmp_path / "cut.safetensors", code=2).stderr
     hurt = subprocess.run([BIN / "bitloop", "generate", bytes_run, "--allow-degraded", "--prompt", b"\xff\xfe"], capture_output=True)
     assert hurt.returncode == 2 and b"not UTF-8" in hurt.stderr
+
+
+@pytest.mark.skipif(pathlib.Path("/dev/nvidiactl").exists(), reason="there is a driver here")
+def test_without_a_gpu_one_that_is_asked_for_is_missed_and_auto_stays_on_the_processor(ternary_run):
+    words = (ternary_run, "--prompt", "To be", "--temperature", "0", "--max-new-tokens", "8")
+    missed = run("generate", *words, "--device", "cuda", code=3)
+    assert missed.stderr.count("\n") == 1 and "or stay on the CPU" in missed.stderr
+    here, auto = generate(*words), generate(*words, "--device", "auto")
+    assert here["device"] == auto["device"] == "cpu"
+    assert here["generations"] == auto["generations"]

@@ -54,6 +54,21 @@ def test_operation_by_operation_is_there_for_what_the_kernels_do_not_know(share,
     assert "operation by operation" in said
 
 
+def test_a_packed_model_says_on_the_gpu_what_it_says_on_the_processor(share, tmp_path):
+    train(share, tmp_path, "ternary")
+    run = newest_run(tmp_path)
+    subprocess.run([BIN / "bitloop", "pack", run, "--output", tmp_path / "packed.safetensors"], check=True, timeout=300)
+    for model in (run, tmp_path / "packed.safetensors"):
+        said = {}
+        for device in ("cpu", "cuda"):
+            done = subprocess.run([BIN / "bitloop", "generate", model, "--prompt", "To be", "--prompt", "The ", "--temperature", "0",
+                                   "--max-new-tokens", "30", "--device", device, "--json"], capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0, done.stderr
+            said[device] = json.loads(done.stdout)
+        assert said["cuda"]["device"] != "cpu"
+        assert [each["tokens"] for each in said["cuda"]["generations"]] == [each["tokens"] for each in said["cpu"]["generations"]]
+
+
 def test_two_runs_have_the_same_bits(share, tmp_path):
     losses = [train(share, tmp_path / name, "ternary")[0]["metrics"]["val_loss"] for name in ("one", "two")]
     assert losses[0] == losses[1]

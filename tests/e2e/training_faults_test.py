@@ -150,4 +150,4 @@ def test_without_the_device_files_the_run_says_so(tmp_path):
     if pathlib.Path("/dev/nvidiactl").exists():
         pytest.skip("there is a driver here")
     done = subprocess.run(command(tmp_path, TERNARY, "--device", "cuda"), text=True, capture_output=True, timeout=60)
-    assert done.returncode == 3 and done.stderr.count("\n") == 1 and "train on the CPU" in done.stderr
+    assert done.returncode == 3 and done.stderr.count("\n") == 1 and "stay on the CPU" in done.stderr

@@ -289,7 +289,7 @@ TEST_F(FindGpuTest, NamesWhatIsMissing) {
   fs::remove(folder_ / "dev/nvidia-uvm");
   EXPECT_THAT(sandbox::find_gpu(search()).error().message, HasSubstr("nvidia_uvm"));
   fs::remove(folder_ / "dev/nvidiactl");
-  EXPECT_THAT(sandbox::find_gpu(search()).error().message, HasSubstr("train on the CPU"));
+  EXPECT_THAT(sandbox::find_gpu(search()).error().message, HasSubstr("stay on the CPU"));
 }
 
 TEST_F(FindGpuTest, FindsTheDriverAndWhatIsOpenedByName) {

@@ -30,6 +30,8 @@ void launch_embed_backward(const Bf16* dx, const int64_t* ids, const int32_t* or
                            const int32_t* starts, int64_t count, int64_t R, int64_t T, int64_t D,
                            float* dwte, float* dwpe);
 
+void launch_packed_product(const kernels::PackedProduct& product);
+
 void launch_round(const float* from, int64_t n, Bf16* to);
 void launch_widen(const int8_t* from, int64_t n, Bf16* to);
 

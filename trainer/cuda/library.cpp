@@ -47,6 +47,7 @@ class CudaKernels : public DeviceKernels {
   void multiply(const DeviceIntegerProduct& product) override {
     integer_products_.multiply(product);
   }
+  void multiply(const PackedProduct& product) override { launch_packed_product(product); }
   bool multiplies_integers(int64_t M, int64_t N, int64_t K) override {
     return integer_product_supported(M, N, K);
   }

@@ -18,8 +18,8 @@ Result<std::unique_ptr<kernels::DeviceKernels>> open_cuda_kernels(kernels::Kerne
   if (library == nullptr)
     return fail("device_unavailable",
                 fmt::format("the GPU's kernels can't be opened ({}); build on a machine with the "
-                            "CUDA toolkit 13, or train operation by operation with --set "
-                            "train.execution=eager",
+                            "CUDA toolkit 13, or do without them: --device cpu, or training "
+                            "operation by operation with --set train.execution=eager",
                             ::dlerror()));
   using Make = kernels::DeviceKernels* (*)(kernels::KernelCache*);
   const auto make = reinterpret_cast<Make>(::dlsym(library, "bitloop_cuda_kernels"));

@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "trainer/kernels/packed_weight.h"
 #include "trainer/kernels/row_program.h"
 
 namespace bitloop::kernels {
@@ -140,6 +141,9 @@ class DeviceKernels {
   virtual void multiply(const DeviceIntegerProduct& product) = 0;
   // Whether the second one is there for this shape.
   virtual bool multiplies_integers(int64_t M, int64_t N, int64_t K) = 0;
+
+  // Of few rows with a weight that stays packed: generation's.
+  virtual void multiply(const PackedProduct& product) = 0;
 
   // Rows as they come, rounded; `quantizer` may be null.
   virtual void quantize_rows(const RowsIn& in, int64_t R, int64_t K, const CompiledRows* quantizer,

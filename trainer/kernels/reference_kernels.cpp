@@ -8,6 +8,7 @@
 #include "trainer/kernels/bfloat16.h"
 #include "trainer/kernels/codes.h"
 #include "trainer/kernels/device_kernels.h"
+#include "trainer/kernels/reference_packed.h"
 
 namespace bitloop::kernels {
 namespace {
@@ -147,6 +148,7 @@ class Reference : public DeviceKernels {
   }
   bool multiplies_integers(int64_t, int64_t, int64_t) override { return true; }
 
+  void multiply(const PackedProduct& product) override { reference_packed_product(product); }
   void quantize_rows(const RowsIn& in, int64_t R, int64_t K, const CompiledRows* compiled,
                      const RowArguments& arguments, const RowsOut& out) override {
     const std::vector<float> rows = make_rows(in, R, K);

@@ -57,6 +57,9 @@ class TimedKernels : public DeviceKernels {
   void multiply(const DeviceIntegerProduct& p) override {
     timed("int8 product forward", [&] { device_->multiply(p); });
   }
+  void multiply(const PackedProduct& p) override {
+    timed("packed product", [&] { device_->multiply(p); });
+  }
   void quantize_rows(const RowsIn& in, int64_t R, int64_t K, const CompiledRows* quantizer,
                      const RowArguments& arguments, const RowsOut& out) override {
     const char* names[] = {"quantise", "layer norm and quantise", "gelu and quantise"};

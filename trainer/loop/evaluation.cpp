@@ -60,7 +60,7 @@ Status evaluate_benchmarks(const json& job, const Records& records) {
   }
   return run_with_weights(
       job, model.at("weights"), shape ? &*shape : nullptr, records,
-      [&](const MappedTensors& weights) -> Status {
+      [&](const MappedTensors& weights, const Machine&) -> Status {
         if (!shape && model.contains("packed"))
           return fail("bad_weights",
                       "does not say how its model was made: " + shape.error().message);

@@ -41,7 +41,8 @@ Status use_quantised_weights(Run& run) {
 
 Status export_model(const json& job, const Records& records) {
   return run_with_weights(
-      job, job.at("weights"), nullptr, records, [&](const MappedTensors& weights) -> Status {
+      job, job.at("weights"), nullptr, records,
+      [&](const MappedTensors& weights, const Machine&) -> Status {
         const bool packed = job.contains("packed");
         if (packed && job.at("use") != "quantised")
           return fail("wrong_usage",

@@ -11,15 +11,22 @@
 
 namespace bitloop::trainer {
 
-// What these jobs have in common: starts job.threads threads, maps the weights (a list of {"fd",
-// "path"}), narrows this process's system calls, and only then parses them and does the work, whose
-// outcome becomes the record `result`; an error "bad_weights" gets the file's name there. Returns
-// what is wrong with the machine or the job.
+// What such a job computes on: the CPU without kernels, or the GPU that job.device asks for.
+struct Machine {
+  at::Device device{at::kCPU};
+  std::unique_ptr<kernels::DeviceKernels> kernels;
+};
+
+// What these jobs have in common: opens job.device (the CPU where there is none), starts
+// job.threads threads, maps the weights (a list of {"fd", "path"}), narrows this process's system
+// calls, and only then parses them and does the work, whose outcome becomes the record `result`; an
+// error "bad_weights" gets the file's name there. Returns what is wrong with the machine or the
+// job.
 //
 // `scored`: the shape of the model that will be scored, whose products are made ready; or null.
 Status run_with_weights(const nlohmann::json& job, const nlohmann::json& weights,
                         const ModelConfig* scored, const Records& records,
-                        const std::function<Status(const MappedTensors&)>& work);
+                        const std::function<Status(const MappedTensors&, const Machine&)>& work);
 
 // `job`: the run's job.json. Loads the candidate, so system calls must be narrowed before. Errors:
 // "bad_job", those of the candidate, "bad_weights" (a sentence that follows the file's name).

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "harness/base/fd.h"
+#include "trainer/device/device.h"
 #include "trainer/generate/benchmark.h"
 #include "trainer/generate/sampling.h"
 #include "trainer/generate/utf8_stream.h"
@@ -15,7 +16,6 @@
 #include "trainer/loop/model_tokens.h"
 #include "trainer/loop/program_pages.h"
 #include "trainer/loop/subject.h"
-#include "trainer/model/stored_bytes.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -86,11 +86,12 @@ struct Sequence {
 class Generation {
  public:
   Generation(Subject& subject, const Vocabulary& vocabulary, const Options& options,
-             const Records& records, double load_s)
+             const Records& records, kernels::DeviceKernels* kernels, double load_s)
       : subject_(subject),
         vocabulary_(vocabulary),
         options_(options),
         records_(records),
+        kernels_(kernels),
         load_s_(load_s) {}
 
   Status run(const std::vector<std::string>& prompts) {
@@ -136,9 +137,10 @@ class Generation {
   }
 
   Status run_together(std::vector<Sequence*> live) {
+    const at::Device device = subject_.model->device();
     for (Sequence* sequence : live) {
       const Clock::time_point start = Clock::now();
-      const at::Tensor ids = at::tensor(sequence->prompt_ids, at::kLong);
+      const at::Tensor ids = at::tensor(sequence->prompt_ids, at::kLong).to(device);
       BITLOOP_ASSIGN(features, subject_.model->prefill(ids, sequence->cache, subject_.context));
       BITLOOP_ASSIGN(
           logits, subject_.model->logits(features.narrow(0, ids.size(0) - 1, 1), subject_.context));
@@ -157,8 +159,8 @@ class Generation {
         last.push_back(sequence->ids.back());
         caches.push_back(&sequence->cache);
       }
-      BITLOOP_ASSIGN(features,
-                     subject_.model->decode(at::tensor(last, at::kLong), caches, subject_.context));
+      BITLOOP_ASSIGN(features, subject_.model->decode(at::tensor(last, at::kLong).to(device),
+                                                      caches, subject_.context));
       BITLOOP_ASSIGN(logits, subject_.model->logits(features, subject_.context));
       ++steps_;
       for (size_t r = 0; r < live.size(); ++r)
@@ -171,7 +173,10 @@ class Generation {
   // Draws a sequence's next token of its row of the logits, and sends what can be read of it.
   Status take(Sequence& sequence, const at::Tensor& logits_RV, int64_t row) {
     const ModelConfig& config = subject_.model->config();
-    const at::Tensor logits = logits_RV[row].narrow(0, 0, config.vocab_size).contiguous();
+    const at::Tensor logits = logits_RV[row].narrow(0, 0, config.vocab_size).cpu().contiguous();
+    if (kernels_ != nullptr)
+      if (const std::string error = kernels_->error(); !error.empty())
+        return fail("infrastructure", "the GPU: " + error);
     BITLOOP_ASSIGN(id, sequence.sampler->next({logits.const_data_ptr<float>(),
                                                static_cast<size_t>(config.vocab_size)}));
     const bool ended = vocabulary_.ends(id) && !options_.ignore_end;
@@ -202,7 +207,7 @@ class Generation {
     int64_t sum = 0;
     bool head = false;
     for (const BitLinear* layer : subject_.model->bitlinears()) {
-      if (layer->product) sum += stored_bytes(*layer->product);
+      if (layer->product) sum += layer->product->bytes();
       head = head || layer->layer.kind == "head";
     }
     if (head) return sum;
@@ -222,6 +227,7 @@ class Generation {
   const Vocabulary& vocabulary_;
   const Options& options_;
   const Records& records_;
+  kernels::DeviceKernels* const kernels_;  // of a GPU, or null
   const double load_s_;
   int64_t prompt_tokens_ = 0, new_tokens_ = 0, steps_ = 0;
   double prompt_s_ = 0, new_s_ = 0;
@@ -239,7 +245,7 @@ Status generate(const json& job, const Records& records) {
   BITLOOP_ASSIGN(tokenizer, tokenizer_file(model));
   return run_with_weights(
       job, model.at("weights"), /*scored=*/nullptr, records,
-      [&](const MappedTensors& weights) -> Status {
+      [&](const MappedTensors& weights, const Machine& machine) -> Status {
         const at::NoGradGuard no_grad;
         give_back_program_pages();  // before the file takes their place
         const Clock::time_point start = Clock::now();
@@ -250,9 +256,13 @@ Status generate(const json& job, const Records& records) {
         BITLOOP_ASSIGN(tokens, model_tokens(model, *shape, tokenizer, merges));
         const Vocabulary vocabulary(std::move(tokens));
         BITLOOP_ASSIGN(subject, load_subject(model, *shape, weights, records, /*as_stored=*/true));
-        records.send("model", {{"parameters", subject.model->parameter_count()}});
+        records.send("model", {{"parameters", subject.model->parameter_count()},
+                               {"device", device_name(machine.device)}});
         BITLOOP_TRY(subject.model->quantize_weights(subject.context));
-        return Generation(subject, vocabulary, options, records, seconds_since(start)).run(prompts);
+        if (machine.kernels) BITLOOP_TRY(serve_on(machine, subject));
+        return Generation(subject, vocabulary, options, records, machine.kernels.get(),
+                          seconds_since(start))
+            .run(prompts);
       });
 }
 

@@ -108,16 +108,17 @@ Result<std::unique_ptr<Run>> load_packed_run(const MappedTensors& tensors, const
 }
 
 Status pack_run(const json& job, const Records& records) {
-  return run_with_weights(
-      job, job.at("weights"), nullptr, records, [&](const MappedTensors& weights) -> Status {
-        BITLOOP_ASSIGN(run, load_finished_run(job.at("job"), weights, records));
-        BITLOOP_TRY(run->model->quantize_weights(finished_context(*run)));
-        const bool narrow = job.at("floats") == "bfloat16";
-        BITLOOP_ASSIGN(bits, write_packed_run(job.at("output").at("fd"), *run,
-                                              narrow ? at::kBFloat16 : at::kFloat));
-        records.send("packed", {{"bits_per_weight", bits}});
-        return {};
-      });
+  return run_with_weights(job, job.at("weights"), nullptr, records,
+                          [&](const MappedTensors& weights, const Machine&) -> Status {
+                            BITLOOP_ASSIGN(run, load_finished_run(job.at("job"), weights, records));
+                            BITLOOP_TRY(run->model->quantize_weights(finished_context(*run)));
+                            const bool narrow = job.at("floats") == "bfloat16";
+                            BITLOOP_ASSIGN(bits,
+                                           write_packed_run(job.at("output").at("fd"), *run,
+                                                            narrow ? at::kBFloat16 : at::kFloat));
+                            records.send("packed", {{"bits_per_weight", bits}});
+                            return {};
+                          });
 }
 
 }  // namespace bitloop::trainer

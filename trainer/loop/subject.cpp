@@ -59,4 +59,16 @@ Result<Subject> load_subject(const json& model, const ModelConfig& shape,
   return subject;
 }
 
+Status serve_on(const Machine& machine, Subject& subject) {
+  if (!subject.model->serve_on(machine.device, *machine.kernels))
+    return fail("bad_model", "its products are there on the CPU alone: --device cpu");
+  if (!subject.run) return {};
+  // Tensors that its functions make are where the functions were loaded for.
+  subject.run->device = machine.device;
+  BITLOOP_ASSIGN(quantizer, load_fresh(*subject.run));
+  subject.run->quantizer = std::move(quantizer);
+  subject.context.quantizer = subject.run->quantizer.get();
+  return {};
+}
+
 }  // namespace bitloop::trainer

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "trainer/checkpoint/mapped_tensors.h"
-#include "trainer/loop/prepare.h"
+#include "trainer/loop/finished_run.h"
 
 namespace bitloop::trainer {
 
@@ -29,5 +29,10 @@ bool has_byte_tokens(const nlohmann::json& model);
 Result<Subject> load_subject(const nlohmann::json& model, const ModelConfig& shape,
                              const MappedTensors& weights, const Records& records,
                              bool as_stored = false);
+
+// From then on the model computes on the machine's GPU, and its candidate's functions do. Requires:
+// as_stored, and that the model's weights are quantised. Errors: "bad_model", those of the
+// candidate.
+Status serve_on(const Machine& machine, Subject& subject);
 
 }  // namespace bitloop::trainer

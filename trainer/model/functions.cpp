@@ -1,8 +1,10 @@
 #include "trainer/model/functions.h"
 
 #include <ATen/ATen.h>
+
 #include <ATen/Context.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <cmath>
 
 #include <optional>
 
@@ -192,6 +194,15 @@ at::Tensor causal_attention(const at::Tensor& qkv_BTC, int64_t heads) {
   if (qkv_BTC.is_cuda() && D / heads % kAlignment == 0)
     return CudaAttention::apply(qkv_BTC.contiguous(), heads);
   return attention(qkv_BTC, heads, std::nullopt);
+}
+
+at::Tensor attention_of_one(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values,
+                            int64_t heads, int64_t key_heads) {
+  const int64_t T = keys.size(0), G = key_heads, S = q.numel() / heads;
+  const auto by_head = [&](const at::Tensor& rows) { return rows.view({T, G, S}).transpose(0, 1); };
+  const at::Tensor scores = at::bmm(q.reshape({G, heads / G, S}), by_head(keys).transpose(1, 2)) /
+                            std::sqrt(static_cast<double>(S));
+  return at::bmm(at::softmax(scores, -1), by_head(values)).reshape({heads * S});
 }
 
 }  // namespace bitloop::trainer

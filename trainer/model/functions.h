@@ -22,5 +22,9 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
 // The same where `mask_B1TT` (bool) says which places (columns) a place (row) sees.
 at::Tensor masked_attention(const at::Tensor& qkv_BTC, int64_t heads, const at::Tensor& mask_B1TT);
 at::Tensor causal_attention(const at::Tensor& qkv_BTC, int64_t heads);
+// Of one token to those before it and itself: q (H S), keys and values (T, G S) of the tokens,
+// where H/G heads share keys and values. Returns (H S). By LibTorch's operations.
+at::Tensor attention_of_one(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values,
+                            int64_t heads, int64_t key_heads);
 
 }  // namespace bitloop::trainer

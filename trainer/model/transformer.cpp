@@ -181,13 +181,43 @@ Result<at::Tensor> Transformer::run_blocks(at::Tensor x_RD, const ForwardContext
   return normalise(x_RD, ln_f_);
 }
 
+bool Transformer::serve_on(at::Device device, kernels::DeviceKernels& kernels) {
+  std::vector<BitLinear*> layers = bitlinears();
+  if (!head_.quantized) layers.push_back(&head_);
+  const auto move = [&](at::Tensor& tensor) {
+    if (tensor.defined()) tensor = tensor.detach().to(device);
+  };
+  for (BitLinear* layer : layers) {
+    TORCH_CHECK(layer->product, "a model is served as it is stored");
+    layer->product = layer->product->on(device, kernels);
+    if (!layer->product) return false;
+    move(layer->bias);
+    move(layer->row_bias);
+    for (auto* named : {&layer->params, &layer->state})
+      for (auto& [name, tensor] : *named) move(tensor);
+    // Nothing reads them any more.
+    if (!layer->weight.is_same(wte_))
+      layer->weight = at::zeros({1}, at::TensorOptions(device)).expand(layer->weight.sizes());
+    layer->latent = layer->used_weight = at::Tensor();
+  }
+  for (at::Tensor* embedding : {&wte_, &wpe_}) move(*embedding);
+  for (NormLayer* norm : norms()) {
+    move(norm->weight);
+    move(norm->bias);
+  }
+  if (config_.tied_head) head_.weight = wte_;
+  token_step_ = nullptr;
+  tried_token_step_ = !device.is_cpu();
+  return true;
+}
+
 KeyValueCache Transformer::make_cache(int64_t room) const {
-  TORCH_CHECK(device().is_cpu(), "a sequence grows on the CPU only");
+  const at::TensorOptions options = at::TensorOptions(device()).dtype(at::kFloat);
   const int64_t width = config_.key_heads() * (config_.width / config_.heads);
   KeyValueCache cache;
   for (int64_t i = 0; i < config_.layers; ++i) {
-    cache.keys.push_back(at::empty({room, width}));
-    cache.values.push_back(at::empty({room, width}));
+    cache.keys.push_back(at::empty({room, width}, options));
+    cache.values.push_back(at::empty({room, width}, options));
   }
   return cache;
 }
@@ -196,7 +226,7 @@ Result<at::Tensor> Transformer::prefill(const at::Tensor& ids_T, KeyValueCache& 
                                         const ForwardContext& context) {
   const int64_t T = ids_T.size(0), D = config_.width, G = config_.key_heads(),
                 width = G * (D / config_.heads);
-  const auto angles = this->angles(at::arange(T));
+  const auto angles = this->angles(at::arange(T, ids_T.options()));
   BITLOOP_ASSIGN(
       x_TD, run_blocks(embed(ids_T, {}), context, [&](size_t i, const at::Tensor& given) {
         const at::Tensor qkv_TC = turn(given, angles);
@@ -224,13 +254,10 @@ Result<at::Tensor> Transformer::decode(const at::Tensor& ids_R,
                                        const ForwardContext& context) {
   const int64_t R = ids_R.size(0), D = config_.width, H = config_.heads, G = config_.key_heads(),
                 S = D / H, width = G * S;
-  const at::Tensor positions = at::empty({R}, at::kLong);
-  int64_t longest = 0;
-  for (int64_t r = 0; r < R; ++r) {
-    const int64_t length = caches[static_cast<size_t>(r)]->length;
-    positions.data_ptr<int64_t>()[r] = length;
-    longest = std::max(longest, length + 1);
-  }
+  std::vector<int64_t> lengths;
+  for (const KeyValueCache* cache : caches) lengths.push_back(cache->length);
+  const int64_t longest = *std::ranges::max_element(lengths) + 1;
+  const at::Tensor positions = at::tensor(lengths, at::kLong).to(device());
   const auto angles = this->angles(positions);
   if (R == 1)
     if (const at::Tensor x_1D = embed(ids_R, positions);
@@ -254,7 +281,22 @@ Result<at::Tensor> Transformer::decode(const at::Tensor& ids_R,
     });
     return out;
   };
-  BITLOOP_ASSIGN(x_RD, run_blocks(embed(ids_R, positions), context, attend));
+  const auto attend_there = [&](size_t i, const at::Tensor& given) {
+    const at::Tensor qkv_RC = turn(given, angles);
+    std::vector<at::Tensor> rows;
+    for (int64_t r = 0; r < R; ++r) {
+      KeyValueCache& cache = *caches[static_cast<size_t>(r)];
+      const at::Tensor qkv = qkv_RC[r];
+      cache.keys[i][cache.length].copy_(qkv.narrow(0, D, width));
+      cache.values[i][cache.length].copy_(qkv.narrow(0, D + width, width));
+      rows.push_back(attention_of_one(qkv.narrow(0, 0, D),
+                                      cache.keys[i].narrow(0, 0, cache.length + 1),
+                                      cache.values[i].narrow(0, 0, cache.length + 1), H, G));
+    }
+    return at::stack(rows);
+  };
+  BITLOOP_ASSIGN(x_RD, run_blocks(embed(ids_R, positions), context,
+                                  device().is_cpu() ? Attend(attend) : Attend(attend_there)));
   for (KeyValueCache* cache : caches) ++cache->length;
   return x_RD;
 }

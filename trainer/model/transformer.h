@@ -57,6 +57,11 @@ class Transformer {
   void to(at::Device device);
   at::Device device() const { return wte_.device(); }
 
+  // From then on runs without gradients compute on `device`: products are made anew there of those
+  // that quantize_weights made, which keep weights packed. False where one has no form for it.
+  // `kernels`, which work there, must outlive the model. Requires: ForwardContext::as_stored.
+  bool serve_on(at::Device device, kernels::DeviceKernels& kernels);
+
   // Quantises all weights for one optimiser step. Must precede forward, and follow each change of
   // the weights.
   Status quantize_weights(const ForwardContext& context);
@@ -69,9 +74,9 @@ class Transformer {
   Result<at::Tensor> features(const at::Tensor& ids_BT, const ForwardContext& context,
                               const Layout* layout = nullptr);
   Result<at::Tensor> logits(const at::Tensor& x_ND, const ForwardContext& context);
-  // Features of a sequence that grows, without computing again what came before; on the CPU only,
-  // where `bitloop generate` always is. Quantised activations must not depend on other rows (they
-  // do only where a task has paper_compat). A cache for so many tokens, at most `context`.
+  // Features of a sequence that grows, without computing again what came before. Quantised
+  // activations must not depend on other rows (they do only where a task has paper_compat). A cache
+  // for so many tokens, at most `context`.
   KeyValueCache make_cache(int64_t room) const;
   // ids (T) int64, the beginning of a sequence -> (T, D), and keys and values into the empty cache.
   Result<at::Tensor> prefill(const at::Tensor& ids_T, KeyValueCache& cache,

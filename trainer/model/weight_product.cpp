@@ -10,7 +10,7 @@
 #include "trainer/kernels/codes.h"
 #include "trainer/kernels/packed_products.h"
 #include "trainer/model/code_tensors.h"
-#include "trainer/model/stored_bytes.h"
+#include "trainer/model/device_product.h"
 #include "trainer/pack/code_packing.h"
 
 namespace bitloop::trainer {
@@ -53,7 +53,11 @@ class FloatProduct : public WeightProduct {
   }
 
   bool takes_integers() const override { return false; }
-  int64_t bytes() const { return static_cast<int64_t>(w_.nbytes()); }
+  int64_t bytes() const override { return static_cast<int64_t>(w_.nbytes()); }
+  std::shared_ptr<const WeightProduct> on(at::Device device,
+                                          kernels::DeviceKernels&) const override {
+    return device_float_product(w_, device);
+  }
   at::Tensor multiply(const Operand& x, const std::optional<at::Tensor>& bias) const override {
     const at::Tensor rows = x.value.contiguous();
     const at::Tensor y = at::empty({rows.size(0), w_.size(0)}, rows.options());
@@ -90,16 +94,6 @@ kernels::PackedCodes packed_codes(const StoredWeight& weight, const lua::Format&
 kernels::StoredNumbers numbers_of(const at::Tensor& tensor) {
   if (!tensor.defined()) return {};
   return {static_cast<const uint8_t*>(tensor.const_data_ptr()), tensor.scalar_type() == at::kHalf};
-}
-
-// By the shapes that canonical_scale allows (trainer/model/quantize.cpp).
-kernels::Spread spread_of(const at::Tensor& tensor, const StoredWeight& weight,
-                          const lua::Format& format) {
-  using kernels::Spread;
-  if (!tensor.defined() || tensor.numel() == 1) return {Spread::kOne};
-  if (format.flat_groups) return {Spread::kFlatGroups, format.group};
-  if (tensor.size(1) == 1 && tensor.size(0) == weight.out_features) return {Spread::kRows};
-  return {Spread::kGroups, format.group};
 }
 
 kernels::PackedValues packed_values(const StoredWeight& weight, const lua::Format& format) {
@@ -175,21 +169,25 @@ class PackedRow : public RowProduct {
 class PackedProduct : public WeightProduct {
  public:
   PackedProduct(const StoredWeight& weight, const Operand& checked, const lua::Format& format)
-      : weight_(weight), floats_(packed_codes(weight, format), packed_values(weight, format)) {
+      : weight_(weight),
+        format_(format),
+        floats_(packed_codes(weight, format), packed_values(weight, format)),
+        factor_(checked.factor) {
     if (!checked.int8_scale.defined()) return;
-    std::vector<int8_t> integers;
-    for (const double level : format.levels)
-      integers.push_back(static_cast<int8_t>(std::lround(level * checked.factor)));
-    integers_.emplace(packed_codes(weight, format), integers);
+    integers_.emplace(packed_codes(weight, format), integers_of(format, factor_));
     int8_scale_ = checked.int8_scale.clone();
   }
 
   bool takes_integers() const override { return integers_.has_value(); }
-  int64_t bytes() const {
+  int64_t bytes() const override {
     int64_t sum = weight_.codes.numel();
     for (const at::Tensor* part : {&weight_.scale, &weight_.offset, &weight_.codebook})
       if (part->defined()) sum += static_cast<int64_t>(part->nbytes());
     return sum;
+  }
+  std::shared_ptr<const WeightProduct> on(at::Device device,
+                                          kernels::DeviceKernels& kernels) const override {
+    return device_packed_product(weight_, format_, {int8_scale_, factor_}, device, kernels);
   }
   at::Tensor multiply(const Operand& x, const std::optional<at::Tensor>& bias) const override {
     const int64_t N = weight_.out_features;
@@ -211,7 +209,9 @@ class PackedProduct : public WeightProduct {
 
  private:
   const StoredWeight weight_;  // what the others look at
+  const lua::Format format_;
   kernels::PackedFloats floats_;
+  const int factor_;
   std::optional<kernels::PackedIntegers> integers_;
   at::Tensor int8_scale_;
 };
@@ -260,10 +260,21 @@ StoredWeight store_weight(const Operand& operand, const lua::Format& format) {
           .codebook = as_stored(operand.codebook)};
 }
 
-int64_t stored_bytes(const WeightProduct& product) {
-  if (const auto* packed = dynamic_cast<const PackedProduct*>(&product)) return packed->bytes();
-  if (const auto* floats = dynamic_cast<const FloatProduct*>(&product)) return floats->bytes();
-  return 0;
+// By the shapes that canonical_scale allows (trainer/model/quantize.cpp).
+kernels::Spread spread_of(const at::Tensor& tensor, const StoredWeight& weight,
+                          const lua::Format& format) {
+  using kernels::Spread;
+  if (!tensor.defined() || tensor.numel() == 1) return {Spread::kOne};
+  if (format.flat_groups) return {Spread::kFlatGroups, format.group};
+  if (tensor.size(1) == 1 && tensor.size(0) == weight.out_features) return {Spread::kRows};
+  return {Spread::kGroups, format.group};
+}
+
+std::vector<int8_t> integers_of(const lua::Format& format, int factor) {
+  std::vector<int8_t> integers;
+  for (const double level : format.levels)
+    integers.push_back(static_cast<int8_t>(std::lround(level * factor)));
+  return integers;
 }
 
 bool has_packed_product(const lua::Format& format) {

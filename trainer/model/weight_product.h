@@ -15,6 +15,11 @@
 #include "lua/quantizer/quantizer.h"
 #include "trainer/model/quantize.h"
 
+namespace bitloop::kernels {
+class DeviceKernels;
+struct Spread;
+}  // namespace bitloop::kernels
+
 namespace bitloop::trainer {
 
 // The product with one row of x in parts, for threads that are a team already: one of them hands
@@ -37,6 +42,14 @@ class RowProduct {
 class WeightProduct {
  public:
   virtual ~WeightProduct() = default;
+  // What it reads of the weight, in bytes.
+  virtual int64_t bytes() const = 0;
+  // The same product for rows on another device, with a copy of the weight there, or null where
+  // there is none. `kernels`, which work there, must outlive it.
+  virtual std::shared_ptr<const WeightProduct> on(at::Device,
+                                                  kernels::DeviceKernels& /*kernels*/) const {
+    return nullptr;
+  }
   // A form of its own for each caller, which this product must outlive; or null.
   virtual std::unique_ptr<RowProduct> row_product() const { return nullptr; }
   // Whether it wants int8 activations with one scale, or one a row (Operand::codes_int8), if there
@@ -74,6 +87,11 @@ bool has_packed_product(const lua::Format& format);
 std::shared_ptr<const WeightProduct> packed_product(const StoredWeight& weight,
                                                     const Operand& checked,
                                                     const lua::Format& format);
+// Which of a scale's or offset's numbers belongs to a weight.
+kernels::Spread spread_of(const at::Tensor& tensor, const StoredWeight& weight,
+                          const lua::Format& format);
+// What integer each level is, where codes are integers / factor.
+std::vector<int8_t> integers_of(const lua::Format& format, int factor);
 // Whether every number in its bytes stands for codes.
 bool holds_codes(const StoredWeight& weight, const lua::Format& format);
 

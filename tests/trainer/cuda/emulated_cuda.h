@@ -47,6 +47,8 @@ static float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 static float emulated_exp(float x) { return std::exp(x); }
 #define __expf emulated_exp  // the C library has that name, too
 static float __fdividef(float a, float b) { return a / b; }
+static float __fmul_rn(float a, float b) { return a * b; }
+static float __fadd_rn(float a, float b) { return a + b; }
 static float clamp(float x, float low, float high) {
   return x != x ? x : std::min(std::max(x, low), high);
 }
@@ -79,12 +81,12 @@ static unsigned linear() { return threadIdx.y * blockDim.x + threadIdx.x; }
 
 // body() in every thread of every block.
 template <typename Body>
-void run(unsigned grid, unsigned bx, unsigned by, const Body& body) {
+void run(unsigned grid, unsigned grid_y, unsigned bx, unsigned by, const Body& body) {
   static const Body* current;
   current = &body;
-  gridDim = {grid, 1, 1}, blockDim = {bx, by, 1};
-  for (unsigned b = 0; b < grid; ++b) {
-    blockIdx = {b, 0, 0};
+  gridDim = {grid, grid_y, 1}, blockDim = {bx, by, 1};
+  for (unsigned b = 0; b < grid * grid_y; ++b) {
+    blockIdx = {b % grid, b / grid, 0};
     fibers.clear();
     for (unsigned y = 0; y < by; ++y)
       for (unsigned x = 0; x < bx; ++x) {
@@ -132,4 +134,11 @@ static float __shfl_xor_sync(unsigned, float v, int d) {
   while (std::any_of(warp, warp + 32, [&](const auto& fiber) { return fiber->shuffles < mine; }))
     take_turns();
   return slots[thread / 32][(thread % 32) ^ static_cast<unsigned>(d)];
+}
+static int __shfl_xor_sync(unsigned mask, int v, int d) {
+  float bits;  // handed on as they are
+  std::memcpy(&bits, &v, 4);
+  bits = __shfl_xor_sync(mask, bits, d);
+  std::memcpy(&v, &bits, 4);
+  return v;
 }

@@ -24,14 +24,14 @@ class Emulator {
                                    BITLOOP_SOURCE_DIR, source);
     for (const std::string& name : kernels)
       text += fmt::format(
-          "extern \"C\" void run_{0}(unsigned grid, unsigned bx, unsigned by, const Arguments* a) "
+          "extern \"C\" void run_{0}(unsigned grid, unsigned grid_y, unsigned bx, unsigned by, const Arguments* a) "
           "{{\n"
-          "  emulated::run(grid, bx, by, [=] {{ {0}(*a); }});\n}}\n",
+          "  emulated::run(grid, grid_y, bx, by, [=] {{ {0}(*a); }});\n}}\n",
           name);
     std::ofstream(folder_ / "kernels.cpp") << text;
     const std::string command = fmt::format(
-        "{} -std=c++20 -O1 -w -shared -fPIC -ffp-contract=off -o {}/kernels.so {}/kernels.cpp 2>&1",
-        BITLOOP_CXX, folder_.string(), folder_.string());
+        "{} -I{} -std=c++20 -O1 -w -shared -fPIC -ffp-contract=off -o {}/kernels.so {}/kernels.cpp 2>&1",
+        BITLOOP_CXX, BITLOOP_SOURCE_DIR, folder_.string(), folder_.string());
     EXPECT_EQ(std::system(command.c_str()), 0);
     library_ = ::dlopen((folder_ / "kernels.so").c_str(), RTLD_NOW | RTLD_LOCAL);
     EXPECT_NE(library_, nullptr) << ::dlerror();
@@ -45,11 +45,11 @@ class Emulator {
 
   template <typename Arguments>
   void run(const std::string& kernel, int64_t grid, int threads, int rows,
-           const Arguments& a) const {
-    using Run = void (*)(unsigned, unsigned, unsigned, const Arguments*);
+           const Arguments& a, int64_t grid_y = 1) const {
+    using Run = void (*)(unsigned, unsigned, unsigned, unsigned, const Arguments*);
     const auto run = reinterpret_cast<Run>(::dlsym(library_, ("run_" + kernel).c_str()));
     ASSERT_NE(run, nullptr) << kernel;
-    run(static_cast<unsigned>(grid), static_cast<unsigned>(threads), static_cast<unsigned>(rows),
+    run(static_cast<unsigned>(grid), static_cast<unsigned>(grid_y), static_cast<unsigned>(threads), static_cast<unsigned>(rows),
         &a);
   }
 

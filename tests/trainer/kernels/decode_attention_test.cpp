@@ -5,6 +5,8 @@
 
 #include <tuple>
 
+#include "trainer/model/functions.h"
+
 namespace bitloop::kernels {
 namespace {
 
@@ -29,6 +31,9 @@ TEST(DecodeAttention, IsAttentionOfTheLastRow) {
         (heads(q).matmul(heads(keys).transpose(1, 2)) / std::sqrt(S)).softmax(-1);
     const at::Tensor wanted = weights.matmul(heads(values)).transpose(0, 1).reshape({H * S});
     EXPECT_TRUE(at::allclose(out.to(at::kDouble), wanted, 1e-5, 1e-5)) << T << " " << H << " " << S;
+    // By operations, as on a GPU.
+    const at::Tensor there = trainer::attention_of_one(q, keys, values, H, G);
+    EXPECT_TRUE(at::allclose(there.to(at::kDouble), wanted, 1e-5, 1e-5)) << T << " " << H;
   }
 }
 

@@ -7,7 +7,6 @@
 #include "tests/trainer/fixture.h"
 #include "trainer/model/bitlinear.h"
 #include "trainer/model/code_tensors.h"
-#include "trainer/model/stored_bytes.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -91,6 +90,7 @@ at::Tensor unpacked(BitLinear& layer, const at::Tensor& x, ForwardContext contex
    public:
     explicit Plain(const Operand& weight) : weight_(weight) {}
     bool takes_integers() const override { return weight_.codes_int8.defined(); }
+  int64_t bytes() const override { return 0; }
     at::Tensor multiply(const Operand& x, const std::optional<at::Tensor>& bias) const override {
       if (takes_integers() && x.codes_int8.defined())
         return codes::scale_products(codes::multiply(x.codes_int8, weight_.codes_int8),
@@ -155,7 +155,7 @@ TEST(WeightProduct, IntegersAreTheNumbersOfTrainingsScores) {
     ASSERT_TRUE(quantize_weight(layer, context));
     EXPECT_TRUE(layer.product->takes_integers()) << name;
     EXPECT_TRUE(at::equal(*bitlinear_forward(layer, x, context), *scored)) << name;
-    EXPECT_LT(stored_bytes(*layer.product), 48 * 256 / 2 + 256) << name;
+    EXPECT_LT(layer.product->bytes(), 48 * 256 / 2 + 256) << name;
   }
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/trainer/pack/packed_files.h"
+#include "trainer/kernels/device_kernels.h"
 #include "trainer/model/code_tensors.h"
 
 namespace bitloop::trainer {
@@ -13,6 +14,7 @@ class Unpacked : public WeightProduct {
  public:
   explicit Unpacked(const Operand& weight) : weight_(weight) {}
   bool takes_integers() const override { return weight_.codes_int8.defined(); }
+  int64_t bytes() const override { return 0; }
   at::Tensor multiply(const Operand& x, const std::optional<at::Tensor>& bias) const override {
     if (takes_integers() && x.codes_int8.defined())
       return codes::scale_products(codes::multiply(x.codes_int8, weight_.codes_int8), x.int8_scale,
@@ -86,6 +88,34 @@ TEST(InPlace, EveryQuantizersModelSaysTheSameTokenForToken) {
   const at::NoGradGuard no_grad;
   for (const std::string& name : zoo()) expect_the_same(name, at::kFloat);
   for (const char* name : {"ternary", "flat_group", "float"}) expect_the_same(name, at::kBFloat16);
+}
+
+// The way of a GPU, with plain loops for its kernel: integers are exact there too, sums of floats
+// are added in another order.
+TEST(InPlace, ADevicesProductsSayTheSame) {
+  const at::NoGradGuard no_grad;
+  const auto kernels = kernels::reference_kernels();
+  for (const std::string& name : zoo()) {
+    const auto quantizer = shipped_quantizer(name);
+    const lua::Format* format = &quantizer->format();
+    Transformer model(middle_model(), /*quantize_head=*/false, 5);
+    init_layers(model, *quantizer);
+    ForwardContext context{
+        .quantizer = quantizer.get(), .step = 9, .total_steps = 9, .products = Products::kFloat32};
+    ASSERT_TRUE(model.quantize_weights(context)) << name;
+    const std::string file = file_of(pack_model(model, format, at::kBFloat16), {});
+    context.as_stored = true;
+    Transformer here = Transformer::empty(middle_model(), false),
+                there = Transformer::empty(middle_model(), false);
+    for (Transformer* each : {&here, &there}) {
+      ASSERT_TRUE(unpack(file, *each, format, Unpack::kInPlace));
+      ASSERT_TRUE(each->quantize_weights(context));
+    }
+    ASSERT_TRUE(there.serve_on(at::kCPU, *kernels)) << name;
+    const Said want = greedy(here, context), got = greedy(there, context);
+    EXPECT_EQ(got.tokens, want.tokens) << name;
+    EXPECT_LT((got.logits - want.logits).abs().max().item<float>(), 2e-4) << name;
+  }
 }
 
 TEST(InPlace, WhatStaysPackedCantBeUsedOtherwise) {

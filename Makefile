@@ -46,7 +46,7 @@ bench: build  ## measure bitloop beside PyTorch, print ratios (BENCH_FLAGS="--he
 	@bench/run.py $(BENCH_FLAGS)
 
 gpu-bundle: configure  ## pack what bench/gpu.sh measures with on a GPU's machine: build/gpu-bundle.tar.gz
-	@cmake --build --preset release --parallel $(JOBS) --target bitloop bitloop-trainer bitloop_assets bitloop_bench_gpu bitloop_cuda_tests bitloop_device_tests
+	@cmake --build --preset release --parallel $(JOBS) --target bitloop bitloop-trainer bitloop_assets bitloop_bench_gpu bitloop_bench_random_packed bitloop_cuda_tests bitloop_device_tests
 	@scripts/gpu-bundle build/release build/gpu-bundle.tar.gz
 
 asan tsan: setup  ## build and test with the address and undefined-behaviour sanitizers, or the thread sanitizer

@@ -15,6 +15,8 @@ export LD_LIBRARY_PATH=$torch/lib:$nvidia$PWD/deps${LD_LIBRARY_PATH:+:$LD_LIBRAR
 row() { printf '| %s | %s |\n' "$1" "$2"; }
 # field FILE NAME: a member of the JSON document that is the file's last line.
 field() { python3 -c 'import json, sys; v = json.loads(open(sys.argv[1]).read().splitlines()[-1]).get(sys.argv[2]); print(f"{v:,.1f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else v)' "$1" "$2" 2>/dev/null || echo "failed, see $1"; }
+# generated FILE: new tokens a second of `bitloop generate --benchmark --json`.
+generated() { python3 -c 'import json, sys; s = json.load(open(sys.argv[1]))["speed"]; print(round(s["new_tokens"] / s["new_s"], 1))' "$1" 2>/dev/null || echo "failed, see $1"; }
 tests() { timeout 120 "bin/$1" --gtest_brief=1 >"$logs/$1.log" 2>&1 && echo "passed: $(grep -c . "$logs/$1.log") lines" || echo "FAILED, see $logs/$1.log"; }
 step() {  # step NAME OPTION…
   local name=$1
@@ -43,6 +45,11 @@ step half --micro-batch 32
 row "ternary, 32 x 1024, peak memory, GB" "$(field "$logs/half.json" peak_memory_gb)"
 step products --products
 row "product of 8,192 cubed, bf16, TFLOP/s" "$(field "$logs/products.json" square_8192)"
+packed=$logs/packed.safetensors
+bin/bitloop_bench_random_packed "$packed" --quantizer quantizers/ternary.lua --layers 22 --width 2048 >"$logs/packed.log" 2>&1
+timeout 60 bin/bitloop generate "$packed" --prompt 'Once upon a time' --max-new-tokens 64 --temperature 0 --device cuda --benchmark \
+  --json --allow-degraded >"$logs/generate.json" 2>"$logs/generate.err"
+row "1.1 billion packed ternary weights, new tokens/s" "$(generated "$logs/generate.json")"
 peer peer_ternary
 row "peer: compiled PyTorch, ternary, tokens/s" "$(field "$logs/peer_ternary.json" tokens_per_s)"
 peer peer_float --quantizer float

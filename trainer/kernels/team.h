@@ -99,7 +99,7 @@ class Shares {
 // body(begin, end) on runs of [0, n) that are together all of it, in parallel and in any order.
 template <typename Body>
 void run_shares(int64_t n, const Body& body) {
-  const int64_t threads = std::min(team_size(), n);
+  const int64_t threads = std::clamp<int64_t>(n, 1, team_size());
   Shares shares(n, threads);
   run_team(threads, [&](int64_t t) {
     if (const Range run = shares.first(t); !run.empty()) body(run.begin, run.end);

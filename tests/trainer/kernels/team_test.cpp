@@ -114,6 +114,7 @@ TEST(Team, RunsOfSharesAreDoneOnceEach) {
     for (int64_t i = begin; i < end; ++i) ++done[static_cast<size_t>(i)];
   });
   for (const auto& times : done) EXPECT_EQ(times, 1);
+  run_shares(0, [](int64_t begin, int64_t end) { FAIL() << begin << " to " << end; });
 }
 
 TEST(Team, WhatAPartThrowsIsTheCallers) {

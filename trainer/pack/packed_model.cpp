@@ -151,7 +151,11 @@ Status place_weight(Reader& reader, const MappedTensors& tensors, BitLinear& lay
                     const lua::Format& format) {
   const std::string& name = layer.layer.name;
   StoredWeight weight{.out_features = layer.layer.out_features,
-                      .in_features = layer.layer.in_features};
+                      .in_features = layer.layer.in_features,
+                      .codes = {},
+                      .scale = {},
+                      .offset = {},
+                      .codebook = {}};
   BITLOOP_ASSIGN(bytes, codes_of(reader, layer, format));
   weight.codes = at::from_blob(
       const_cast<uint8_t*>(bytes.data()), {std::ssize(bytes)}, [kept = tensors](void*) {},
@@ -166,8 +170,11 @@ Status place_weight(Reader& reader, const MappedTensors& tensors, BitLinear& lay
           fmt::format("has '{}.{}' in another type than its quantizer declares", name, part));
     *tensor = std::move(stored);
   }
-  const lua::Quantized returned{
-      .scale = weight.scale, .offset = weight.offset, .codebook = weight.codebook};
+  const lua::Quantized returned{.codes = {},
+                                .scale = weight.scale,
+                                .offset = weight.offset,
+                                .codebook = weight.codebook,
+                                .surrogate = {}};
   const auto operand = stored_weight_operand(returned, layer.weight, format, name);
   if (!operand) return not_returned(operand.error());
   layer.stored_product = packed_product(weight, *operand, format);

@@ -208,6 +208,10 @@ class Preparation {
       return fail("wrong_usage",
                   fmt::format("{}: another process prepares data there", options_.to.string()));
     lock_ = std::move(lock);
+    // A manifest that was being written when its process was killed.
+    for (const auto& entry : fs::directory_iterator(options_.to, error))
+      if (entry.path().filename().string().starts_with(std::string(kManifest) + ".tmp-"))
+        fs::remove(entry.path(), error);
     return {};
   }
 

@@ -174,8 +174,11 @@ def test_a_servers_runs_can_be_taken_back(shell):
     with Host(shell.workspace) as host:
         assert host.call("DELETE", path).json["runs"] == [{"seed": run["seed"], "test": None, "status": None, "val_loss": None}
                                                           for run in host.get(path)["runs"]]  # there was nothing to end
-        assert [run["status"] for run in host.post(path, {"seeds": 4})["runs"]] == ["running"] * 4  # one that is alive, and what waits
         waiting = shell.start("verify", name, "--seeds", "4", "--url", host.url)
+        deadline = time.monotonic() + 60
+        while all(run["status"] is None for run in host.get(path)["runs"]) and time.monotonic() < deadline:
+            time.sleep(0.05)  # until it has asked
+        assert [run["status"] for run in host.post(path, {"seeds": 4})["runs"]] == ["running"] * 4  # one that is alive, and what waits
         document = shell.json("verify", name, "--url", host.url, "--cancel")
         assert [run["status"] for run in document["runs"]] == ["cancelled"] * 3 and document["standing"] == "undecided"
         assert {row["status"] for row in verify_runs(shell)} == {"cancelled"} and len(verify_runs(shell)) == 4  # also the one it does not show

@@ -73,16 +73,20 @@ std::string rate(const evaluation::Json& speed, const char* tokens, const char* 
 void print_benchmark(const evaluation::Json& speed) {
   constexpr double kMega = 1e6, kGiga = 1e9;
   const double bytes = speed.at("weight_bytes"), steps = speed.at("steps"),
-               seconds = speed.at("new_s"), copy = speed.at("copy_bytes_per_s");
+               seconds = speed.at("new_s"), copy = speed.value("copy_bytes_per_s", 0.0);
   const double read = seconds > 0 ? bytes * steps / seconds : 0;
   fmt::print("load    {:.3f} s\n", speed.at("load_s").get<double>());
   fmt::print("prompt  {}\n", rate(speed, "prompt_tokens", "prompt_s"));
   fmt::print("new     {}\n", rate(speed, "new_tokens", "new_s"));
-  fmt::print(
-      "reads   {:.1f} MB of weights a token's step, {:.2f} GB/s: {:.0f}% of a copy's {:.2f} "
-      "GB/s (read and written)\n",
-      bytes / kMega, read / kGiga, copy > 0 ? 100 * read / copy : 0, copy / kGiga);
-  fmt::print("memory  {:.0f} MB at most\n", speed.at("resident_bytes").get<double>() / kMega);
+  fmt::print("reads   {:.1f} MB of weights a token's step, {:.2f} GB/s", bytes / kMega,
+             read / kGiga);
+  if (copy > 0)
+    fmt::print(": {:.0f}% of a copy's {:.2f} GB/s (read and written)", 100 * read / copy,
+               copy / kGiga);
+  fmt::print("\nmemory  {:.0f} MB at most", speed.at("resident_bytes").get<double>() / kMega);
+  if (speed.contains("device_bytes"))
+    fmt::print(", {:.0f} MB of the GPU's", speed.at("device_bytes").get<double>() / kMega);
+  fmt::print("\n");
 }
 
 Result<int> run(GenerateOptions options) {
@@ -105,6 +109,9 @@ Result<int> run(GenerateOptions options) {
                    fmt::print("{}", for_people(text));
                    std::fflush(stdout);
                  }));
+  const std::string note = result.at("note");
+  result.erase("note");
+  if (!note.empty()) fmt::print(stderr, "{}\n", for_people(note));
   if (options.json) {
     fmt::print("{}\n", result.dump(1, ' ', false, evaluation::Json::error_handler_t::replace));
     return kDone;

@@ -45,10 +45,11 @@ Result<Json> generate(const GenerationRequest& request,
   BITLOOP_TRY(follow(*process, "generation", [&](const Json& record) {
     const std::string type = record.at("type");
     if (type == "model")
-      for (const char* name : {"parameters", "device"}) result[name] = record.at(name);
+      for (const char* name : {"parameters", "device", "note"}) result[name] = record.at(name);
     if (type == "speed")
-      for (const char* name : {"prompt_tokens", "prompt_s", "new_tokens", "new_s", "steps",
-                               "load_s", "weight_bytes", "resident_bytes", "copy_bytes_per_s"})
+      for (const char* name :
+           {"prompt_tokens", "prompt_s", "new_tokens", "new_s", "steps", "load_s", "weight_bytes",
+            "resident_bytes", "device_bytes", "copy_bytes_per_s"})
         if (record.contains(name)) result["speed"][name] = record.at(name);
     if (type != "text" && type != "generated") return;
     const size_t prompt = record.at("prompt");

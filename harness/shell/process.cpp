@@ -59,8 +59,6 @@ Result<std::unique_ptr<Process>> Process::start(Json job, const std::vector<Uniq
   BITLOOP_ASSIGN(cancel, make_pipe());
 
   sandbox::Policy policy = jobs::trainer_policy(options.threads, options.memory_bytes, options.allow_degraded);
-  BITLOOP_ASSIGN(why_not, jobs::add_gpu(policy, options.device));
-  if (!why_not.empty()) fmt::print(stderr, "{}\n", why_not);
   policy.arguments = {"--job-fd", std::to_string(jobs::kJobFd), "--event-fd",
                       std::to_string(jobs::kEventFd)};
   if (options.output_bytes > 0) policy.file_bytes = options.output_bytes;
@@ -71,6 +69,12 @@ Result<std::unique_ptr<Process>> Process::start(Json job, const std::vector<Uniq
                         {requests.read.get(), kRequestFd},   {control.get(), kControlFd}};
   for (size_t i = 0; i < files.size(); ++i)
     policy.descriptors.push_back({files[i].get(), file_fd(i)});
+
+  std::vector<sandbox::Policy> policies = {policy};  // the next one where a jail can't be had
+  BITLOOP_ASSIGN(why_not, jobs::add_gpu(policy, options.device));
+  if (!why_not.empty()) fmt::print(stderr, "{}\n", why_not);
+  if (policy.gpu && options.device != "auto") policies.clear();
+  if (policy.gpu) policies.insert(policies.begin(), policy);
 
   process->requests_ = std::move(requests.write);
   process->events_ = std::move(events.read);
@@ -84,7 +88,7 @@ Result<std::unique_ptr<Process>> Process::start(Json job, const std::vector<Uniq
   process->of_jail_.push_back(std::move(output.write));
 
   Process* const self = process.get();
-  self->thread_ = std::thread([self, policy, nonce] { self->run(policy, nonce); });
+  self->thread_ = std::thread([self, policies, nonce] { self->run(policies, nonce); });
   std::unique_lock lock(self->mutex_);
   self->changed_.wait(lock, [&] { return self->started_.has_value(); });
   if (!*self->started_) return std::unexpected(self->started_->error());
@@ -92,12 +96,18 @@ Result<std::unique_ptr<Process>> Process::start(Json job, const std::vector<Uniq
 }
 
 // The jail's thread, from start to end.
-void Process::run(const sandbox::Policy& policy, const std::string& nonce) {
+void Process::run(const std::vector<sandbox::Policy>& policies, const std::string& nonce) {
   // The terminal's signals are for the thread that holds the terminal.
   sigset_t all;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  auto jail = sandbox::Jail::start(policy, nullptr);
+  auto jail = [&] {
+    auto first = sandbox::Jail::start(policies.front(), nullptr);
+    if (first || policies.size() == 1) return first;
+    fmt::print(stderr, "on the CPU, since no jail with a GPU can be made: {}\n",
+               first.error().message);
+    return sandbox::Jail::start(policies.back(), nullptr);
+  }();
   of_jail_.clear();
   {
     const std::lock_guard lock(mutex_);

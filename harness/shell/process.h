@@ -55,7 +55,7 @@ class Process {
 
  private:
   explicit Process(uint64_t memory_bytes) : memory_bytes_(memory_bytes) {}
-  void run(const sandbox::Policy& policy, const std::string& nonce);
+  void run(const std::vector<sandbox::Policy>& policies, const std::string& nonce);
 
   const uint64_t memory_bytes_;
   UniqueFd requests_, cancel_read_, cancel_write_, events_, output_;

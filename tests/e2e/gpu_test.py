@@ -61,7 +61,7 @@ def test_a_packed_model_says_on_the_gpu_what_it_says_on_the_processor(share, tmp
     for model in (run, tmp_path / "packed.safetensors"):
         said = {}
         for device in ("cpu", "cuda"):
-            done = subprocess.run([BIN / "bitloop", "generate", model, "--prompt", "To be", "--prompt", "The ", "--temperature", "0",
+            done = subprocess.run([BIN / "bitloop", "generate", model, "--prompt", "To be", "--temperature", "0",
                                    "--max-new-tokens", "30", "--device", device, "--json"], capture_output=True, text=True, timeout=300)
             assert done.returncode == 0, done.stderr
             said[device] = json.loads(done.stdout)

@@ -122,7 +122,7 @@ def fake_driver(folder, version):
 
 @pytest.mark.parametrize("driver, sentence", [
     ("none", "this machine has no NVIDIA driver that can be opened ("),
-    (12020, "the NVIDIA driver is for CUDA 12.2, and CUDA 13.0 is needed: install a newer driver, or train with train.device=cpu"),
+    (12020, "the NVIDIA driver is for CUDA 12.2, and CUDA 13.0 is needed: install a newer driver, or stay on the CPU (train.device=cpu)"),
     (13000, "the NVIDIA driver shows no GPU: look at nvidia-smi and at CUDA_VISIBLE_DEVICES"),
     (0, "the NVIDIA driver finds no GPU that it can use (its error is 100): look at nvidia-smi"),
 ])

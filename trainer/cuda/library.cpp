@@ -134,6 +134,10 @@ class CudaKernels : public DeviceKernels {
 }  // namespace
 }  // namespace bitloop::cuda
 
+extern "C" [[gnu::visibility("default")]] int bitloop_cuda_version() {
+  return bitloop::kernels::kDeviceKernelsVersion;
+}
+
 // Null where there is no device that this library can work on. `cache` may be null.
 extern "C" [[gnu::visibility("default")]] bitloop::kernels::DeviceKernels* bitloop_cuda_kernels(
     bitloop::kernels::KernelCache* cache) {

@@ -64,7 +64,7 @@ __device__ inline void each_code(const kernels::PackedWeight& w, int64_t n, int 
   }
 }
 
-__device__ inline int32_t add_lanes(int32_t sum) {
+__device__ inline uint32_t add_lanes(uint32_t sum) {
 #pragma unroll
   for (int d = 16; d > 0; d /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
   return sum;
@@ -87,16 +87,16 @@ __global__ void packed_integers(const kernels::PackedProduct p) {
                 row = static_cast<int64_t>(blockIdx.y) * kPackedRows, K = p.weight.K;
   if (n >= p.weight.N) return;
   const int rows = static_cast<int>(p.R - row < kPackedRows ? p.R - row : kPackedRows);
-  int32_t sums[kPackedRows] = {};
+  uint32_t sums[kPackedRows] = {};  // modulo 2^32
   each_code(p.weight, n, lane, [&](int64_t k, uint32_t code) {
     const int32_t w = integers[code];
 #pragma unroll
     for (int r = 0; r < kPackedRows; ++r)
-      if (r < rows) sums[r] += w * p.codes[(row + r) * K + k];
+      if (r < rows) sums[r] += static_cast<uint32_t>(w * p.codes[(row + r) * K + k]);
   });
 #pragma unroll
   for (int r = 0; r < kPackedRows; ++r) {
-    const int32_t sum = add_lanes(sums[r]);
+    const auto sum = static_cast<int32_t>(add_lanes(sums[r]));
     if (lane != 0 || r >= rows) continue;
     const float scale = p.x_scale[(row + r) * p.x_stride] * p.w_scale[n * p.w_stride];
     const float y = __fmul_rn(static_cast<float>(sum), scale);

@@ -21,6 +21,10 @@ Result<std::unique_ptr<kernels::DeviceKernels>> open_cuda_kernels(kernels::Kerne
                             "CUDA toolkit 13, or do without them: --device cpu, or training "
                             "operation by operation with --set train.execution=eager",
                             ::dlerror()));
+  const auto version = reinterpret_cast<int (*)()>(::dlsym(library, "bitloop_cuda_version"));
+  if (version == nullptr || version() != kernels::kDeviceKernelsVersion)
+    return fail("device_unavailable",
+                fmt::format("{} is of another build than this program: build both again", path));
   using Make = kernels::DeviceKernels* (*)(kernels::KernelCache*);
   const auto make = reinterpret_cast<Make>(::dlsym(library, "bitloop_cuda_kernels"));
   std::unique_ptr<kernels::DeviceKernels> made(make != nullptr ? make(cache) : nullptr);

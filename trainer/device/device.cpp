@@ -53,7 +53,7 @@ Result<Driver> open_driver() {
   if (library == nullptr)
     return unavailable(
         fmt::format("this machine has no NVIDIA driver that can be opened ({}): install one, or "
-                    "train with train.device=cpu",
+                    "stay on the CPU (train.device=cpu)",
                     loader_message()));
   Driver driver;
   if (!find(library, "cuInit", driver.init) ||
@@ -62,8 +62,8 @@ Result<Driver> open_driver() {
       !find(library, "cuDeviceGet", driver.get) || !find(library, "cuDeviceGetName", driver.name) ||
       !find(library, "cuDeviceTotalMem_v2", driver.memory))
     return unavailable(
-        fmt::format("{} is no NVIDIA driver that bitloop knows: install another, or train with "
-                    "train.device=cpu",
+        fmt::format("{} is no NVIDIA driver that bitloop knows: install another, or stay "
+                    "on the CPU (train.device=cpu)",
                     kDriver));
   return driver;
 }
@@ -84,18 +84,18 @@ Status look_at_devices() {
   if (driver.version(&version) == 0 && version / kMinorDigits < kCudaMajor)
     return unavailable(fmt::format(
         "the NVIDIA driver is for CUDA {}.{}, and CUDA {}.0 is needed: install a newer driver, or "
-        "train with train.device=cpu",
+        "stay on the CPU (train.device=cpu)",
         version / kMinorDigits, version % kMinorDigits / kMinorUnit, kCudaMajor));
   if (const int code = driver.init(0); code != 0)
     return unavailable(
         fmt::format("the NVIDIA driver finds no GPU that it can use (its error is {}): look at "
-                    "nvidia-smi, or train with train.device=cpu",
+                    "nvidia-smi, or stay on the CPU (train.device=cpu)",
                     code));
   int count = 0, device = 0;
   if (driver.count(&count) != 0 || count == 0 || driver.get(&device, 0) != 0)
     return unavailable(
-        "the NVIDIA driver shows no GPU: look at nvidia-smi and at CUDA_VISIBLE_DEVICES, or train "
-        "with train.device=cpu");
+        "the NVIDIA driver shows no GPU: look at nvidia-smi and at CUDA_VISIBLE_DEVICES, or stay "
+        "on the CPU (train.device=cpu)");
   std::array<char, 256> name{};
   size_t memory = 0;
   (void)driver.name(name.data(), static_cast<int>(name.size()) - 1, device);
@@ -123,13 +123,13 @@ Status open_library() {
   if (::dlopen(cuda_library().c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr)
     return unavailable(
         fmt::format("LibTorch's CUDA library can't be opened ({}): scripts/setup unpacks what it "
-                    "needs, or train "
-                    "with train.device=cpu",
+                    "needs, or stay "
+                    "on the CPU (train.device=cpu)",
                     loader_message()));
   if (!at::globalContext().hasCUDA() || at::detail::getCUDAHooks().getNumGPUs() == 0)
     return unavailable(
-        "LibTorch sees no GPU that CUDA can use: look at nvidia-smi, or train with "
-        "train.device=cpu");
+        "LibTorch sees no GPU that CUDA can use: look at nvidia-smi, or stay on the CPU "
+        "(train.device=cpu)");
   return {};
 }
 
@@ -190,7 +190,7 @@ Status open_cuda(at::Device device) {
     const std::string what = error.what_without_backtrace();
     return unavailable(
         fmt::format("the GPU ({}) does not compute ({}): look at nvidia-smi, or "
-                    "train with train.device=cpu",
+                    "stay on the CPU (train.device=cpu)",
                     facts().name, what.substr(0, what.find('\n'))));
   }
   return {};

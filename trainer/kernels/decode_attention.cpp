@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "trainer/kernels/prefetch.h"
 #include "trainer/kernels/simd.h"
 
 namespace bitloop::kernels {
@@ -10,9 +11,9 @@ namespace {
 
 constexpr int64_t kAheadTokens = 8;
 
-// A head's numbers of one token, far from those of the next, which no processor guesses.
-void ask_for(const float* numbers, int64_t S) {
-  for (int64_t i = 0; i < S; i += 16) __builtin_prefetch(numbers + i);
+// A head's numbers of a token to come, far from those of this one, which no processor guesses.
+void ask_for_numbers(const float* numbers, int64_t S) {
+  ask_for({reinterpret_cast<const uint8_t*>(numbers), static_cast<size_t>(S) * sizeof(float)});
 }
 
 // Of one head: its scores over all tokens.
@@ -20,7 +21,7 @@ BITLOOP_SIMD void score(const float* q, const float* keys, int64_t T, int64_t st
                         float* scores) {
   for (int64_t t = 0; t < T; ++t) {
     const float* key = keys + t * stride;
-    ask_for(key + kAheadTokens * stride, S);
+    ask_for_numbers(key + kAheadTokens * stride, S);
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i < S; ++i) sum += q[i] * key[i];
@@ -46,7 +47,7 @@ BITLOOP_SIMD void add_values(const float* scores, const float* values, int64_t T
   for (int64_t t = 0; t < T; ++t) {
     const float share = scores[t];
     const float* value = values + t * stride;
-    ask_for(value + kAheadTokens * stride, S);
+    ask_for_numbers(value + kAheadTokens * stride, S);
 #pragma omp simd
     for (int64_t i = 0; i < S; ++i) out[i] += share * value[i];
   }

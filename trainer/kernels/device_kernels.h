@@ -110,6 +110,9 @@ struct DeviceAttention {
   int64_t B = 0, T = 0, H = 0, S = 0;
 };
 
+// Of this interface, which a library of another build may have: to be raised with each change.
+inline constexpr int kDeviceKernelsVersion = 2;
+
 class DeviceKernels {
  public:
   virtual ~DeviceKernels() = default;

@@ -13,8 +13,8 @@ inline constexpr int64_t kStep = 64;  // bytes; rows of int8 are padded to this
 inline constexpr int64_t kSums = 32;  // running sums of a float product
 inline constexpr int64_t kUnpackSlack = 64;
 inline constexpr int64_t kFewRows = 4;          // that a call of dot_bytes or dot_floats takes
-inline constexpr int64_t kTogether = 4;         // rows of a weight that a call of dot_four takes
-inline constexpr int64_t kAheadBytes = 16384;    // of a weight, that memory is asked for ahead
+inline constexpr int64_t kTogether = 4;         // rows of a weight that a call of dot_ordered takes
+inline constexpr int64_t kAheadBytes = 16384;   // of a weight, that memory is asked for ahead
 inline constexpr int64_t kManyRows = 32;        // of x, that a row of the weight meets in one go
 inline constexpr int64_t kPartBytes = 8 << 10;  // of a weight, that a thread takes at a time
 

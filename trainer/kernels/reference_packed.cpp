@@ -57,7 +57,8 @@ void reference_packed_product(const PackedProduct& p) {
       }
       auto y = static_cast<float>(sum);
       if (p.codes != nullptr)
-        y = static_cast<float>(whole) * (p.x_scale[r * p.x_stride] * p.w_scale[n * p.w_stride]);
+        y = static_cast<float>(static_cast<int32_t>(whole)) *
+            (p.x_scale[r * p.x_stride] * p.w_scale[n * p.w_stride]);
       p.y[r * w.N + n] = p.bias != nullptr ? y + p.bias[n] : y;
     }
   }

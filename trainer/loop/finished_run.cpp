@@ -8,68 +8,13 @@
 
 #include "harness/base/fd.h"
 #include "sandbox/lock_down.h"
-#include "trainer/device/cuda_kernels.h"
-#include "trainer/device/device.h"
 #include "trainer/eval/scorer.h"
 #include "trainer/loop/threads.h"
-#include "trainer/model/device_product.h"
 
 namespace bitloop::trainer {
 namespace {
 
 using nlohmann::json;
-
-Result<Machine> open_machine(const std::string& wanted) {
-  Machine machine;
-  BITLOOP_ASSIGN(device, open_device(wanted));
-  if (device.is_cpu()) return machine;
-  auto kernels = open_cuda_kernels();
-  if (!kernels && wanted == "auto") {
-    fmt::print(stderr, "on the CPU: {}\n", kernels.error().message);
-    return machine;
-  }
-  if (!kernels) return std::unexpected(kernels.error());
-  machine.device = device;
-  machine.kernels = std::move(*kernels);
-  return machine;
-}
-
-// What a sequence needs on a GPU, once: libraries read their files at the first use.
-void warm_serving(const Machine& machine) {
-  constexpr int64_t kWidth = 64;
-  Transformer model({.vocab_size = 64,
-                     .padded_vocab_size = 64,
-                     .context = 8,
-                     .layers = 1,
-                     .heads = 2,
-                     .width = kWidth},
-                    false, 1);
-  const ForwardContext context{.products = Products::kFloat32, .as_stored = true};
-  (void)model.quantize_weights(context);
-  if (!model.serve_on(machine.device, *machine.kernels)) return;
-  KeyValueCache cache = model.make_cache(4);
-  const at::Tensor ids = at::zeros({2}, at::TensorOptions(machine.device).dtype(at::kLong));
-  const auto prompt = model.prefill(ids, cache, context);
-  KeyValueCache* const one[] = {&cache};
-  const auto next = model.decode(ids.narrow(0, 0, 1), one, context);
-  if (prompt && next) (void)model.logits(*next, context)->cpu();
-  lua::Format format;
-  format.levels = {-1, 0, 1};
-  const StoredWeight weight{.out_features = 8,
-                            .in_features = kWidth,
-                            .codes = at::zeros({(8 * kWidth + 4) / 5}, at::kByte),
-                            .scale = at::ones({1}),
-                            .offset = {},
-                            .codebook = {}};
-  const auto product =
-      device_packed_product(weight, format, {at::ones({1}), 1}, machine.device, *machine.kernels);
-  Operand row;
-  row.value = at::ones({1, kWidth}, machine.device);
-  (void)product->multiply(row, {});
-  row.codes_int8 = row.value.to(at::kChar);
-  row.int8_scale = at::ones({1}, machine.device);
-  (void)product->multiply(row, {}).cpu();
-}
 
 Status run(const json& job, const json& weights, const ModelConfig* model, const Records& records,
            const std::function<Status(const MappedTensors&, const Machine&)>& work) {
@@ -83,9 +28,8 @@ Status run(const json& job, const json& weights, const ModelConfig* model, const
     files.emplace_back(part.at("path"), std::move(file));
   }
   warm_scoring(model);
-  if (machine.kernels) warm_serving(machine);
-  BITLOOP_TRY(sandbox::lock_down(machine.kernels ? sandbox::LockDownProfile::kCuda
-                                                 : sandbox::LockDownProfile::kCpu));
+  BITLOOP_TRY(sandbox::lock_down(machine.opened.is_cpu() ? sandbox::LockDownProfile::kCpu
+                                                         : sandbox::LockDownProfile::kCuda));
   // From here on files are read that may be hostile.
   std::string name = files.size() == 1 ? files.front().first : "the model";
   const auto load_and_work = [&]() -> Status {

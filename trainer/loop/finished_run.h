@@ -7,15 +7,10 @@
 #include <nlohmann/json.hpp>
 
 #include "trainer/checkpoint/mapped_tensors.h"
+#include "trainer/loop/machine.h"
 #include "trainer/loop/prepare.h"
 
 namespace bitloop::trainer {
-
-// What such a job computes on: the CPU without kernels, or the GPU that job.device asks for.
-struct Machine {
-  at::Device device{at::kCPU};
-  std::unique_ptr<kernels::DeviceKernels> kernels;
-};
 
 // What these jobs have in common: opens job.device (the CPU where there is none), starts
 // job.threads threads, maps the weights (a list of {"fd", "path"}), narrows this process's system

@@ -115,7 +115,10 @@ class Generation {
                   {"load_s", load_s_},
                   {"weight_bytes", bytes_of_a_step()},
                   {"resident_bytes", peak_resident_bytes()}};
-    if (options_.benchmark) speed["copy_bytes_per_s"] = measured_copy();
+    if (kernels_ != nullptr)
+      speed["device_bytes"] = device_peak_memory(subject_.model->device());
+    else if (options_.benchmark)
+      speed["copy_bytes_per_s"] = measured_copy();
     records_.send("speed", speed);
     return {};
   }
@@ -215,7 +218,8 @@ class Generation {
                                    ? BlockMaker::embedding_name(subject_.model->config())
                                    : "lm_head.weight";
     for (const auto& [name, tensor] : subject_.model->named_parameters())
-      if (name == wanted) sum += static_cast<int64_t>(tensor.nbytes());
+      if (name == wanted)  // float32 on a GPU
+        sum += kernels_ != nullptr ? 4 * tensor.numel() : static_cast<int64_t>(tensor.nbytes());
     return sum;
   }
 
@@ -247,7 +251,7 @@ Status generate(const json& job, const Records& records) {
       job, model.at("weights"), /*scored=*/nullptr, records,
       [&](const MappedTensors& weights, const Machine& machine) -> Status {
         const at::NoGradGuard no_grad;
-        give_back_program_pages();  // before the file takes their place
+        if (!machine.kernels) give_back_program_pages();  // before the file takes their place
         const Clock::time_point start = Clock::now();
         if (!shape && model.contains("packed"))
           return fail("bad_weights",
@@ -257,7 +261,8 @@ Status generate(const json& job, const Records& records) {
         const Vocabulary vocabulary(std::move(tokens));
         BITLOOP_ASSIGN(subject, load_subject(model, *shape, weights, records, /*as_stored=*/true));
         records.send("model", {{"parameters", subject.model->parameter_count()},
-                               {"device", device_name(machine.device)}});
+                               {"device", name_of(machine)},
+                               {"note", machine.note}});
         BITLOOP_TRY(subject.model->quantize_weights(subject.context));
         if (machine.kernels) BITLOOP_TRY(serve_on(machine, subject));
         return Generation(subject, vocabulary, options, records, machine.kernels.get(),

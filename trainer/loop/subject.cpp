@@ -60,11 +60,11 @@ Result<Subject> load_subject(const json& model, const ModelConfig& shape,
 }
 
 Status serve_on(const Machine& machine, Subject& subject) {
-  if (!subject.model->serve_on(machine.device, *machine.kernels))
+  if (!subject.model->serve_on(machine.opened, *machine.kernels))
     return fail("bad_model", "its products are there on the CPU alone: --device cpu");
   if (!subject.run) return {};
   // Tensors that its functions make are where the functions were loaded for.
-  subject.run->device = machine.device;
+  subject.run->device = machine.opened;
   BITLOOP_ASSIGN(quantizer, load_fresh(*subject.run));
   subject.run->quantizer = std::move(quantizer);
   subject.context.quantizer = subject.run->quantizer.get();

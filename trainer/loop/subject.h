@@ -7,7 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "trainer/checkpoint/mapped_tensors.h"
-#include "trainer/loop/finished_run.h"
+#include "trainer/loop/machine.h"
+#include "trainer/loop/prepare.h"
 
 namespace bitloop::trainer {
 

@@ -14,6 +14,11 @@ namespace {
 
 constexpr int64_t kReadable = 16;  // bytes behind the codes: PackedWeight
 
+// Widened there: the host needs no room for it.
+at::Tensor float_on(const at::Tensor& tensor, at::Device device) {
+  return tensor.detach().to(device).to(at::kFloat).contiguous();
+}
+
 class DevicePackedProduct : public WeightProduct {
  public:
   DevicePackedProduct(const StoredWeight& weight, const lua::Format& format,
@@ -22,12 +27,12 @@ class DevicePackedProduct : public WeightProduct {
     for (const at::Tensor* part : {&weight.codes, &weight.scale, &weight.offset, &weight.codebook})
       if (part->defined()) bytes_ += static_cast<int64_t>(part->nbytes());
     const auto there = [&](const at::Tensor& tensor) {
-      return keep_.emplace_back(tensor.to(device, at::kFloat).contiguous()).const_data_ptr<float>();
+      return keep_.emplace_back(float_on(tensor, device)).const_data_ptr<float>();
     };
     const int64_t size = weight.codes.numel();
-    at::Tensor codes = at::zeros({size + kReadable}, at::kByte);
+    const at::Tensor codes = keep_.emplace_back(
+        at::zeros({size + kReadable}, at::TensorOptions(device).dtype(at::kByte)));
     codes.narrow(0, 0, size).copy_(weight.codes);
-    codes = keep_.emplace_back(codes.to(device));
 
     const CodePacking packing = CodePacking::of(choices_of(format));
     weight_ = {.N = weight.out_features,
@@ -35,7 +40,9 @@ class DevicePackedProduct : public WeightProduct {
                .levels = static_cast<int32_t>(packing.levels),
                .codes = packing.codes,
                .bits = packing.bits,
-               .bytes = codes.const_data_ptr<uint8_t>()};
+               .bytes = codes.const_data_ptr<uint8_t>(),
+               .scale = {},
+               .offset = {}};
     if (format.codebook_entries > 0) {
       weight_.codebook = there(weight.codebook);
       weight_.block = format.codebook_block;
@@ -111,8 +118,7 @@ class DevicePackedProduct : public WeightProduct {
 
 class DeviceFloatProduct : public WeightProduct {
  public:
-  DeviceFloatProduct(const at::Tensor& w_NK, at::Device device)
-      : w_(w_NK.to(device, at::kFloat).contiguous()) {}
+  DeviceFloatProduct(const at::Tensor& w_NK, at::Device device) : w_(float_on(w_NK, device)) {}
 
   bool takes_integers() const override { return false; }
   int64_t bytes() const override { return static_cast<int64_t>(w_.nbytes()); }

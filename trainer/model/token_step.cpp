@@ -78,7 +78,7 @@ std::unique_ptr<TokenStep> TokenStep::make(Transformer& model, const ForwardCont
   const ModelConfig& config = model.config();
   const int64_t D = config.width, F = config.hidden_width(), L = config.layers,
                 C = D + 2 * config.key_heads() * (D / config.heads);
-  if (D % 16 != 0) return nullptr;  // normalise_row
+  if (D % 16 != 0 && model.ln_f_.bias.defined()) return nullptr;  // normalise_row
   std::unique_ptr<TokenStep> made(new TokenStep);
   made->context_ = context;
   const bool two = model.blocks_.front().fc.size() == 2;

@@ -8,6 +8,7 @@
 
 #include "trainer/kernels/decode_attention.h"
 #include "trainer/kernels/team.h"
+#include "trainer/model/device_product.h"
 #include "trainer/model/functions.h"
 #include "trainer/model/token_step.h"
 
@@ -187,18 +188,25 @@ bool Transformer::serve_on(at::Device device, kernels::DeviceKernels& kernels) {
   const auto move = [&](at::Tensor& tensor) {
     if (tensor.defined()) tensor = tensor.detach().to(device);
   };
+  const bool shares = config_.tied_head && !head_.quantized;
+  if (shares) move(wte_);
   for (BitLinear* layer : layers) {
     TORCH_CHECK(layer->product, "a model is served as it is stored");
-    layer->product = layer->product->on(device, kernels);
+    layer->product = shares && layer == &head_ ? device_float_product(wte_, device)
+                                               : layer->product->on(device, kernels);
     if (!layer->product) return false;
     move(layer->bias);
     move(layer->row_bias);
     for (auto* named : {&layer->params, &layer->state})
       for (auto& [name, tensor] : *named) move(tensor);
-    // Nothing reads them any more.
-    if (!layer->weight.is_same(wte_))
+    // Nothing reads these any more.
+    if (layer != &head_ || !config_.tied_head)
       layer->weight = at::zeros({1}, at::TensorOptions(device)).expand(layer->weight.sizes());
     layer->latent = layer->used_weight = at::Tensor();
+    layer->weight_operand = layer->kept = Operand();
+    layer->stored.reset();
+    layer->stored_product = nullptr;
+    layer->packed = nullptr;
   }
   for (at::Tensor* embedding : {&wte_, &wpe_}) move(*embedding);
   for (NormLayer* norm : norms()) {
@@ -206,8 +214,7 @@ bool Transformer::serve_on(at::Device device, kernels::DeviceKernels& kernels) {
     move(norm->bias);
   }
   if (config_.tied_head) head_.weight = wte_;
-  token_step_ = nullptr;
-  tried_token_step_ = !device.is_cpu();
+  served_ = true;
   return true;
 }
 
@@ -243,6 +250,7 @@ Result<at::Tensor> Transformer::prefill(const at::Tensor& ids_T, KeyValueCache& 
 bool Transformer::decode_one(const at::Tensor& x_1D, KeyValueCache& cache,
                              const std::optional<Rotary::Angles>& angles,
                              const ForwardContext& context) {
+  if (served_) return false;
   if (!tried_token_step_) token_step_ = TokenStep::make(*this, context);
   tried_token_step_ = true;
   return token_step_ && token_step_->serves(*this, context) &&
@@ -265,7 +273,7 @@ Result<at::Tensor> Transformer::decode(const at::Tensor& ids_R,
       ++caches[0]->length;
       return normalise(x_1D, ln_f_);
     }
-  const at::Tensor scores = at::empty({R, H * longest});
+  const at::Tensor scores = at::empty({served_ ? 0 : R, H * longest});
   const auto attend = [&](size_t i, const at::Tensor& given) {
     const at::Tensor qkv_RC = turn(given, angles).contiguous(), out = at::empty({R, D});
     kernels::run_items(R, [&](int64_t r) {
@@ -296,7 +304,7 @@ Result<at::Tensor> Transformer::decode(const at::Tensor& ids_R,
     return at::stack(rows);
   };
   BITLOOP_ASSIGN(x_RD, run_blocks(embed(ids_R, positions), context,
-                                  device().is_cpu() ? Attend(attend) : Attend(attend_there)));
+                                  served_ ? Attend(attend_there) : Attend(attend)));
   for (KeyValueCache* cache : caches) ++cache->length;
   return x_RD;
 }

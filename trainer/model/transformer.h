@@ -128,6 +128,7 @@ class Transformer {
   // Of the weights as they were quantised last, made with the first token; null where there is
   // none.
   std::shared_ptr<TokenStep> token_step_;
+  bool served_ = false;  // serve_on
   bool tried_token_step_ = false;
 };
 

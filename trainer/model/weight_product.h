@@ -1,6 +1,6 @@
 // The product with a weight that stays as it is stored: packed codes, or floats in a mapped file.
 // What `bitloop generate` computes with (docs/packing.md says which arithmetic, and where its
-// numbers are those of other paths). On the CPU. Legend: R rows, N output features, K input
+// numbers are those of other paths). On the CPU; on() makes one for a device. Legend: R rows, N output features, K input
 // features.
 #pragma once
 

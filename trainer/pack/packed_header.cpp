@@ -7,7 +7,7 @@
 #include <new>
 #include <span>
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
 #include <xxh_x86dispatch.h>  // the best instructions that the processor has
 #else
 #include <xxhash.h>

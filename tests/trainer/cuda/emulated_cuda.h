@@ -135,7 +135,7 @@ static float __shfl_xor_sync(unsigned, float v, int d) {
     take_turns();
   return slots[thread / 32][(thread % 32) ^ static_cast<unsigned>(d)];
 }
-static int __shfl_xor_sync(unsigned mask, int v, int d) {
+static unsigned __shfl_xor_sync(unsigned mask, unsigned v, int d) {
   float bits;  // handed on as they are
   std::memcpy(&bits, &v, 4);
   bits = __shfl_xor_sync(mask, bits, d);

@@ -30,12 +30,12 @@ struct GenerationRequest {
   std::string device = "cpu";  // cpu, cuda or auto
 };
 
-// `text` is told of each prompt's text as it comes. Returns {"model", "parameters", "device",
-// "generations":
-// [{"prompt", "text", "prompt_tokens", "tokens": [ids], "finish": "length"|"end"|"context"}],
-// "speed": {"prompt_tokens", "prompt_s", "new_tokens", "new_s", "steps", "load_s", "weight_bytes",
-// "resident_bytes" (and "copy_bytes_per_s"): trainer/loop/generation.h}}. Errors: "wrong_usage",
-// "bad_model", "bad_weights", "bad_prompt", "infrastructure", those of the candidate.
+// `text` is told of each prompt's text as it comes. Returns {"model", "parameters", "device", "note"
+// (why "auto" stayed on the CPU), "generations": [{"prompt", "text", "prompt_tokens", "tokens":
+// [ids], "finish": "length"|"end"|"context"}], "speed": {"prompt_tokens", "prompt_s", "new_tokens",
+// "new_s", "steps", "load_s", "weight_bytes", "resident_bytes" (and "device_bytes" of a GPU, or a
+// benchmark's "copy_bytes_per_s"): trainer/loop/generation.h}}. Errors: "wrong_usage", "bad_model",
+// "bad_weights", "bad_prompt", "infrastructure", those of the candidate.
 Result<Json> generate(const GenerationRequest& request,
                       const std::function<void(size_t prompt, std::string_view text)>& text);
 

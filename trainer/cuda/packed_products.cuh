@@ -64,12 +64,8 @@ __device__ inline void each_code(const kernels::PackedWeight& w, int64_t n, int 
   }
 }
 
-__device__ inline uint32_t add_lanes(uint32_t sum) {
-#pragma unroll
-  for (int d = 16; d > 0; d /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
-  return sum;
-}
-__device__ inline float add_lanes(float sum) {
+template <typename Number>
+__device__ inline Number add_lanes(Number sum) {
 #pragma unroll
   for (int d = 16; d > 0; d /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
   return sum;

@@ -1,11 +1,10 @@
 #include "trainer/model/functions.h"
 
 #include <ATen/ATen.h>
-
 #include <ATen/Context.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <cmath>
 
+#include <cmath>
 #include <optional>
 
 #include "trainer/kernels/attention.h"

@@ -160,8 +160,7 @@ bool TokenStep::hand_over(const BitLinear& layer, Linear& linear, const float* x
 
 int64_t TokenStep::parts_of(const std::vector<Linear>& layers) {
   int64_t parts = 0;
-  for (const Linear& layer : layers)
-    parts += (layer.N + layer.row->part_rows() - 1) / layer.row->part_rows();
+  for (const Linear& layer : layers) parts += layer.parts();
   return parts;
 }
 
@@ -172,7 +171,7 @@ void TokenStep::for_outputs(const std::vector<Linear>& layers, kernels::Range ru
                             const Body& body) {
   int64_t first = 0;  // of the layer's parts
   for (const Linear& layer : layers) {
-    const int64_t some = layer.row->part_rows(), parts = (layer.N + some - 1) / some;
+    const int64_t some = layer.row->part_rows(), parts = layer.parts();
     const int64_t begin = std::clamp<int64_t>(run.begin - first, 0, parts) * some,
                   end = std::min(layer.N, std::clamp<int64_t>(run.end - first, 0, parts) * some);
     if (begin < end) body(layer, begin, end);
@@ -218,10 +217,10 @@ struct TokenStep::Run {
     }
   }
 
-  // Before a product: by one thread, while the others ask for what they will read, since memory
-  // should never wait.
+  // A product. Its row is made by one thread, while the others ask for what they will read of the
+  // weight, since memory should never wait; then all of them make its outputs.
   template <typename Work>
-  void alone(int64_t t, const std::vector<Linear>& linears, size_t product, const Work& work) {
+  void multiply(int64_t t, const std::vector<Linear>& linears, size_t product, const Work& work) {
     if (t == 0) {
       guarded([&] {
         if (!work()) failed = true;
@@ -238,15 +237,13 @@ struct TokenStep::Run {
           });
     }
     barrier.wait();
+    guarded([&] { make_outputs(linears, t, shares[product]); });
+    barrier.wait();
   }
   bool hand_over(std::span<const BitLinear> layers, std::vector<Linear>& linears, const float* x) {
     for (size_t i = 0; i < linears.size(); ++i)
       if (!step.hand_over(layers[i], linears[i], x)) return false;
     return true;
-  }
-  void together(int64_t t, const std::vector<Linear>& linears, size_t product) {
-    guarded([&] { make_outputs(linears, t, shares[product]); });
-    barrier.wait();
   }
 
   void add(const std::vector<float>& row) const {
@@ -303,24 +300,21 @@ struct TokenStep::Run {
     for (size_t i = 0; i < step.blocks_.size(); ++i) {
       Block& block = model.blocks_[i];
       Layers& layers = step.blocks_[i];
-      alone(t, layers.qkv, 4 * i, [&] {
+      multiply(t, layers.qkv, 4 * i, [&] {
         if (i > 0) add(step.fed_);
         return normalised(block.qkv, layers.qkv, block.ln_1);
       });
-      together(t, layers.qkv, 4 * i);
       guarded([&] { attend(i, t, threads); });
       barrier.wait();
-      alone(t, layers.attn_proj, 4 * i + 1, [&] {
+      multiply(t, layers.attn_proj, 4 * i + 1, [&] {
         return hand_over(one(block.attn_proj), layers.attn_proj, step.attended_.data());
       });
-      together(t, layers.attn_proj, 4 * i + 1);
-      alone(t, layers.fc, 4 * i + 2, [&] {
+      multiply(t, layers.fc, 4 * i + 2, [&] {
         add(step.fed_);
         return normalised(block.fc, layers.fc, block.ln_2);
       });
-      together(t, layers.fc, 4 * i + 2);
-      alone(t, layers.mlp_proj, 4 * i + 3, [&] { return feed(block.mlp_proj, layers.mlp_proj); });
-      together(t, layers.mlp_proj, 4 * i + 3);
+      multiply(t, layers.mlp_proj, 4 * i + 3,
+               [&] { return feed(block.mlp_proj, layers.mlp_proj); });
     }
   }
 };

@@ -41,6 +41,7 @@ class TokenStep {
     at::Tensor bias;                           // (N) or undefined
     int64_t N = 0;
     float* y = nullptr;  // (N)
+    int64_t parts() const { return (N + row->part_rows() - 1) / row->part_rows(); }
   };
   struct Layers {
     std::vector<Linear> qkv, attn_proj, fc, mlp_proj;

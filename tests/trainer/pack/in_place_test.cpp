@@ -50,17 +50,27 @@ Said greedy(Transformer& model, const ForwardContext& context) {
   return said;
 }
 
-void expect_the_same(const std::string& name, at::ScalarType floats) {
-  const auto quantizer = shipped_quantizer(name);
-  const lua::Format* format = &quantizer->format();
-  Transformer model(middle_model(), /*quantize_head=*/false, 5);
-  init_layers(model, *quantizer);
-  ForwardContext context{
-      .quantizer = quantizer.get(), .step = 9, .total_steps = 9, .products = Products::kFloat32};
-  ASSERT_TRUE(model.quantize_weights(context)) << name;
-  const std::string file = file_of(pack_model(model, format, floats), {});
+// A model, its packed file, and how such a file is read where it lies.
+struct Packed {
+  Packed(const std::string& name, at::ScalarType floats)
+      : quantizer(shipped_quantizer(name)), model(middle_model(), /*quantize_head=*/false, 5) {
+    init_layers(model, *quantizer);
+    context = {
+        .quantizer = quantizer.get(), .step = 9, .total_steps = 9, .products = Products::kFloat32};
+    EXPECT_TRUE(model.quantize_weights(context)) << name;
+    file = file_of(pack_model(model, &quantizer->format(), floats), {});
+    context.as_stored = true;
+  }
+  std::unique_ptr<lua::Quantizer> quantizer;
+  Transformer model;
+  ForwardContext context;
+  std::string file;
+};
 
-  context.as_stored = true;
+void expect_the_same(const std::string& name, at::ScalarType floats) {
+  Packed made(name, floats);
+  auto& [quantizer, model, context, file] = made;
+  const lua::Format* format = &quantizer->format();
   Transformer in_place = Transformer::empty(middle_model(), false),
               whole = Transformer::empty(middle_model(), false);
   const Status placed = unpack(file, in_place, format, Unpack::kInPlace);
@@ -96,19 +106,12 @@ TEST(InPlace, ADevicesProductsSayTheSame) {
   const at::NoGradGuard no_grad;
   const auto kernels = kernels::reference_kernels();
   for (const std::string& name : zoo()) {
-    const auto quantizer = shipped_quantizer(name);
-    const lua::Format* format = &quantizer->format();
-    Transformer model(middle_model(), /*quantize_head=*/false, 5);
-    init_layers(model, *quantizer);
-    ForwardContext context{
-        .quantizer = quantizer.get(), .step = 9, .total_steps = 9, .products = Products::kFloat32};
-    ASSERT_TRUE(model.quantize_weights(context)) << name;
-    const std::string file = file_of(pack_model(model, format, at::kBFloat16), {});
-    context.as_stored = true;
+    const Packed made(name, at::kBFloat16);
+    const auto& [quantizer, model, context, file] = made;
     Transformer here = Transformer::empty(middle_model(), false),
                 there = Transformer::empty(middle_model(), false);
     for (Transformer* each : {&here, &there}) {
-      ASSERT_TRUE(unpack(file, *each, format, Unpack::kInPlace));
+      ASSERT_TRUE(unpack(file, *each, &quantizer->format(), Unpack::kInPlace));
       ASSERT_TRUE(each->quantize_weights(context));
     }
     ASSERT_TRUE(there.serve_on(at::kCPU, *kernels)) << name;

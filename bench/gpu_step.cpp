@@ -203,11 +203,12 @@ json train(kernels::DeviceKernels& device, const Options& options) {
     value_of(pass.begin_step(context));
     device.wait();
     const double quantised = seconds_since(start);
-    double loss = 0;
+    std::vector<at::Tensor> losses;
     for (const auto& [ids, targets] : batches)
-      loss += value_of(pass.accumulate(ids, targets, context,
-                                       1.0 / static_cast<double>(options.micro_batches))) /
-              static_cast<double>(options.micro_batches);
+      losses.push_back(value_of(pass.accumulate(ids, targets, context,
+                                                1.0 / static_cast<double>(options.micro_batches))));
+    const double loss = at::stack(losses).mean().item<double>();
+    value_of(pass.end_step(context));
     device.wait();
     const double passed = seconds_since(start);
     model.finish_weight_gradients(context);

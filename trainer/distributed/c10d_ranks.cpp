@@ -74,6 +74,29 @@ void wait_for(const intrusive_ptr<c10d::Work>& work) {
 
 }  // namespace
 
+// Numbers that go through the network together.
+struct C10dRanks::Piece {
+  std::vector<at::Tensor> parts;  // flat, in order
+  at::Tensor numbers;             // the only part itself, or a copy of all
+  intrusive_ptr<c10d::Work> work;
+
+  // Where they can be sent from: the GPU, `on_device`, or this processor's memory.
+  void gather(bool on_device) {
+    numbers = parts.size() == 1 ? parts[0] : at::cat(parts);
+    if (!on_device && !numbers.is_cpu()) numbers = numbers.cpu();
+  }
+  // Waits for what was queued, and puts the numbers back.
+  void finish() {
+    wait_for(work);
+    if (numbers.is_same(parts[0])) return;
+    int64_t at = 0;
+    for (at::Tensor& part : parts) {
+      part.copy_(numbers.narrow(0, at, part.numel()));
+      at += part.numel();
+    }
+  }
+};
+
 struct C10dRanks::Connections {
   intrusive_ptr<c10d::Store> store;
   intrusive_ptr<c10d::Backend> words;    // Gloo
@@ -124,55 +147,68 @@ Result<std::unique_ptr<Ranks>> C10dRanks::open(const RankConfig& config) {
   return std::unique_ptr<Ranks>(new C10dRanks(config, std::move(made)));
 }
 
-template <typename Body>
-void C10dRanks::in_pieces(std::span<const at::Tensor> tensors, const Body& body) {
-  std::vector<at::Tensor> parts;  // of one piece, in order
-  int64_t bytes = 0;
-  const auto flush = [&] {
-    if (parts.empty()) return;
-    at::Tensor piece = at::cat(parts);
-    if (!connections_->numbers && !piece.is_cpu()) piece = piece.cpu();
-    body(piece);
-    int64_t at = 0;
-    for (at::Tensor& part : parts) {
-      part.copy_(piece.narrow(0, at, part.numel()));
-      at += part.numel();
-    }
-    parts.clear();
-    bytes = 0;
-  };
+std::vector<C10dRanks::Piece> C10dRanks::pieces_of(std::span<const at::Tensor> tensors) const {
+  std::vector<Piece> pieces;
+  int64_t bytes = 0;  // of the last one
   for (const at::Tensor& tensor : tensors) {
     const at::Tensor flat = tensor.detach().view({-1});
     const int64_t most = kPieceBytes / flat.element_size();
     for (int64_t begin = 0; begin < flat.numel(); begin += most) {
       const at::Tensor part = flat.narrow(0, begin, std::min(most, flat.numel() - begin));
-      if (!parts.empty() && (parts.back().scalar_type() != part.scalar_type() ||
-                             bytes + static_cast<int64_t>(part.nbytes()) > kPieceBytes))
-        flush();
-      parts.push_back(part);
-      bytes += static_cast<int64_t>(part.nbytes());
+      const auto size = static_cast<int64_t>(part.nbytes());
+      if (pieces.empty() || pieces.back().parts.back().scalar_type() != part.scalar_type() ||
+          bytes + size > kPieceBytes) {
+        pieces.emplace_back();
+        bytes = 0;
+      }
+      pieces.back().parts.push_back(part);
+      bytes += size;
     }
   }
-  flush();
+  return pieces;
+}
+
+void C10dRanks::queue_sum(Piece& piece) const {
+  piece.gather(bool(connections_->numbers));
+  std::vector<at::Tensor> one{piece.numbers};
+  piece.work =
+      (piece.numbers.is_cpu() ? connections_->words : connections_->numbers)->allreduce(one);
 }
 
 Status C10dRanks::sum(std::span<const at::Tensor> tensors) {
   return guarded([&] {
-    in_pieces(tensors, [&](const at::Tensor& piece) {
-      std::vector<at::Tensor> one{piece};
-      const auto& by = piece.is_cpu() ? connections_->words : connections_->numbers;
-      wait_for(by->allreduce(one));
-    });
+    for (Piece& piece : pieces_of(tensors)) {
+      queue_sum(piece);
+      piece.finish();
+    }
+  });
+}
+
+Status C10dRanks::begin_sum(std::span<const at::Tensor> tensors) {
+  return guarded([&] {
+    for (Piece& piece : pieces_of(tensors)) {
+      queue_sum(piece);
+      early_.push_back(std::move(piece));
+    }
+  });
+}
+
+Status C10dRanks::finish_sums() {
+  std::vector<Piece> begun = std::exchange(early_, {});
+  return guarded([&] {
+    for (Piece& piece : begun) piece.finish();
   });
 }
 
 Status C10dRanks::broadcast(std::span<const at::Tensor> tensors) {
   return guarded([&] {
-    in_pieces(tensors, [&](const at::Tensor& piece) {
-      std::vector<at::Tensor> one{piece};
-      const auto& by = piece.is_cpu() ? connections_->words : connections_->numbers;
-      wait_for(by->broadcast(one));
-    });
+    for (Piece& piece : pieces_of(tensors)) {
+      piece.gather(bool(connections_->numbers));
+      std::vector<at::Tensor> one{piece.numbers};
+      piece.work =
+          (piece.numbers.is_cpu() ? connections_->words : connections_->numbers)->broadcast(one);
+      piece.finish();
+    }
   });
 }
 

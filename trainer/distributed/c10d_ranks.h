@@ -18,6 +18,9 @@ class C10dRanks : public Ranks {
   ~C10dRanks() override;
 
   Status sum(std::span<const at::Tensor> tensors) override;
+  // By the connections' own threads and streams: nothing is to be prepared.
+  Status begin_sum(std::span<const at::Tensor> tensors) override;
+  Status finish_sums() override;
   Status broadcast(std::span<const at::Tensor> tensors) override;
   Result<std::vector<std::string>> exchange(std::string_view words) override;
   Status wait_for_first() override;
@@ -26,12 +29,15 @@ class C10dRanks : public Ranks {
   struct Connections;
   C10dRanks(const RankConfig& config, std::unique_ptr<Connections> connections);
 
-  // The tensors one after the other in pieces of some megabytes, each handed to body(piece), which
-  // changes it, and back: a call for each small tensor would take longer than its numbers.
-  template <typename Body>
-  void in_pieces(std::span<const at::Tensor> tensors, const Body& body);
+  struct Piece;
+  // The tensors one after the other in pieces of some megabytes: a call for each small tensor would
+  // take longer than its numbers.
+  std::vector<Piece> pieces_of(std::span<const at::Tensor> tensors) const;
+  // Queues the sum of a piece's numbers.
+  void queue_sum(Piece& piece) const;
 
   std::unique_ptr<Connections> connections_;
+  std::vector<Piece> early_;  // sums that have begun
 };
 
 }  // namespace bitloop::trainer

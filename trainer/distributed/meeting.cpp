@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <new>
 #include <unordered_set>
@@ -52,16 +53,19 @@ std::string which_have(const std::vector<at::Tensor>& tensors) {
   return bits;
 }
 
-// The gradients that any rank has, contiguous, with zeros where this one has none: a function may
-// use a parameter for some inputs only.
-std::vector<at::Tensor> gradients(const std::vector<at::Tensor>& tensors, const std::string& any) {
+// The gradients that any rank has, each once, contiguous, with zeros where this one has none: a
+// function may use a parameter for some inputs only. But for those that are sums by now.
+std::vector<at::Tensor> gradients(const std::vector<at::Tensor>& tensors, const std::string& any,
+                                  const EarlySums* early) {
   std::vector<at::Tensor> all;
+  std::unordered_set<const at::TensorImpl*> seen;  // a bias and a row bias may share one
   for (size_t i = 0; i < tensors.size(); ++i) {
     if (any[i] != '1') continue;
     at::Tensor& gradient = tensors[i].mutable_grad();
     gradient = gradient.defined() ? gradient.contiguous()
                                   : at::zeros_like(tensors[i].detach(), at::kFloat);
-    all.push_back(gradient);
+    if (early != nullptr && early->has(gradient)) continue;
+    if (seen.insert(gradient.unsafeGetTensorImpl()).second) all.push_back(gradient);
   }
   return all;
 }
@@ -94,7 +98,8 @@ Result<double> caught(const std::function<Result<double>()>& body) {
   }
 }
 
-Result<double> add_up(Run& run, const Result<double>& loss) {
+Result<double> add_up(Run& run, const Result<double>& loss, EarlySums* early) {
+  if (early != nullptr) BITLOOP_TRY(early->finish());
   const std::vector<at::Tensor> all = leaves(run);
   std::string any = which_have(all);
   json mine = report(loss);
@@ -112,8 +117,16 @@ Result<double> add_up(Run& run, const Result<double>& loss) {
       if (have[i] == '1') any[i] = '1';
   }
   const at::NoGradGuard no_grad;
-  BITLOOP_TRY(run.ranks->sum(gradients(all, any)));
+  BITLOOP_TRY(run.ranks->sum(gradients(all, any, early)));
   return sum;
+}
+
+Result<bool> all_sum_early(Run& run) {
+  const size_t groups = run.fused ? run.fused->early_gradients().size() : 0;
+  const std::string mine = fmt::format("{} groups of early gradients", groups);
+  BITLOOP_ASSIGN(said, run.ranks->exchange(mine));
+  return groups > 0 &&
+         std::ranges::all_of(said, [&](const auto& theirs) { return theirs == mine; });
 }
 
 Status same_job(Run& run) {

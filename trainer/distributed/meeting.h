@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "trainer/distributed/early_sums.h"
 #include "trainer/loop/prepare.h"
 #include "trainer/loop/progress.h"
 
@@ -28,7 +29,12 @@ Result<double> caught(const std::function<Result<double>()>& body);
 // Returns the sum over all ranks, and every gradient has become the sum of all ranks' gradients:
 // of parameters, of the values that products read (dL/dvalue), and of row biases. Errors: that of
 // the lowest rank that failed, the same on all; "infrastructure".
-Result<double> add_up(Run& run, const Result<double>& loss);
+// `early` are the sums that have begun already, or null.
+Result<double> add_up(Run& run, const Result<double>& loss, EarlySums* early = nullptr);
+
+// Whether every rank's pass has early gradients (TrainingPass), and as many. To be asked before
+// system calls are narrowed, to get ready for their sums, and of the candidate's own pass again.
+Result<bool> all_sum_early(Run& run);
 
 // Error "infrastructure" when ranks were started with different jobs.
 Status same_job(Run& run);

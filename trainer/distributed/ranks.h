@@ -32,6 +32,15 @@ class Ranks {
   // Each tensor becomes the sum of all ranks' tensors, the same bits on every rank and in every
   // run. float32, contiguous, of the same shapes everywhere; on any device.
   virtual Status sum(std::span<const at::Tensor> tensors) = 0;
+  // The same while this process goes on: what is queued for the tensors' device by now comes before
+  // their sums, and finish_sums returns when all that were begun are made. Nothing else may be
+  // asked of the ranks in between, and nothing done with the tensors. Without prepare_early_sums it
+  // is `sum`.
+  virtual Status begin_sum(std::span<const at::Tensor> tensors) { return sum(tensors); }
+  virtual Status finish_sums() { return {}; }
+  // What begin_sum needs for tensors on `device`, while threads and such can still be made. Called
+  // by every rank.
+  virtual Status prepare_early_sums(at::Device) { return {}; }
   // Each tensor becomes what it is on rank 0, bit by bit. Contiguous, of the same shapes and types.
   virtual Status broadcast(std::span<const at::Tensor> tensors) = 0;
   // What every rank says, in the order of the ranks; at most kMostWords bytes of each are kept.

@@ -113,6 +113,7 @@ SharedRanks::SharedRanks(const RankConfig& config, std::vector<Link> links, char
 
 SharedRanks::~SharedRanks() {
   heart_ = {};  // it writes there
+  early_.reset();
   ::munmap(memory_, static_cast<size_t>(bytes_));
 }
 
@@ -191,22 +192,54 @@ Result<std::vector<std::string>> SharedRanks::exchange(std::string_view words) {
   return all;
 }
 
+void SharedRanks::add_slots(int64_t n, at::Device device) {
+  const auto floats = [this](int64_t index) { return reinterpret_cast<float*>(slot(index)); };
+  const kernels::Range mine = kernels::part_of(n, kLineFloats, rank(), count());
+  if (mine.empty()) return;
+  if (!device.is_cpu()) {
+    const auto part = [&](int64_t index) {
+      return at::from_blob(floats(index) + mine.begin, {mine.end - mine.begin}, at::kFloat);
+    };
+    const at::Tensor sum = part(0).to(device);
+    for (int64_t other = 1; other < count(); ++other) sum.add_(part(other).to(device));
+    part(count()).copy_(sum);
+    return;
+  }
+  float* const sums = floats(count());
+  kernels::run_parts(mine.end - mine.begin, kGrain, [&](int64_t from, int64_t to) {
+    const int64_t at = mine.begin + from, length = to - from;
+    std::memcpy(sums + at, floats(0) + at, static_cast<size_t>(length) * sizeof(float));
+    for (int64_t other = 1; other < count(); ++other)
+      kernels::add_rows(floats(other) + at, 1, length, sums + at);
+  });
+}
+
+Status SharedRanks::prepare_early_sums(at::Device device) {
+  early_ = std::make_unique<SumThread>(
+      device, [this](std::span<const at::Tensor> tensors) { return sum(tensors); });
+  // A whole slot of numbers once, so that its memory on a GPU is there.
+  if (device.is_cpu()) return {};
+  const at::Tensor all = at::zeros({slot_bytes_ / static_cast<int64_t>(sizeof(float))},
+                                   at::TensorOptions(at::kFloat).device(device));
+  BITLOOP_TRY(begin_sum({{all}}));
+  return finish_sums();
+}
+
+Status SharedRanks::begin_sum(std::span<const at::Tensor> tensors) {
+  if (early_ == nullptr) return sum(tensors);
+  early_->begin({tensors.begin(), tensors.end()});
+  return {};
+}
+
+Status SharedRanks::finish_sums() { return early_ == nullptr ? Status() : early_->finish(); }
+
 Status SharedRanks::sum(std::span<const at::Tensor> tensors) {
   const int64_t all = bytes_of(tensors);
   for (int64_t begin = 0; begin < all; begin += slot_bytes_) {
     const int64_t end = std::min(all, begin + slot_bytes_);
     copy_in(tensors, begin, end, slot(rank()));
     BITLOOP_TRY(meet());
-    const auto floats = [this](int64_t index) { return reinterpret_cast<float*>(slot(index)); };
-    const int64_t n = (end - begin) / static_cast<int64_t>(sizeof(float));
-    const kernels::Range mine = kernels::part_of(n, kLineFloats, rank(), count());
-    float* const sums = floats(count());
-    kernels::run_parts(mine.end - mine.begin, kGrain, [&](int64_t from, int64_t to) {
-      const int64_t at = mine.begin + from, length = to - from;
-      std::memcpy(sums + at, floats(0) + at, static_cast<size_t>(length) * sizeof(float));
-      for (int64_t other = 1; other < count(); ++other)
-        kernels::add_rows(floats(other) + at, 1, length, sums + at);
-    });
+    add_slots((end - begin) / static_cast<int64_t>(sizeof(float)), tensors.front().device());
     BITLOOP_TRY(meet());
     // The sum is overwritten after the next piece's first meeting, when all have taken this one.
     copy_out(slot(count()), tensors, begin, end);

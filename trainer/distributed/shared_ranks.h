@@ -4,7 +4,7 @@
 //
 // A sum, piece by piece: each rank copies its piece into its slot; each adds up one part of all
 // slots, in the order of the ranks; each copies the whole sum out. So every number is added in one
-// place, in one order, and all ranks get the same bits.
+// place, in one order, and all ranks get the same bits. A GPU's numbers are added by the GPU.
 #pragma once
 
 #include <atomic>
@@ -14,6 +14,7 @@
 
 #include "trainer/distributed/link.h"
 #include "trainer/distributed/ranks.h"
+#include "trainer/distributed/sum_thread.h"
 
 namespace bitloop::trainer {
 
@@ -25,6 +26,9 @@ class SharedRanks : public Ranks {
   ~SharedRanks() override;
 
   Status sum(std::span<const at::Tensor> tensors) override;
+  Status begin_sum(std::span<const at::Tensor> tensors) override;
+  Status finish_sums() override;
+  Status prepare_early_sums(at::Device device) override;
   Status broadcast(std::span<const at::Tensor> tensors) override;
   Result<std::vector<std::string>> exchange(std::string_view words) override;
   Status wait_for_first() override;
@@ -36,6 +40,8 @@ class SharedRanks : public Ranks {
   char* slot(int64_t index) const { return memory_ + index * slot_bytes_; }
   // Returns when all ranks have called it.
   Status meet();
+  // This rank's part of the slots' sum, of n floats, added where the numbers come from.
+  void add_slots(int64_t n, at::Device device);
 
   std::vector<Link> links_;  // rank 0: to ranks 1, 2, …; others: to rank 0
   char* memory_;
@@ -45,6 +51,7 @@ class SharedRanks : public Ranks {
   std::atomic<uint32_t>* beats_;
   std::chrono::seconds wait_;  // for one that does not come; others wait for rank 0 a bit longer
   std::jthread heart_;
+  std::unique_ptr<SumThread> early_;  // or null
 };
 
 }  // namespace bitloop::trainer

@@ -261,6 +261,10 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
   run->model->to(run->device);
   if (run->job.kind != "check") {
     if (run->job.kind != "quantize") BITLOOP_TRY(warm_training(*run));
+    if (run->ranks) {
+      BITLOOP_ASSIGN(early, all_sum_early(*run));
+      if (early) BITLOOP_TRY(run->ranks->prepare_early_sums(run->device));
+    }
     warm_evaluation(*run->model, run->data.validation, evaluation_batch(run->job),
                     run->job.window());
   }

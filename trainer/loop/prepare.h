@@ -50,6 +50,7 @@ struct Run {
   double peak_flops = 0;                  // measure_peak_flops(), of train and profile
   DeviceTraining* device_pass = nullptr;  // what `fused` is, on a GPU
   std::unique_ptr<TrainingPass> fused;    // null: training steps go through autograd
+  bool sums_early = false;  // gradients are summed over the ranks while the last pass still runs
   std::unique_ptr<lua::Quantizer> quantizer;
   std::string loaded_digest;  // of the candidate's variables after loading: nothing may change them
   // Learnable parameters of the layers (Q.init) with their own rate and decay.

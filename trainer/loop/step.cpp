@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
+#include <optional>
 
 #include "lua/tensor/backward_error.h"
 #include "trainer/audit/gradients.h"
@@ -35,12 +36,12 @@ Result<at::Tensor> eager_pass(Run& run, const Batch& batch, const ForwardContext
 }
 
 // The same by whichever path this run takes.
-Result<at::Tensor> pass(Run& run, const Batch& batch, const ForwardContext& context, double share) {
+Result<at::Tensor> pass(Run& run, const Batch& batch, const ForwardContext& context, double share,
+                        const TrainingPass::Announce& announce) {
   const Span span("forward and backward", "rest");
   return lua::catching_backward([&]() -> Result<at::Tensor> {
     if (!run.fused) return eager_pass(run, batch.to(run.device), context, share);
-    BITLOOP_ASSIGN(loss, run.fused->accumulate(batch.inputs_BT, batch.targets_BT, context, share));
-    return at::scalar_tensor(loss, at::kDouble);
+    return run.fused->accumulate(batch.inputs_BT, batch.targets_BT, context, share, announce);
   });
 }
 
@@ -57,20 +58,25 @@ AdamW make_optimizer(Run& run) {
 namespace {
 
 // This process's micro-batches of a step: the sum of the losses, of which `all` are in the step.
+// `early`, unless it is null, learns from the last of them which gradients are whole.
 Result<double> pass_all(Run& run, int64_t step, const ForwardContext& context, int64_t B,
-                        int64_t all) {
+                        int64_t all, EarlySums* early) {
   const RankConfig& ranks = run.job.ranks;
   std::vector<at::Tensor> losses;  // looked at when all are under way
   const double share = 1.0 / static_cast<double>(all);
-  for (int64_t i = all * ranks.rank / ranks.count; i < all * (ranks.rank + 1) / ranks.count; ++i) {
+  const int64_t end = all * (ranks.rank + 1) / ranks.count;
+  TrainingPass::Announce announce;
+  for (int64_t i = all * ranks.rank / ranks.count; i < end; ++i) {
+    if (early != nullptr && i + 1 == end) announce = [early](size_t group) { early->begin(group); };
     const Batch batch = [&] {
       const Span span("data", "batch");
       return training_batch(run.data.train, run.job.train.seed, step, i * B, B, run.job.sequence());
     }();
-    BITLOOP_ASSIGN(loss, pass(run, batch, context, share));
+    BITLOOP_ASSIGN(loss, pass(run, batch, context, share, announce));
     losses.push_back(std::move(loss));
   }
-  const at::Tensor all_losses = at::stack(losses).cpu();
+  const at::Tensor all_losses = at::stack(losses).cpu();  // the one place that waits for a GPU
+  if (run.fused) BITLOOP_TRY(run.fused->end_step(context));
   double sum = 0.0;
   for (int64_t i = 0; i < all_losses.numel(); ++i) sum += all_losses[i].item<double>();
   return sum;
@@ -92,8 +98,11 @@ Result<StepResult> train_step(Run& run, AdamW& optimizer, int64_t step) {
     if (run.fused) BITLOOP_TRY(run.fused->begin_step(context));
   }
 
-  const auto passes = [&] { return pass_all(run, step, context, B, micro_batches); };
-  BITLOOP_ASSIGN(loss_sum, run.ranks ? add_up(run, caught(passes)) : passes());
+  std::optional<EarlySums> early;
+  if (run.sums_early) early.emplace(*run.ranks, run.fused->early_gradients());
+  EarlySums* const sums = early ? &*early : nullptr;
+  const auto passes = [&] { return pass_all(run, step, context, B, micro_batches, sums); };
+  BITLOOP_ASSIGN(loss_sum, run.ranks ? add_up(run, caught(passes), sums) : passes());
   BITLOOP_TRY(lua::catching_backward([&]() -> Status {
     const Span span("backward", "through the quantiser of weights");
     run.model->finish_weight_gradients(context);

@@ -100,6 +100,10 @@ Status run_steps(Run& run, const Records& records, Progress& progress) {
   BITLOOP_TRY(checkpoints.resume());
   if (run.ranks) BITLOOP_TRY(run.ranks->wait_for_first());
   if (run.ranks && job.resume) BITLOOP_TRY(share_state(run, optimizer, progress));
+  if (run.ranks) {
+    BITLOOP_ASSIGN(early, all_sum_early(run));
+    run.sums_early = early;
+  }
   const bool leads = is_first(run);
   if (progress.steps == 0 && leads) BITLOOP_TRY(send_first_look(run, records));
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "trainer/model/device_parts.h"
 
@@ -16,6 +15,10 @@ using kernels::RowsIn;
 
 constexpr int64_t kMostColumns = 8192;  // of a row kernel
 constexpr int64_t kHeadRows = 16384;    // logits of so many rows at a time: 1.6 GB for GPT-2
+constexpr int64_t kRefusals = 64;       // micro-batches that are told apart
+
+// Where a program that refuses something in a step's micro-batch i says so.
+int64_t refusal_of(int64_t i) { return i % kRefusals; }
 
 }  // namespace
 
@@ -59,16 +62,15 @@ DeviceTraining::DeviceTraining(Transformer& model, int64_t B, kernels::DeviceKer
       D_(model.config().width),
       V_(model.config().padded_vocab_size),
       head_rows_(std::min(R_, kHeadRows)),
+      batch_(R_, V_, place_),
       x_f_(empty({R_, D_}, at::kBFloat16)),
       logits_(empty({head_rows_, V_}, at::kBFloat16)),
       losses_(empty({R_}, at::kFloat)),
-      refused_(empty({1}, at::kInt)),
+      refused_(empty({kRefusals}, at::kInt)),
       dresidual_(empty({R_, D_}, at::kBFloat16)),
       dnarrow_(empty({R_, D_}, at::kBFloat16)),
       dwide_(empty({R_, 4 * D_}, at::kBFloat16)),
       dqkv_(empty({R_, 3 * D_}, at::kBFloat16)),
-      order_(empty({R_}, at::kInt)),
-      starts_(empty({R_ + 1}, at::kInt)),
       dwte_(empty({V_, D_}, at::kFloat)),
       dwpe_(empty({T_, D_}, at::kFloat)) {
   if (integer_) {
@@ -107,6 +109,7 @@ Status DeviceTraining::capture(lua::Quantizer& on_cpu, const ForwardContext& con
 
 Status DeviceTraining::begin_step(const ForwardContext& context) {
   first_ = true;
+  done_.clear();
   refused_.zero_();
   dwpe_.zero_();
   for (Linear* linear : linears()) BITLOOP_TRY(linear->take_weights(context, *device_, integer_));
@@ -119,7 +122,7 @@ Status DeviceTraining::begin_step(const ForwardContext& context) {
 }
 
 void DeviceTraining::take(Linear& linear, const RowsIn& in) {
-  kernels::RowsOut out{.refused = refused_.data_ptr<int32_t>()};
+  kernels::RowsOut out{.refused = refused_.data_ptr<int32_t>() + refusal_of(std::ssize(done_))};
   out.value = bits(linear.value);  // for dL/dŵ, too
   if (linear.integer) {
     out.codes = codes_.data_ptr<int8_t>();
@@ -200,7 +203,7 @@ void DeviceTraining::forward() {
 }
 
 // Logits, their loss and gradient, piece by piece: to dL/d(head's input) in dnarrow_.
-void DeviceTraining::head_pass(const at::Tensor& targets) {
+void DeviceTraining::head_pass() {
   Linear& head = *head_;
   for (int64_t r = 0; r < R_; r += head_rows_) {
     const kernels::Bf16* value = bits(head.value) + r * D_;
@@ -212,8 +215,8 @@ void DeviceTraining::head_pass(const at::Tensor& targets) {
                                              .b_by_column = true,
                                              .alpha = head.alpha_data(),
                                              .out = bits(logits_)});
-    device_->cross_entropy(bits(logits_), targets.const_data_ptr<int64_t>() + r, head_rows_, V_,
-                           gradient_scale_, losses_.data_ptr<float>() + r);
+    device_->cross_entropy(bits(logits_), batch_.targets() + r, head_rows_, V_, gradient_scale_,
+                           losses_.data_ptr<float>() + r);
     device_->multiply(kernels::DeviceProduct{.M = V_,
                                              .N = D_,
                                              .K = head_rows_,
@@ -246,60 +249,76 @@ void DeviceTraining::backward_layer(Layer& layer, const at::Tensor& below) {
   layer.ln_1.backward(*device_, dnarrow_, layer.x, dresidual_, below);
 }
 
-// Rows of equal ids one after the other, so that they can be added in a fixed order.
-void DeviceTraining::embed_backward(const at::Tensor& ids, const at::Tensor& ids_on_device) {
-  const auto* id = ids.const_data_ptr<int64_t>();
-  const at::Tensor order = at::empty({R_}, at::kInt), starts = at::empty({R_ + 1}, at::kInt);
-  auto *rows = order.data_ptr<int32_t>(), *begin = starts.data_ptr<int32_t>();
-  std::vector<int32_t> next(static_cast<size_t>(V_) + 1);
-  for (int64_t r = 0; r < R_; ++r) ++next[static_cast<size_t>(id[r]) + 1];
-  int64_t count = 0;
-  for (size_t v = 0; v < static_cast<size_t>(V_); ++v) {
-    if (next[v + 1] > 0) begin[count++] = next[v];
-    next[v + 1] += next[v];
-  }
-  begin[count] = static_cast<int32_t>(R_);
-  for (int64_t r = 0; r < R_; ++r)
-    rows[next[static_cast<size_t>(id[r])]++] = static_cast<int32_t>(r);
-  order_.copy_(order);
-  starts_.copy_(starts);
-  device_->embed_backward(bits(dresidual_), ids_on_device.const_data_ptr<int64_t>(),
-                          order_.const_data_ptr<int32_t>(), starts_.const_data_ptr<int32_t>(),
-                          count, R_, T_, D_, dwte_.data_ptr<float>(), dwpe_.data_ptr<float>());
+void DeviceTraining::embed_backward() {
+  device_->embed_backward(bits(dresidual_), batch_.ids(), batch_.order(), batch_.starts(),
+                          batch_.distinct_ids(), R_, T_, D_, dwte_.data_ptr<float>(),
+                          dwpe_.data_ptr<float>());
 }
 
-Result<double> DeviceTraining::accumulate(const at::Tensor& ids_BT, const at::Tensor& targets_BT,
-                                          const ForwardContext& context, double share) {
-  const at::Tensor ids = ids_BT.to(at::kCPU).contiguous(), ids_there = ids.to(place_),
-                   targets = targets_BT.contiguous().to(place_);
+std::vector<std::vector<at::Tensor>> DeviceTraining::early_gradients() {
+  std::vector<std::vector<at::Tensor>> groups;
+  const auto add = [&](std::vector<const Norm*> norms, std::vector<const Linear*> linears) {
+    std::vector<at::Tensor>& group = groups.emplace_back();
+    for (const Linear* linear : linears) {
+      // The head's product adds to the gradient of an embedding that it is tied to, which is whole
+      // at the end.
+      if (linear->gradient.defined() && !linear->gradient.is_same(dwte_))
+        group.push_back(linear->gradient);
+      if (linear->dbias.defined()) group.push_back(linear->dbias);
+    }
+    for (const Norm* norm : norms) group.insert(group.end(), {norm->dweight, norm->dbias});
+  };
+  add({norm_f_.get()}, {head_.get()});
+  for (size_t i = layers_.size(); i-- > 0;) {
+    const Layer& layer = layers_[i];
+    add({&layer.ln_1, &layer.ln_2}, {&layer.mlp, &layer.fc, &layer.proj, &layer.qkv});
+  }
+  return groups;
+}
+
+Result<at::Tensor> DeviceTraining::accumulate(const at::Tensor& ids_BT,
+                                              const at::Tensor& targets_BT, const ForwardContext&,
+                                              double share, const Announce& announce) {
+  batch_.take(ids_BT, targets_BT);
   gradient_scale_ = static_cast<float>(share / static_cast<double>(R_));
-  device_->embed(ids_there.const_data_ptr<int64_t>(), model_->wte_.const_data_ptr<float>(),
+  device_->embed(batch_.ids(), model_->wte_.const_data_ptr<float>(),
                  model_->wpe_.const_data_ptr<float>(), R_, T_, D_, bits(layers_.front().x));
   forward();
-  head_pass(targets);
+  head_pass();
   dresidual_.zero_();
   norm_f_->backward(*device_, dnarrow_, x_f_, dresidual_, layers_.back().mlp.dbias);
-  for (size_t i = layers_.size(); i-- > 0;)
+  if (announce) announce(0);
+  for (size_t i = layers_.size(); i-- > 0;) {
     backward_layer(layers_[i], i > 0 ? layers_[i - 1].mlp.dbias : at::Tensor());
-  embed_backward(ids, ids_there);
+    if (announce) announce(layers_.size() - i);
+  }
+  embed_backward();
   if (first_) attach_gradients();
   first_ = false;
   BITLOOP_TRY(check("a training step"));
-  const double loss = losses_.sum(at::kDouble).item<double>() / static_cast<double>(R_);
+  done_.push_back({ids_BT, losses_.sum(at::kDouble) / static_cast<double>(R_)});
+  return done_.back().loss;
+}
+
+Status DeviceTraining::end_step(const ForwardContext& context) {
+  const at::Tensor refused = refused_.cpu();  // waits for all
   BITLOOP_TRY(check("a training step"));
-  if (refused_.item<int32_t>() != 0) BITLOOP_TRY(judge(ids_there, context, std::isfinite(loss)));
-  return loss;
+  for (size_t i = 0; i < done_.size(); ++i)
+    if (refused.data_ptr<int32_t>()[refusal_of(static_cast<int64_t>(i))] != 0)
+      BITLOOP_TRY(judge(done_[i], context));
+  done_.clear();
+  return {};
 }
 
 // What the functions themselves say of codes that a program refused: with activations that are no
 // numbers the codes are none either, and that is not the candidate's doing.
-Status DeviceTraining::judge(const at::Tensor& ids_BT, const ForwardContext& context,
-                             bool is_finite) {
+Status DeviceTraining::judge(const MicroBatch& refused, const ForwardContext& context) {
   at::NoGradGuard no_grad;
+  const at::Tensor ids_BT = refused.ids.to(place_);
   for (int64_t b = 0; b < B_; ++b)
     if (auto features = model_->features(ids_BT.narrow(0, b, 1), context); !features)
       return std::unexpected(features.error());
-  if (!is_finite) return {};
+  if (!std::isfinite(refused.loss.item<double>())) return {};
   return fail("rejected",
               "activation_quant: a code is not a whole number in its range, or a scale is not "
               "finite as it is stored");
@@ -319,6 +338,7 @@ Status DeviceTraining::warm(const ForwardContext& context, bool tunes) {
   BITLOOP_TRY(begin_step(context));
   const at::Tensor zeros = at::zeros({B_, T_}, at::kLong);
   for (int pass = 0; pass < 2; ++pass) BITLOOP_TRY(accumulate(zeros, zeros, context, 1.0));
+  BITLOOP_TRY(end_step(context));
   device_->tune(false);
   for (const auto& [name, tensor] : model_->named_parameters())
     at::Tensor(tensor).mutable_grad() = at::Tensor();

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "trainer/kernels/device_kernels.h"
+#include "trainer/model/device_batch.h"
 #include "trainer/model/training_pass.h"
 #include "trainer/model/transformer.h"
 
@@ -43,8 +44,13 @@ class DeviceTraining : public TrainingPass {
   Status capture(lua::Quantizer& on_cpu, const ForwardContext& context);
 
   Status begin_step(const ForwardContext& context) override;
-  Result<double> accumulate(const at::Tensor& ids_BT, const at::Tensor& targets_BT,
-                            const ForwardContext& context, double share) override;
+  // Queues its work and waits for nothing; what the device makes of it end_step says.
+  Result<at::Tensor> accumulate(const at::Tensor& ids_BT, const at::Tensor& targets_BT,
+                                const ForwardContext& context, double share,
+                                const Announce& announce = nullptr) override;
+  Status end_step(const ForwardContext& context) override;
+  // The last norm's (and an untied head's), then each layer's, the last one's first.
+  std::vector<std::vector<at::Tensor>> early_gradients() override;
   // A step on zeros, so that every library has started; with `tunes`, the fastest algorithm of each
   // product is looked for and kept. Leaves no gradients. Requires: quantize_weights.
   Status warm(const ForwardContext& context, bool tunes = false);
@@ -54,10 +60,15 @@ class DeviceTraining : public TrainingPass {
   struct Linear;
   struct Layer;
 
-  Status judge(const at::Tensor& ids_BT, const ForwardContext& context, bool is_finite);
+  // What end_step looks at.
+  struct MicroBatch {
+    at::Tensor ids, loss;
+  };
+
+  Status judge(const MicroBatch& refused, const ForwardContext& context);
   void forward();
   void forward_layer(Layer& layer, const at::Tensor& x_next);
-  void head_pass(const at::Tensor& targets);
+  void head_pass();
   // `below` is the bias's gradient of the linear layer whose output this layer reads.
   void backward_layer(Layer& layer, const at::Tensor& below);
   // Rows of `in` to what the linear layer's product reads.
@@ -68,7 +79,7 @@ class DeviceTraining : public TrainingPass {
   // times the slope of GELU at `slope_at` where that is given.
   void backward(Linear& linear, const at::Tensor& dy, const at::Tensor& dx,
                 const at::Tensor* slope_at, bool sums_bias);
-  void embed_backward(const at::Tensor& ids, const at::Tensor& ids_on_device);
+  void embed_backward();
   std::vector<Linear*> linears();
   // The gradients where the optimiser and finish_weight_gradients look for them.
   void attach_gradients();
@@ -84,16 +95,18 @@ class DeviceTraining : public TrainingPass {
   std::vector<Layer> layers_;
   std::unique_ptr<Norm> norm_f_;
   std::unique_ptr<Linear> head_;
-  bool first_ = true;  // the next micro-batch is the first of its step
+  DeviceBatch batch_;
+  bool first_ = true;             // the next micro-batch is the first of its step
+  std::vector<MicroBatch> done_;  // of this step
   float gradient_scale_ = 1.0f;
 
-  at::Tensor x_f_;                                 // (R, D) the last residual
-  at::Tensor logits_;                              // (head_rows, V)
-  at::Tensor losses_, refused_;                    // (R) float32, (1) int32
+  at::Tensor x_f_;      // (R, D) the last residual
+  at::Tensor logits_;   // (head_rows, V)
+  at::Tensor losses_;   // (R) float32
+  at::Tensor refused_;  // (kRefusals) int32, not 0 where a program refused rows of a micro-batch
   at::Tensor dresidual_, dnarrow_, dwide_, dqkv_;  // (R, D), (R, D), (R, 4D), (R, 3D)
-  at::Tensor codes_, scale_;   // (R, 4D) int8 and (R), with `integer`: of the layer at hand
-  at::Tensor order_, starts_;  // of the ids, on the device
-  at::Tensor dwte_, dwpe_;     // float32
+  at::Tensor codes_, scale_;  // (R, 4D) int8 and (R), with `integer`: of the layer at hand
+  at::Tensor dwte_, dwpe_;    // float32
 };
 
 }  // namespace bitloop::trainer

@@ -171,8 +171,9 @@ Status FusedTraining::run(const ForwardContext& context) {
   return {};
 }
 
-Result<double> FusedTraining::accumulate(const at::Tensor& ids_BT, const at::Tensor& targets_BT,
-                                         const ForwardContext& context, double share) {
+Result<at::Tensor> FusedTraining::accumulate(const at::Tensor& ids_BT, const at::Tensor& targets_BT,
+                                             const ForwardContext& context, double share,
+                                             const Announce&) {
   const at::Tensor ids = ids_BT.contiguous(), targets = targets_BT.contiguous();
   ids_ = ids.const_data_ptr<int64_t>();
   targets_ = targets.const_data_ptr<int64_t>();
@@ -180,7 +181,7 @@ Result<double> FusedTraining::accumulate(const at::Tensor& ids_BT, const at::Ten
   BITLOOP_TRY(run(context));
   double sum = 0.0;
   for (const double loss : losses_) sum += loss;
-  return sum / static_cast<double>(R_);
+  return at::scalar_tensor(sum / static_cast<double>(R_), at::kDouble);
 }
 
 void FusedTraining::warm() {

@@ -34,8 +34,9 @@ class FusedTraining : public TrainingPass {
   ~FusedTraining() override;
 
   Status begin_step(const ForwardContext& context) override;
-  Result<double> accumulate(const at::Tensor& ids_BT, const at::Tensor& targets_BT,
-                            const ForwardContext& context, double share) override;
+  Result<at::Tensor> accumulate(const at::Tensor& ids_BT, const at::Tensor& targets_BT,
+                                const ForwardContext& context, double share,
+                                const Announce& announce = nullptr) override;
   // Whether the threads of the last micro-batch went through the forward pass without waiting.
   bool went_apart() const { return went_apart_; }
   // Meets every shape in every thread, in bfloat16 and integer form. Leaves no gradients.

@@ -11,6 +11,8 @@
 
 #include "tests/trainer/distributed/processes.h"
 #include "tests/trainer/fixture.h"
+#include "trainer/loop/step.h"
+#include "trainer/model/device_step.h"
 
 namespace bitloop::trainer {
 namespace {
@@ -161,6 +163,91 @@ TEST(MeetingFaultTest, WhatOneRankFailsOfIsEverybodysError) {
     if (sum) return false;
     EXPECT_EQ(sum.error().code, "diverged");  // of the lowest rank that failed
     EXPECT_EQ(sum.error().message, "the loss of rank 1 is not finite");
+    return true;
+  });
+  EXPECT_THAT(statuses, Each(0));
+}
+
+// A step on the accelerator's path, over plain loops: micro-batches of one sequence, gradients that
+// are summed while the last one's pass still runs, or afterwards.
+struct DeviceRun {
+  Run run;
+  std::unique_ptr<AdamW> optimizer;
+
+  explicit DeviceRun(Ranks* ranks, bool early) {
+    ModelConfig& model = run.job.model;
+    model = small_model();
+    model.width = 64;
+    model.vocab_size = 100;
+    model.padded_vocab_size = 128;
+    model.context = 24;
+    run.job.train.batch = 4;
+    run.job.train.micro_batch = 1;
+    if (ranks != nullptr) {
+      run.job.ranks.rank = ranks->rank();
+      run.job.ranks.count = ranks->count();
+    }
+    run.model = std::make_unique<Transformer>(model, false, 5);
+    run.quantizer = quantizer_from(kTernaryLua);
+    run.data.train = TokenStream::from_bytes(std::string(2000, 'a') + std::string(2000, 'b'));
+    run.kernels = kernels::reference_kernels();
+    auto pass = std::make_unique<DeviceTraining>(*run.model, 1, *run.kernels, false);
+    const auto on_cpu = quantizer_from(kTernaryLua);
+    EXPECT_TRUE(pass->capture(*on_cpu, run.context(0, true)));
+    run.fused = std::move(pass);
+    optimizer = std::make_unique<AdamW>(make_optimizer(run));
+    run.ranks.reset(ranks);
+    if (ranks == nullptr) return;
+    const auto all = all_sum_early(run);
+    EXPECT_TRUE(all && *all);
+    run.sums_early = early;
+  }
+  ~DeviceRun() { (void)run.ranks.release(); }
+
+  // The losses of three steps.
+  std::vector<double> train() {
+    std::vector<double> losses;
+    for (int64_t step = 0; step < 3; ++step) {
+      const auto result = train_step(run, *optimizer, step);
+      EXPECT_TRUE(result) << (result ? "" : result.error().message);
+      losses.push_back(result ? result->loss : 0);
+    }
+    return losses;
+  }
+};
+
+TEST(EarlySumsTest, StepsHaveTheBitsOfThoseThatSumAfterwards) {
+  const auto statuses = run_ranks(2, 60, [](Ranks& ranks) {
+    EXPECT_TRUE(ranks.prepare_early_sums(at::kCPU));
+    DeviceRun early(&ranks, true), late(&ranks, false);
+    EXPECT_EQ(early.train(), late.train());
+    const auto expected = late.run.state_tensors();
+    size_t i = 0;
+    for (const auto& [name, tensor] : early.run.state_tensors())
+      EXPECT_TRUE(at::equal(tensor, expected.at(i++).second)) << name;
+    DeviceRun again(&ranks, true), alone(nullptr, false);
+    const std::vector<double> losses = again.train(), wanted = alone.train();
+    for (size_t step = 0; step < wanted.size(); ++step)
+      EXPECT_NEAR(losses[step], wanted[step], 1e-4 * wanted[step]);
+    return true;
+  });
+  EXPECT_THAT(statuses, Each(0));
+}
+
+TEST(EarlySumsTest, ARankThatFailsInItsLastPassLeavesNobodyWaiting) {
+  const auto statuses = run_ranks(2, 60, [](Ranks& ranks) {
+    EXPECT_TRUE(ranks.prepare_early_sums(at::kCPU));
+    DeviceRun trained(&ranks, true);
+    EarlySums sums(ranks, trained.run.fused->early_gradients());
+    if (ranks.first()) {
+      sums.begin(0);
+      sums.begin(1);
+    }
+    const Result<double> mine =
+        ranks.first() ? Result<double>(1.0) : fail("out_of_memory", "rank 1 has none left");
+    const auto sum = add_up(trained.run, mine, &sums);
+    if (sum) return false;
+    EXPECT_EQ(sum.error().message, "rank 1 has none left");
     return true;
   });
   EXPECT_THAT(statuses, Each(0));

@@ -66,6 +66,29 @@ TEST_P(RanksTest, ASumIsAddedInTheOrderOfTheRanksAndTheSameEverywhere) {
   EXPECT_THAT(statuses, Each(0));
 }
 
+// Lists of tensors one after the other, while this process goes on; prepared, and without.
+TEST_P(RanksTest, SumsThatBeginEarlyAreTheSameSums) {
+  for (const bool prepared : {true, false}) {
+    const auto statuses = run_ranks(GetParam(), 60, [prepared](Ranks& ranks) {
+      if (prepared) {
+        EXPECT_TRUE(ranks.prepare_early_sums(at::kCPU));
+      }
+      const std::vector<at::Tensor> wanted = numbers_of(ranks.rank());
+      EXPECT_TRUE(ranks.sum(wanted));
+      for (int round = 0; round < 3; ++round) {
+        const std::vector<at::Tensor> mine = numbers_of(ranks.rank());
+        for (size_t i = 0; i < mine.size(); ++i) EXPECT_TRUE(ranks.begin_sum({{mine[i]}}));
+        const Status finished = ranks.finish_sums();
+        EXPECT_TRUE(finished) << (finished ? "" : finished.error().message);
+        for (size_t i = 0; i < mine.size(); ++i) EXPECT_TRUE(same_bits(mine[i], wanted[i])) << i;
+        EXPECT_TRUE(ranks.exchange("between"));
+      }
+      return true;
+    });
+    EXPECT_THAT(statuses, Each(0));
+  }
+}
+
 TEST_P(RanksTest, ABroadcastKeepsEveryBit) {
   const auto statuses = run_ranks(GetParam(), 60, [](Ranks& ranks) {
     std::vector<at::Tensor> tensors = numbers_of(ranks.rank());
@@ -118,6 +141,23 @@ TEST(RanksFaultTest, TheEndOfOneIsNoticedByAllAtOnce) {
   EXPECT_EQ(statuses[1], 0);
   EXPECT_TRUE(WIFSIGNALED(statuses[2]) && WTERMSIG(statuses[2]) == SIGKILL);
   EXPECT_LT(seconds, 30);  // not the 60 s that one is waited for
+}
+
+TEST(RanksFaultTest, TheEndOfOneIsNoticedByThoseWhoseSumsBeganEarly) {
+  const auto statuses = run_ranks(2, 60, [](Ranks& ranks) {
+    EXPECT_TRUE(ranks.prepare_early_sums(at::kCPU));
+    const std::vector<at::Tensor> mine = numbers_of(ranks.rank());
+    for (const at::Tensor& tensor : mine) EXPECT_TRUE(ranks.begin_sum({{tensor}}));
+    EXPECT_TRUE(ranks.finish_sums());
+    if (ranks.rank() == 1) ::kill(::getpid(), SIGKILL);
+    for (const at::Tensor& tensor : mine) EXPECT_TRUE(ranks.begin_sum({{tensor}}));
+    const Status finished = ranks.finish_sums();
+    if (finished) return false;
+    EXPECT_EQ(finished.error().code, "infrastructure");
+    EXPECT_THAT(finished.error().message, HasSubstr("rank 1 has ended"));
+    return true;
+  });
+  EXPECT_EQ(statuses[0], 0);
 }
 
 TEST(RanksFaultTest, TheEndOfTheFirstIsNoticedByWhoWaitsWithoutALimit) {

@@ -127,6 +127,40 @@ TEST_P(DeviceStep, LossAndEveryGradientAreAutograds) {
     EXPECT_TRUE(at::equal(again.gradients.at(name), gradient)) << name;
 }
 
+// What is announced is not changed any more, and is what the parameters have in the end.
+TEST_P(DeviceStep, GradientsThatAreAnnouncedAreWhole) {
+  const DeviceCase& c = GetParam();
+  Trainer trainer(c);
+  const std::unique_ptr<lua::Quantizer> on_cpu = load(c.quantizer);
+  DeviceTraining device(trainer.model(), c.batch / c.micro_batches, *kernels_, c.integer);
+  ASSERT_TRUE(device.capture(*on_cpu, {}));
+  std::vector<std::vector<at::Tensor>> announced;
+  const auto keep = [&](size_t group) {
+    ASSERT_EQ(group, announced.size());
+    auto& copies = announced.emplace_back();
+    const auto groups = device.early_gradients();
+    for (const at::Tensor& gradient : groups.at(group)) copies.push_back(gradient.clone());
+  };
+  ASSERT_TRUE(trainer.try_step_with(device, random_batch(c), keep));
+  const auto groups = device.early_gradients();
+  ASSERT_EQ(announced.size(), groups.size());
+  EXPECT_EQ(groups.size(), 1 + static_cast<size_t>(c.model.layers));
+  std::set<const at::TensorImpl*> early;
+  for (size_t i = 0; i < groups.size(); ++i)
+    for (size_t k = 0; k < groups[i].size(); ++k) {
+      // What a row bias is made of adds to its weight's gradient after the passes.
+      if (groups[i][k].dim() == 1 || !on_cpu->has("row_bias")) {
+        EXPECT_TRUE(at::equal(groups[i][k], announced[i][k])) << i << " " << k;
+      }
+      EXPECT_TRUE(early.insert(groups[i][k].unsafeGetTensorImpl()).second) << "twice";
+    }
+  // All but the embeddings', to which a tied head adds.
+  for (const auto& [name, tensor] : trainer.model().named_parameters())
+    if (!name.starts_with("wte") && !name.starts_with("wpe") && tensor.dim() == 1) {
+      EXPECT_TRUE(early.contains(tensor.grad().unsafeGetTensorImpl())) << name;
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Quantizers, DeviceStep, testing::ValuesIn(cases()),
                          [](const auto& one) { return one.param.name; });
 

@@ -98,7 +98,7 @@ class Trainer {
       if (fused) {
         const auto loss = fused_->accumulate(ids, targets, context, share);
         EXPECT_TRUE(loss) << (loss ? "" : loss.error().message);
-        outcome.loss += *loss * share;
+        outcome.loss += loss->item<double>() * share;
       } else {
         const auto logits = model_.forward(ids, context);
         EXPECT_TRUE(logits) << (logits ? "" : logits.error().message);
@@ -114,7 +114,9 @@ class Trainer {
   }
 
   // The same by another pass, which is made for this model.
-  Result<double> try_step_with(TrainingPass& pass, const Batch& batch) {
+  // `announce` hears of the last micro-batch's gradients.
+  Result<double> try_step_with(TrainingPass& pass, const Batch& batch,
+                               const TrainingPass::Announce& announce = nullptr) {
     const ForwardContext context{.quantizer = quantizer_.get(),
                                  .training = true,
                                  .lambda = case_.lambda,
@@ -129,9 +131,11 @@ class Trainer {
     for (int64_t i = 0; i < case_.micro_batches; ++i) {
       BITLOOP_ASSIGN(loss,
                      pass.accumulate(batch.inputs_BT.narrow(0, i * rows, rows),
-                                     batch.targets_BT.narrow(0, i * rows, rows), context, share));
-      sum += loss * share;
+                                     batch.targets_BT.narrow(0, i * rows, rows), context, share,
+                                     i + 1 == case_.micro_batches ? announce : nullptr));
+      sum += loss.item<double>() * share;
     }
+    BITLOOP_TRY(pass.end_step(context));
     model_.finish_weight_gradients(context);
     return sum;
   }

@@ -16,8 +16,8 @@
 #include "harness/cli/noise.h"
 #include "harness/cli/progress.h"
 #include "harness/cli/rank_environment.h"
-#include "harness/jobs/change_ranks.h"
 #include "harness/sessions/job.h"
+#include "harness/sessions/state.h"
 
 namespace bitloop::cli {
 namespace {
@@ -84,14 +84,6 @@ int train_along(const TrainOptions& options, const Target& target, int64_t rank)
   return kCandidateFailed;
 }
 
-// Lets the run go on, with --ranks in another number of processes.
-Result<sessions::TestView> resume(sessions::Service& service, const TrainOptions& options) {
-  if (options.overrides.ranks > 0)
-    BITLOOP_TRY(
-        jobs::change_ranks(service.run_dir("local", options.resume), options.overrides.ranks));
-  return service.resume_local("local", options.resume);
-}
-
 int train(const TrainOptions& options) {
   std::optional<Target> target;
   const auto environment = rank_environment([](const char* name) { return std::getenv(name); });
@@ -134,7 +126,9 @@ int train(const TrainOptions& options) {
   if (!service) return report(service.error());
 
   auto test = [&] {
-    if (!target) return resume(**service, options);
+    if (!target)
+      return (*service)->resume_local(sessions::kLocalType, options.resume,
+                                      options.overrides.ranks);
     sessions::LocalRun run{target->candidate, target->name,   options.description,
                            target->task,      target->preset, {}};
     if (options.seed >= 0) run.seed = options.seed;
@@ -163,8 +157,9 @@ void add_train(CLI::App& app, int& exit_code) {
   CLI::Option* file = command->add_option("FILE", options->file, "the Lua file");
   command
       ->add_option("--resume", options->resume,
-                   "instead of FILE: the number of a run of yours that was killed and had "
-                   "--set checkpoint.every=STEPS; it goes on from its newest checkpoint")
+                   "instead of FILE: the number of a run of yours that was killed, or ended as "
+                   "infrastructure or out_of_memory, and had --set checkpoint.every=STEPS; it "
+                   "goes on from its newest checkpoint")
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}))
       ->excludes(file);
   command->add_option("--preset", options->preset, "preset or task (default quick)");

@@ -1,4 +1,4 @@
-// A run that was killed may go on in another number of processes.
+// A run that goes on may do so in another number of processes.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,8 @@
 
 namespace bitloop::jobs {
 
-// Changes train.ranks in the folder's job.json, atomically. Does nothing to a run that lives, has
-// ended or leaves no checkpoints: whoever resumes it says so. Errors: "bad_preset" (ranks that do
-// not divide the batch), those of read_file and write_file_atomic.
+// Changes train.ranks in the folder's job.json, atomically. Requires: nobody runs it. Errors:
+// "bad_preset" (ranks that do not divide the batch), those of read_file and write_file_atomic.
 Status change_ranks(const std::filesystem::path& run_dir, int64_t ranks);
 
 }  // namespace bitloop::jobs

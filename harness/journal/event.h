@@ -8,7 +8,8 @@
 //   Bitloop-Event: edit                             trailers, as `git interpret-trailers --parse`
 //   reads them
 //
-// Kinds: session, edit, undo, revert, check, test-started, test-finished, submission, tag, untag.
+// Kinds: session, edit, undo, revert, check, test-started, test-finished, test-resumed, submission,
+// tag, untag.
 //
 // Free text cannot forge a trailer or break the message: control characters become spaces, bytes
 // that are not UTF-8 become U+FFFD, the sentence and every trailer stay on one line, the body is

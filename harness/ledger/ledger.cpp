@@ -169,6 +169,16 @@ Status Ledger::submit(std::string_view session, int64_t test) {
   return rewrite(std::move(rows));
 }
 
+Status Ledger::remove(std::string_view session, int64_t test) {
+  const std::lock_guard lock(mutex_);
+  std::vector<StoredRow> rows = rows_;
+  const std::string number = std::to_string(test);
+  std::erase_if(rows, [&](const StoredRow& row) {
+    return row.field("session") == session && row.field("test") == number;
+  });
+  return rewrite(std::move(rows));
+}
+
 Status Ledger::rebuild(std::vector<Row> rows) {
   BITLOOP_ASSIGN(lines, stored(rows));
   const std::lock_guard lock(mutex_);

@@ -59,6 +59,9 @@ class Ledger {
   // Marks the row of a session's test as submitted (and no other row of that session), rewriting
   // the file. Errors: "unknown_row", "io_error", "disk_full".
   Status submit(std::string_view session, int64_t test);
+  // Takes away the row of a session's test, if there is one, rewriting the file. Errors:
+  // "io_error", "disk_full".
+  Status remove(std::string_view session, int64_t test);
   // Replaces all rows, rewriting the file only if that changes it. Errors: "io_error", "disk_full".
   Status rebuild(std::vector<Row> rows);
 

@@ -255,10 +255,12 @@ class Service {
   // Starts a run on the session named as the run's type, which is made when it is not there and has
   // no budget. Then test(run.type, n).
   Result<TestView> start_local(const LocalRun& run);
-  // Lets a run of such a session go on that was killed, from its newest checkpoint. Errors:
-  // "session_not_found", "test_not_found", "not_resumable" (it has ended, lives, or leaves no
-  // checkpoints).
-  Result<TestView> resume_local(std::string_view type, int64_t test);
+  // Lets a run of such a session go on from its newest checkpoint: one that was killed, and one
+  // that ended as `infrastructure` or `out_of_memory`, whose end is taken back (event
+  // "test-resumed"). `ranks`: in so many processes, 0 for as many as before. Errors:
+  // "session_not_found", "test_not_found", "not_resumable" (it ended otherwise, lives, or left no
+  // checkpoint), those of change_ranks.
+  Result<TestView> resume_local(std::string_view type, int64_t test, int64_t ranks = 0);
   std::filesystem::path run_dir(std::string_view id, int64_t test) const;
   // Asks a test that runs or waits to end (status "cancelled"); false when it does not.
   bool cancel(std::string_view id, int64_t test);

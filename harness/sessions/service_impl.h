@@ -1,7 +1,7 @@
 // The service's insides, shared by service.cpp (files and edits), service_runs.cpp (checks, tests,
-// submissions), service_repeats.cpp (answers given before), service_memory.cpp (what an
-// agent is told of what was tried before), service_events.cpp (what listeners hear) and
-// startup.cpp; service_resting.cpp (sessions that nobody asks for).
+// submissions), service_resume.cpp (runs that go on), service_repeats.cpp (answers given before),
+// service_memory.cpp (what an agent is told of what was tried before), service_events.cpp (what
+// listeners hear) and startup.cpp; service_resting.cpp (sessions that nobody asks for).
 //
 // Locks: `sessions_mutex` guards the map alone and is never held while another lock is taken or a
 // file is written. Each session has a mutex of its own, held for a read or for one commit;
@@ -177,6 +177,8 @@ struct Service::Impl {
                                                       int64_t number);
   // Queues a run that was killed, to go on from its newest checkpoint. Requires: session locked.
   void resume_run(const std::shared_ptr<Session>& session, int64_t number);
+  // Takes back the end of a run, so that it is one that was killed. Requires: session locked.
+  Status reopen(Session& session, const TestRecord& test);
   Status try_finish(Session& session, int64_t number, const jobs::Verdict& verdict);
   std::filesystem::path run_dir(std::string_view id, int64_t test) const;
   // Who takes turns in queues: a token with all its sessions, or a session that has none.

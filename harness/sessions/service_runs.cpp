@@ -8,7 +8,6 @@
 #include "harness/base/fd.h"
 #include "harness/base/text.h"
 #include "harness/base/version.h"
-#include "harness/jobs/half_written.h"
 #include "harness/sessions/job.h"
 #include "harness/sessions/report.h"
 #include "harness/sessions/service_impl.h"
@@ -194,16 +193,6 @@ std::function<void(const jobs::Verdict&)> Service::Impl::ending_of(
   };
 }
 
-void Service::Impl::resume_run(const std::shared_ptr<Session>& session, int64_t number) {
-  const std::string& id = session->id;
-  const std::filesystem::path folder = run_dir(id, number);
-  jobs::remove_half_written(folder);
-  spdlog::info("the run of session {} test {} was killed; it goes on from its newest checkpoint",
-               id, number);
-  progress->started(id, number, folder / "events.jsonl");
-  queue->submit({folder, nullptr, ending_of(session, number), owner_of(*session->state)});
-}
-
 void Service::Impl::finish_test(const std::shared_ptr<Session>& session, int64_t number,
                                 const jobs::Verdict& verdict) {
   while (true) {
@@ -361,23 +350,6 @@ Result<TestView> Service::start_local(const LocalRun& run) {
   record.quantizer = run.quantizer;
   record.fingerprint = fingerprint(run.candidate, task, run.preset, record.seed);
   return impl_->begin_test(session.shared(), task, run.preset, std::move(record), {});
-}
-
-Result<TestView> Service::resume_local(std::string_view type, int64_t number) {
-  BITLOOP_ASSIGN(session, impl_->hold(type));
-  BITLOOP_ASSIGN(test, session->state->find_test(number));
-  const auto refuse = [&](std::string_view why) {
-    return fail("not_resumable", fmt::format("Test #{} of {} {}.", number, type, why));
-  };
-  if (!is_of_command_line(session->state->type) || !test->running())
-    return refuse("can't be resumed: it has ended as " + test->status);
-  const std::filesystem::path folder = run_dir(type, number);
-  if (jobs::run_is_alive(folder)) return refuse("is running: it was not killed");
-  if (jobs::run_has_verdict(folder)) return refuse("has ended; its verdict is being written down");
-  if (!jobs::run_can_resume(folder))
-    return refuse("leaves no checkpoints (checkpoint.every): train again");
-  impl_->resume_run(session.shared(), number);
-  return impl_->describe(*session, *test);
 }
 
 }  // namespace bitloop::sessions

@@ -17,6 +17,7 @@ namespace bitloop::sessions {
 
 constexpr const char* kRunning = "running";
 constexpr const char* kInfrastructure = "infrastructure";
+constexpr const char* kOutOfMemory = "out_of_memory";
 constexpr const char* kCancelled = "cancelled";
 
 // One charged execution of the candidate.

@@ -1,16 +1,22 @@
 """What goes wrong in a long training says so in words, blames nobody who is not to blame, and leaves the last good checkpoint."""
 
 import array
+import contextlib
 import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
+import time
 
 import pytest
 
+import machine
 from bitloop import BIN, ROOT
 from kill_test import wait_for
+from ranks_test import rank_processes
+from resume_test import Runs, curve, end, tensors
 from small import SHARE, make_share
 
 pytestmark = pytest.mark.skipif(not (BIN / "bitloop-trainer").exists(), reason="built without the trainer (BITLOOP_TRAINER=OFF)")
@@ -57,6 +63,95 @@ def test_nan_in_a_gradient_ends_as_diverged_and_leaves_the_checkpoint_before_it(
             if tensor["dtype"] == "F32":
                 numbers = array.array("f", content[begin:end])
                 assert all(number - number == 0 for number in numbers), name
+    refused = subprocess.run([BIN / "bitloop", "train", "--resume", "1", "--workspace", tmp_path / "workspace", "--allow-degraded"],
+                             text=True, capture_output=True, env={**os.environ, "BITLOOP_SHARE": str(share)})
+    assert refused.returncode == 2 and "has ended as diverged; only a run that was killed" in refused.stderr
+
+
+STEPS, EVERY = 400, 30
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return Runs(tmp_path, make_share(tmp_path / "share", steps=STEPS))
+
+
+def rows(runs):
+    lines = [line.split("\t") for line in (runs.workspace / "results.tsv").read_text().splitlines()]
+    return [dict(zip(lines[0], line)) for line in lines[1:]]
+
+
+def failed(runs, test, *words, victim, ranks):
+    """A run that ended as infrastructure: one of its processes was killed once it had a checkpoint."""
+    process = subprocess.Popen(runs.words(TERNARY, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=runs.environment)
+    wait_for(lambda: process.poll() is not None or runs.checkpoint_after(test, 2 * EVERY), "there is no checkpoint")
+    assert process.poll() is None, "it was too quick to be killed"
+    os.kill(rank_processes(runs, ranks)[victim], signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 3 and json.loads(out)["status"] == "infrastructure", out + err
+    assert (runs.folder(test) / "verdict.json").exists()
+
+
+def same_as(runs, test, whole):
+    """The resumed run is the one that nothing disturbed, bit by bit."""
+    assert curve(runs.folder(test)) == curve(runs.folder(whole))
+    for name in ("weights.safetensors", "packed.safetensors"):
+        assert tensors(runs.folder(test) / "output" / name) == tensors(runs.folder(whole) / "output" / name)
+    done, wanted = ({row["test"]: row for row in rows(runs)}[str(number)] for number in (test, whole))
+    assert done["status"] == "ok"
+    for name in ("val_loss", "bits_per_weight", "tokens"):
+        assert done[name] == wanted[name]
+
+
+@pytest.mark.parametrize("victim, ranks", [(0, 1), (1, 2)])
+def test_a_run_one_of_whose_processes_died_goes_on_to_the_same_bits(runs, victim, ranks):
+    settings = ("--ranks", ranks, "--set", f"checkpoint.every={EVERY}")
+    assert json.loads(runs(TERNARY, *settings).stdout)["status"] == "ok"
+    failed(runs, 2, *settings, victim=victim, ranks=ranks)
+    assert [row["status"] for row in rows(runs)] == ["ok", "infrastructure"]
+    assert json.loads(runs("--resume", "2").stdout)["status"] == "ok"
+    (resumed,) = runs.records(2, "resumed")
+    assert resumed["step"] >= 2 * EVERY and resumed["notes"] == []
+    same_as(runs, 2, 1)
+    assert [row["status"] for row in rows(runs)] == ["ok", "ok"]
+    assert json.loads((runs.folder(2) / "verdict-1.json").read_text())["status"] == "infrastructure"
+    story = subprocess.run(["git", "-C", runs.workspace / "journal.git", "log", "--format=%s", "sessions/local"], text=True,
+                           capture_output=True, check=True).stdout.splitlines()
+    assert story[1] == "Resumed test #2, which had ended as infrastructure" and story[0].startswith("Finished test #2: ok")
+    assert "has ended as ok" in runs("--resume", "2", code=2).stderr
+
+
+def supervisors(runs):
+    found = []
+    for pid in machine.descendants():
+        try:
+            words = open(f"/proc/{pid}/cmdline", "rb").read()
+        except OSError:
+            continue
+        if b"\0supervise\0" in words and str(runs.workspace).encode() in words:
+            found.append(pid)
+    return found
+
+
+def test_killed_at_any_moment_while_it_is_resumed_it_goes_on_all_the_same(runs):
+    settings = ("--set", f"checkpoint.every={EVERY}")
+    assert json.loads(runs(TERNARY, *settings).stdout)["status"] == "ok"
+    failed(runs, 2, *settings, victim=0, ranks=1)
+    for milliseconds in (2, 5, 8, 12, 18, 25, 35, 50, 80, 150):
+        process = subprocess.Popen(runs.words("--resume", "2"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=runs.environment)
+        time.sleep(milliseconds / 1000)
+        process.kill()
+        # Or it was killed too often, has ended as infrastructure for that, and may be resumed once more.
+        assert process.wait() == -signal.SIGKILL or "started again 3 times" in process.communicate()[0].decode()
+        for pid in supervisors(runs):
+            with contextlib.suppress(ProcessLookupError):  # its jail's processes have its words at first, and end with it
+                end(pid)
+    last = subprocess.run(runs.words("--resume", "2"), text=True, capture_output=True, timeout=300, env=runs.environment)
+    assert last.returncode == 0 or "started again 3 times" in last.stdout, last.stdout + last.stderr
+    if last.returncode != 0:
+        runs("--resume", "2")
+    same_as(runs, 2, 1)
+    assert [row["status"] for row in rows(runs)] == ["ok", "ok"]
 
 
 def small_words(folder):

@@ -73,6 +73,20 @@ TEST(Ledger, SubmissionMarksOneTestOfItsSession) {
   EXPECT_EQ(Ledger::read(folder.file()).value(), rows_of(**ledger));
 }
 
+TEST(Ledger, ARowIsTakenAway) {
+  Folder folder;
+  auto ledger = Ledger::open(folder.file());
+  for (const Row& row : {make_row("a", 1), make_row("b", 1), make_row("a", 11)})
+    ASSERT_TRUE((*ledger)->append(row));
+  ASSERT_TRUE((*ledger)->remove("a", 1));
+  ASSERT_TRUE((*ledger)->remove("a", 2));  // there is none
+  const std::vector<Row> rows = Ledger::read(folder.file()).value();
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].session, "b");
+  EXPECT_EQ(rows[1].test, 11);
+  EXPECT_EQ(rows, rows_of(**ledger));
+}
+
 TEST(Ledger, RebuildsFromTheJournalsRows) {
   Folder folder;
   auto ledger = Ledger::open(folder.file());

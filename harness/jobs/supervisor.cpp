@@ -24,6 +24,7 @@
 #include "harness/jobs/outcome.h"
 #include "harness/jobs/output_tail.h"
 #include "harness/jobs/rank_links.h"
+#include "harness/jobs/run_device.h"
 #include "harness/jobs/run_files.h"
 #include "harness/jobs/trainer_process.h"
 #include "sandbox/jail.h"
@@ -269,6 +270,20 @@ void remove_checkpoints(const fs::path& output) {
   for (const fs::path& path : found) fs::remove(path, error);
 }
 
+// A run that goes on does so on what it began on, and where that is a GPU there must be one now.
+Status keep_device(Run& run) {
+  if (run.job.device != "auto") return {};
+  pin_device(run.folder, run.job);
+  if (run.job.device != "cuda") return {};
+  sandbox::Policy policy = make_policy(run, run.job.limits.deadline, true);
+  if (const auto found = add_gpu(policy, run.job.device); !found)
+    return fail("infrastructure",
+                fmt::format("the run began on a GPU, and its checkpoints go on on one alone: {}; "
+                            "resume it where there is one",
+                            found.error().message));
+  return {};
+}
+
 // The run itself; everything that can go wrong is in the outcome.
 Outcome run_job(Run& run) {
   std::error_code error;
@@ -287,6 +302,7 @@ Outcome run_job(Run& run) {
                      {});
     if (const auto begun = attempts.begin(); !begun) return not_run(begun.error().message, {});
     run.job.document["resume"] = true;
+    if (const auto kept = keep_device(run); !kept) return not_run(kept.error().message, {});
   }
   fs::create_directories(run.folder / "output", error);
   if (error) return not_run(fmt::format("output/ can't be made: {}", error.message()), {});

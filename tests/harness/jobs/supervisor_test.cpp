@@ -17,6 +17,7 @@
 
 #include "harness/base/fd.h"
 #include "harness/base/text.h"
+#include "sandbox/gpu.h"
 #include "sandbox/jail.h"
 #include "tests/support/scratch_folder.h"
 
@@ -282,6 +283,39 @@ TEST_F(SupervisorTest, ARunWhoseSupervisorWasKilledIsNotStartedAgain) {
   lock->reset();
   EXPECT_EQ(wait_for(start_in(folder_)), 0);
   EXPECT_EQ(verdict()["status"], "infrastructure");
+}
+
+// Its checkpoints fit no other device, so "auto" does not choose again.
+TEST_F(SupervisorTest, ARunThatBeganOnAGpuDoesNotGoOnWithoutOne) {
+  if (sandbox::gpu_present()) GTEST_SKIP() << "there is a GPU here";
+  job_["preset"]["train"] = {{"steps", 100}, {"device", "auto"}};
+  job_["preset"]["checkpoint"] = {{"every", 10}, {"keep", 2}};
+  const pid_t supervisor = start("loaded\nattempt sleep 60000");
+  wait_until_in_events(folder_, "candidate_loaded");
+  ::kill(supervisor, SIGKILL);
+  wait_for(supervisor);
+  const std::string events = read("events.jsonl");
+  const auto began_on = [&](const std::string& device) {
+    std::ofstream(folder_ / "events.jsonl")
+        << events << Json{{"type", "machine"}, {"device", device}}.dump() << "\n"
+        << Json{{"type", "checkpoint"}, {"step", 10}, {"ok", true}}.dump() << "\n";
+  };
+  began_on("NVIDIA H200");
+  std::ofstream(folder_ / "output/checkpoint-0.safetensors") << "whole";
+  const std::string before = read("events.jsonl");
+  EXPECT_EQ(wait_for(start_in(folder_)), 0);
+  EXPECT_EQ(verdict()["status"], "infrastructure");
+  EXPECT_THAT(verdict()["message"],
+              AllOf(HasSubstr("began on a GPU"), HasSubstr("nvidiactl is not there")));
+  EXPECT_EQ(read("events.jsonl"), before);
+  EXPECT_EQ(read("output/checkpoint-0.safetensors"), "whole");
+
+  fs::remove(folder_ / "verdict.json");
+  began_on("cpu");
+  job_["candidate"]["content"] = with_result("loaded");
+  std::ofstream(folder_ / "job.json") << job_.dump();
+  EXPECT_EQ(wait_for(start_in(folder_)), 0);
+  EXPECT_EQ(verdict()["status"], "ok") << verdict().dump(2);
 }
 
 TEST_F(SupervisorTest, AMissingLayerIsRefusedUnlessDegradedIsAllowed) {

@@ -53,12 +53,11 @@ Result<RunFiles> RunFiles::open(const fs::path& folder, bool goes_on) {
     files.before_ = std::move(text);
     files.waits_ = true;
   }
-  const int truncate = goes_on ? 0 : O_TRUNC;
-  BITLOOP_ASSIGN(events, open_file(folder / "events.jsonl", O_WRONLY | O_CREAT | O_APPEND));
-  BITLOOP_ASSIGN(log, open_file(folder / "log.tsv", O_WRONLY | O_CREAT | O_APPEND | truncate));
+  BITLOOP_ASSIGN(events, RecordFile::open(folder / "events.jsonl", 0));
+  BITLOOP_ASSIGN(log, RecordFile::open(folder / "log.tsv", goes_on ? 0 : O_TRUNC));
   files.events_ = std::move(events);
   files.log_ = std::move(log);
-  if (!goes_on) files.write(files.log_, LogTable::kHeader);
+  if (!goes_on) files.log_.append(LogTable::kHeader);
   BITLOOP_TRY(sync_folder(folder));
   return files;
 }
@@ -95,53 +94,46 @@ void RunFiles::go_on_from(int64_t step, const Json& resumed) {
   });
   before_.clear();
   since_.clear();
-  if (status_) status_ = replace(events, log);
+  if (!status_) return;
+  events_.replace(std::move(events));
+  log_.replace(std::move(log));
   append(resumed);
 }
 
-Status RunFiles::replace(const std::string& events, const std::string& log) {
-  BITLOOP_TRY(write_file_atomic(folder_ / "events.jsonl", events));
-  BITLOOP_TRY(write_file_atomic(folder_ / "log.tsv", log));
-  BITLOOP_ASSIGN(events_file, open_file(folder_ / "events.jsonl", O_WRONLY | O_APPEND));
-  BITLOOP_ASSIGN(log_file, open_file(folder_ / "log.tsv", O_WRONLY | O_APPEND));
-  events_ = std::move(events_file);
-  log_ = std::move(log_file);
-  return {};
-}
-
 void RunFiles::append(const Json& record) {
+  if (!status_) return;
   const std::string line = line_of(record);
   if (record["type"] == "documents") return take_documents(line);
-  write(events_, line);
-  write(log_, table_.take(record));
+  events_.append(line);
+  log_.append(table_.take(record));
 }
 
 void RunFiles::sync() {
-  for (const UniqueFd* file : {&events_, &log_})
-    if (status_ && ::fdatasync(file->get()) != 0)
-      status_ = std::unexpected(errno_error("events.jsonl", errno));
+  events_.sync();
+  log_.sync();
 }
 
 Status RunFiles::finish(bool durable) {
-  write(log_, table_.finish());
-  for (const UniqueFd* file : {&events_, &log_, &documents_})
-    if (durable && status_ && file->valid() && ::fsync(file->get()) != 0)
-      status_ = std::unexpected(errno_error("events.jsonl", errno));
-  return status_;
+  log_.append(table_.finish());
+  Status ended = status_ ? no_documents_ : status_;
+  for (RecordFile* file : {&events_, &log_, &documents_}) {
+    if (!file->is_open()) continue;
+    const Status kept = file->finish(durable);
+    if (ended) ended = kept;
+  }
+  return ended;
 }
 
 void RunFiles::take_documents(const std::string& line) {
-  if (!documents_.valid() && status_) {
-    auto file = open_file(folder_ / kDocumentsFile, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND);
-    if (!file) status_ = std::unexpected(file.error());
-    if (file) documents_ = std::move(*file);
+  if (!documents_.is_open()) {
+    auto file = RecordFile::open(folder_ / kDocumentsFile, O_TRUNC);
+    if (!file) {  // the next one tries again, and this one is missing
+      if (no_documents_) no_documents_ = std::unexpected(file.error());
+      return;
+    }
+    documents_ = std::move(*file);
   }
-  write(documents_, line);
-}
-
-void RunFiles::write(const UniqueFd& fd, const std::string& line) {
-  if (line.empty() || !status_) return;
-  status_ = write_all(fd.get(), line);
+  documents_.append(line);
 }
 
 }  // namespace bitloop::jobs

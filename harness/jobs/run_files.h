@@ -7,12 +7,14 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "harness/base/fd.h"
+#include "harness/base/result.h"
 #include "harness/jobs/log_table.h"
+#include "harness/jobs/record_file.h"
 
 namespace bitloop::jobs {
 
-// A write that fails (a full disk) is remembered: the run goes on, its verdict says so.
+// A write that fails (a full disk) is tried again with the next record: the run goes on, and what
+// is missing in the end its verdict says.
 class RunFiles {
  public:
   // `goes_on`: the folder has files of a killed process. Errors: those of files.
@@ -21,7 +23,7 @@ class RunFiles {
   void take(const nlohmann::ordered_json& record);
   // What was taken is on disk afterwards; a failure is remembered.
   void sync();
-  // `durable`: they survive a crash of the machine.
+  // `durable`: they survive a crash of the machine. Error: what is missing in which file, and why.
   Status finish(bool durable);
 
  private:
@@ -29,15 +31,14 @@ class RunFiles {
   // `bitloop compare`.
   void take_documents(const std::string& line);
   void append(const nlohmann::ordered_json& record);
-  void write(const UniqueFd& fd, const std::string& line);
   // The files as they were at this step, with the record that says so.
   void go_on_from(int64_t step, const nlohmann::ordered_json& resumed);
-  Status replace(const std::string& events, const std::string& log);
 
   std::filesystem::path folder_;
-  UniqueFd events_, log_, documents_;
+  RecordFile events_, log_, documents_;
   LogTable table_;
-  Status status_;
+  Status status_;        // an error after which nothing more is taken
+  Status no_documents_;  // why documents.jsonl could not be begun with the first of them
   // Until it is known where the run goes on: events.jsonl as it was, and the lines that came since.
   bool waits_ = false;
   std::string before_, since_;

@@ -1,6 +1,8 @@
 #include "harness/jobs/run_files.h"
 
 #include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include <fstream>
 
@@ -101,6 +103,26 @@ TEST_F(RunFilesTest, UntilItGoesOnNothingIsLost) {
   run(true, {kHeader, kResult});  // it could not go on
   EXPECT_EQ(story(), "header step 10 result ");
   EXPECT_EQ(table(), "step:train_loss 10:3 ");
+}
+
+TEST_F(RunFilesTest, ADiskThatWasFullForAWhileLosesNothing) {
+  auto files = RunFiles::open(folder_.path(), false);
+  files->take(kHeader);
+  files->take(step(10, 3));
+  rlimit old{};
+  ::getrlimit(RLIMIT_FSIZE, &old);
+  const rlimit tight{read_file(folder_ / "events.jsonl")->size() + 5, old.rlim_max};
+  auto* handler = ::signal(SIGXFSZ, SIG_IGN);
+  ::setrlimit(RLIMIT_FSIZE, &tight);
+  files->take(step(20, 2));
+  files->take(checkpoint(20));
+  files->sync();
+  ::setrlimit(RLIMIT_FSIZE, &old);
+  ::signal(SIGXFSZ, handler);
+  files->take(step(30, 1));
+  EXPECT_TRUE(files->finish(true));
+  EXPECT_EQ(story(), "header step 10 step 20 checkpoint 20 step 30 ");
+  EXPECT_EQ(table(), "step:train_loss 10:3 20:2 30:1 ");
 }
 
 }  // namespace

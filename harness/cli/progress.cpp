@@ -16,11 +16,17 @@ namespace {
 using nlohmann::json;
 
 constexpr int kBarWidth = 24;
+constexpr size_t kMostNoteBytes = 1000;
 constexpr int kPlainLines = 10;  // about so many lines a run where there is no terminal
 
 void take_number(const json& record, const char* name, std::optional<double>& into) {
   const auto found = record.find(name);
   if (found != record.end() && found->is_number()) into = found->get<double>();
+}
+
+std::string text_of(const json& record, const char* name, const char* otherwise) {
+  const auto found = record.find(name);
+  return found != record.end() && found->is_string() ? found->get<std::string>() : otherwise;
 }
 
 std::string with_thousands(double value) {
@@ -97,15 +103,19 @@ Progress::Progress(std::FILE* out, int64_t total_steps)
     : out_(out), terminal_(is_terminal(out)), color_(has_color(out)), reader_(total_steps) {}
 
 void Progress::update(std::string_view events) {
-  if (reader_.update(events)) draw();
+  if (!reader_.update(events)) return;
+  say(reader_.take_notes());
+  draw();
 }
 
 bool RunReader::update(std::string_view events) {
   bool changed = false;
-  if (events.size() < read_) read_ = 0;  // a run that went on from a checkpoint began it anew
+  // A run that went on from a checkpoint began it anew: it is shorter, or other lines are there.
+  if (!events.substr(0, read_).ends_with(last_line_) || events.size() < read_) read_ = 0;
   while (read_ < events.size()) {
     const size_t end = events.find('\n', read_);
     if (end == std::string_view::npos) break;
+    last_line_ = events.substr(read_, end + 1 - read_);
     take_record(events.substr(read_, end - read_));
     read_ = end + 1;
     changed = true;
@@ -123,6 +133,12 @@ void RunReader::take_record(std::string_view line) {
   if (type == "stage" && record.contains("name") && record["name"].is_string())
     numbers_.stage = record["name"];
   if (type == "val") take_number(record, "val_loss", numbers_.val_loss);
+  if (type == "checkpoint" && record.value("ok", json()) == false)
+    note(fmt::format("the checkpoint of step {}: {}", record.value("step", json()).dump(),
+                     text_of(record, "message", "it was not written")));
+  if (type == "resumed" && record.value("notes", json()).is_array())
+    for (const json& sentence : record["notes"])
+      if (sentence.is_string()) note(sentence.get<std::string>());
   if (type != "step") return;
   if (const auto step = record.find("step"); step != record.end() && step->is_number_integer())
     numbers_.step = step->get<int64_t>();
@@ -133,6 +149,21 @@ void RunReader::take_record(std::string_view line) {
   take_number(record, "q_neg1", numbers_.q_neg1);
   take_number(record, "q_zero", numbers_.q_zero);
   take_number(record, "q_pos1", numbers_.q_pos1);
+}
+
+// Records are told again when a run goes on; and their text is the trainer's.
+void RunReader::note(std::string sentence) {
+  constexpr size_t kMostNotes = 1000;
+  sentence = single_line(sentence.substr(0, kMostNoteBytes));
+  if (noted_.size() < kMostNotes && noted_.insert(sentence).second)
+    notes_.push_back(std::move(sentence));
+}
+
+void Progress::say(const std::vector<std::string>& notes) {
+  for (const std::string& note : notes) fmt::print(out_, "{}{}\n", drawn_ ? "\r\x1b[K" : "", note);
+  if (notes.empty()) return;
+  drawn_ = false;  // the bar's line has been written over
+  std::fflush(out_);
 }
 
 void Progress::draw() {

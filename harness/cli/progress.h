@@ -1,12 +1,15 @@
 // A run's progress for people, from its records: a bar that is drawn over on a terminal, plain
-// lines elsewhere.
+// lines elsewhere. What went wrong with its checkpoints is a line of its own, above the bar.
 #pragma once
 
 #include <cstdint>
 #include <cstdio>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace bitloop::cli {
 
@@ -41,12 +44,19 @@ class RunReader {
   // newline waits. Returns whether there was a new line.
   bool update(std::string_view events);
   const RunNumbers& numbers() const { return numbers_; }
+  // What people should hear of the new lines, a sentence each, and each once: checkpoints that were
+  // not written, and those that a run could not go on from.
+  std::vector<std::string> take_notes() { return std::exchange(notes_, {}); }
 
  private:
   void take_record(std::string_view line);
+  void note(std::string sentence);
 
-  size_t read_ = 0;  // bytes of events.jsonl taken so far
+  size_t read_ = 0;        // bytes of events.jsonl taken so far
+  std::string last_line_;  // of them
   RunNumbers numbers_;
+  std::vector<std::string> notes_;
+  std::set<std::string> noted_;
 };
 
 class Progress {
@@ -62,6 +72,7 @@ class Progress {
   const RunNumbers& numbers() const { return reader_.numbers(); }
 
  private:
+  void say(const std::vector<std::string>& notes);
   void draw();
 
   std::FILE* out_;

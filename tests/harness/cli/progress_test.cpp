@@ -1,8 +1,15 @@
 #include "harness/cli/progress.h"
 
 #include <gtest/gtest.h>
+#include <pty.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <memory>
+#include <string>
+#include <vector>
+
+#include "harness/base/fd.h"
 
 namespace bitloop::cli {
 namespace {
@@ -62,6 +69,69 @@ TEST(RunReader, TakesThePeakAndWhatATokenTakes) {
   other.update(
       "{\"type\":\"header\",\"config\":{\"model\":3}}\n{\"type\":\"header\",\"config\":7}\n");
   EXPECT_EQ(other.numbers().token_flops, std::nullopt);
+}
+
+const std::string kStep = "{\"type\":\"step\",\"step\":10,\"train_loss\":2.5}\n";
+const std::string kWritten =
+    "{\"type\":\"checkpoint\",\"step\":10,\"ok\":true,\"message\":\"written\"}\n";
+const std::string kNotWritten =
+    "{\"type\":\"checkpoint\",\"step\":20,\"ok\":false,\"message\":\"c-1 was not written "
+    "(full\\u001b[31m "
+    "disk)\"}\n";
+const std::string kResumed =
+    "{\"type\":\"resumed\",\"step\":10,\"notes\":[\"c-0 is damaged: its checksum is "
+    "another\",7]}\n";
+const std::string kNote = "the checkpoint of step 20: c-1 was not written (full [31m disk)";
+const std::string kOtherNote = "c-0 is damaged: its checksum is another";
+
+TEST(RunReader, NotesWhatWentWrongWithCheckpointsOnce) {
+  RunReader reader;
+  reader.update(kStep + kWritten);
+  EXPECT_TRUE(reader.take_notes().empty());
+  reader.update(kStep + kWritten + kNotWritten);
+  EXPECT_EQ(reader.take_notes(), std::vector{kNote});
+  // It goes on: the file is begun anew, and is longer at once.
+  const std::string more(200, ' ');
+  reader.update(kStep + kWritten + kResumed + more + kNotWritten + kStep);
+  EXPECT_EQ(reader.take_notes(), std::vector{kOtherNote});
+  EXPECT_TRUE(reader.take_notes().empty());
+  reader.update("{\"type\":\"resumed\",\"notes\":3}\n{\"type\":\"checkpoint\",\"ok\":false}\n");
+  EXPECT_EQ(reader.take_notes(),
+            std::vector<std::string>{"the checkpoint of step null: it was not written"});
+}
+
+TEST(Progress, ANoteIsALine) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::tmpfile(), std::fclose);
+  Progress progress(out.get(), 20);
+  progress.update(kStep);
+  progress.update(kStep + kNotWritten);
+  progress.finish();
+  std::rewind(out.get());
+  char text[400] = {};
+  const size_t size = std::fread(text, 1, sizeof text, out.get());
+  EXPECT_EQ(std::string(text, size), "step 10/20  loss 2.5000\n" + kNote + "\n");
+}
+
+TEST(Progress, OnATerminalItStandsAboveTheBar) {
+  int master = -1, terminal = -1;
+  ASSERT_EQ(::openpty(&master, &terminal, nullptr, nullptr, nullptr), 0);
+  const UniqueFd reader(master);
+  ::setenv("NO_COLOR", "1", 1);
+  {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(::fdopen(terminal, "w"), std::fclose);
+    Progress progress(out.get(), 20);
+    progress.update(kStep);
+    progress.update(kStep + kNotWritten);
+    progress.finish();
+    std::fflush(out.get());
+    char text[1000];
+    const ssize_t size = ::read(master, text, sizeof text);
+    ASSERT_GT(size, 0);
+    const std::string bar = "\r\x1b[K[############------------] step 10/20  loss 2.5000";
+    EXPECT_EQ(std::string(text, static_cast<size_t>(size)),
+              bar + "\r\x1b[K" + kNote + "\r\n" + bar + "\r\n");
+  }
+  ::unsetenv("NO_COLOR");
 }
 
 TEST(Progress, ReadsOnlyWholeLinesAndEachOnce) {

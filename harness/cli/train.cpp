@@ -88,6 +88,13 @@ int train(const TrainOptions& options) {
   std::optional<Target> target;
   const auto environment = rank_environment([](const char* name) { return std::getenv(name); });
   if (!environment) return report(environment.error());
+  if (options.resume > 0 && *environment)
+    return report(
+        {"wrong_usage",
+         fmt::format("a run is resumed by one process, but this one is rank {} of {}, says its "
+                     "environment (RANK, or SLURM_PROCID): call bitloop train --resume {} without "
+                     "torchrun or srun, with --ranks for several processes on this machine",
+                     (*environment)->rank, (*environment)->count, options.resume)});
   Overrides no_ranks = options.overrides;
   no_ranks.ranks = 0;
   if (options.resume > 0 && (no_ranks.any() || options.seed >= 0 || !options.description.empty() ||

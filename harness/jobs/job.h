@@ -33,8 +33,9 @@ struct Job {
   bool allow_degraded = false;
   bool waits = false;  // a check without a candidate: it comes later, on the supervisor's input
 
-  // Whether it leaves checkpoints to go on from.
-  bool checkpoints() const { return kind == "train" && checkpoint_every > 0; }
+  // Whether it leaves checkpoints to go on from. The ranks of other machines are not started again
+  // from here.
+  bool checkpoints() const { return kind == "train" && checkpoint_every > 0 && !remote_rank; }
   int64_t checkpoint_every = 0;  // steps
   int64_t steps = 0;             // of the whole run
 };

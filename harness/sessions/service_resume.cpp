@@ -7,6 +7,7 @@
 
 #include "harness/jobs/change_ranks.h"
 #include "harness/jobs/half_written.h"
+#include "harness/jobs/job.h"
 #include "harness/jobs/set_aside.h"
 #include "harness/sessions/service_impl.h"
 
@@ -77,6 +78,10 @@ Result<TestView> Service::resume_local(std::string_view type, int64_t number, in
                     "or ended as infrastructure or out_of_memory, goes on",
                     test->status));
   if (jobs::run_is_alive(folder)) return refuse("is running: it was not killed");
+  if (const auto job = jobs::read_job(folder / "job.json"); job && job->remote_rank)
+    return refuse(
+        "can't be resumed: torchrun or srun began it, and its ranks on other machines can't be "
+        "started again from here; train again, or with --ranks on one machine");
   if (ended && !jobs::run_left_checkpoint(folder))
     return refuse(
         fmt::format("has ended as {} and left no checkpoint (checkpoint.every): train "

@@ -213,6 +213,15 @@ def test_a_run_goes_on_in_as_many_ranks_or_in_others(tmp_path, share):
         runs.words(file, "--ranks", 5), text=True, capture_output=True, env=runs.environment).stderr
 
 
+@pytest.mark.parametrize("names", [{"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"},
+                                   {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_ID": "7"}])
+def test_a_launcher_does_not_resume(runs, names):
+    done = subprocess.run(runs.words("--resume", "1"), text=True, capture_output=True, env={**runs.environment, **names})
+    assert done.returncode == 2 and done.stdout == ""
+    assert "this one is rank 1 of 2, says its environment" in done.stderr and done.stderr.count("\n") == 1
+    assert not runs.workspace.exists()
+
+
 def test_a_folder_has_one_run(runs):
     training = Training(runs)
     second = subprocess.run([BIN / "bitloop", "supervise", runs.folder(1)], text=True, capture_output=True, timeout=60)

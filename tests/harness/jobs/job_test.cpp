@@ -120,6 +120,8 @@ TEST_F(JobTest, ReadsTheRanks) {
   remote["ranks"] = {{"rank", 1}, {"count", 4}, {"address", "10.0.0.1"}, {"port", 29500}};
   EXPECT_EQ(read(remote.dump())->ranks, 1U);
   EXPECT_EQ(read(remote.dump())->remote_rank, 1);
+  remote["preset"]["checkpoint"] = {{"every", 10}};
+  EXPECT_FALSE(read(remote.dump())->checkpoints());  // that this machine could go on from
   remote["ranks"]["rank"] = -1;
   EXPECT_THAT(read(remote.dump()).error().message, HasSubstr("ranks.rank"));
   for (const Json& wrong : {Json(0), Json(17), Json(1.5), Json("2")}) {

@@ -164,6 +164,17 @@ TEST_F(ServiceResumeTest, AnAgentsTestIsNotResumedFromHere) {
   EXPECT_THAT(service_->resume_local(id, 1).error().message, HasSubstr("an agent's"));
 }
 
+TEST_F(ServiceResumeTest, ARunOfSeveralMachinesStaysEnded) {
+  run_that_ends_as("infrastructure");
+  auto job = nlohmann::json::parse(*read_file(run_folder() / "job.json"));
+  job["ranks"] = {{"rank", 0}, {"count", 2}};
+  ASSERT_TRUE(write_file_atomic(run_folder() / "job.json", job.dump()));
+  const auto refused = service_->resume_local("local", 1).error();
+  EXPECT_EQ(refused.code, "not_resumable");
+  EXPECT_THAT(refused.message, HasSubstr("torchrun or srun began it"));
+  EXPECT_EQ(rows(), "infrastructure ");
+}
+
 // The crash points, in their order.
 TEST_F(ServiceResumeTest, KilledBeforeItsVerdictIsAsideItHasEndedAsBefore) {
   run_that_ends_as("infrastructure");

@@ -1,19 +1,31 @@
 #include "trainer/failure.h"
 
+#include <c10/util/Exception.h>
+
+#include <new>
 #include <string>
+
+#include "lua/runtime/torch_failure.h"
 
 namespace bitloop::trainer {
 
-Error failure_of(const c10::Error& error) {
+Error failure_of(const std::exception& error) {
   constexpr size_t kLongest = 1000;
-  const std::string what = error.what_without_backtrace();
-  // Of cuBLAS and cuDNN, whose failures have no type of their own.
-  const bool full = what.find("CUBLAS_STATUS_ALLOC_FAILED") != std::string::npos;
-  if (!full && (what.starts_with("CUDA error") || what.starts_with("cuDNN error")))
-    return {"infrastructure", "the GPU failed: " + what.substr(0, kLongest)};
-  const bool memory = full || what.find("allocate memory") != std::string::npos ||
-                      dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr;
-  return {memory ? "out_of_memory" : "script_error", what.substr(0, kLongest)};
+  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+  const std::string what =
+      (torch_error ? torch_error->what_without_backtrace() : std::string(error.what()))
+          .substr(0, kLongest);
+  switch (lua::cause_of(error)) {
+    case lua::Cause::kMemory:
+      return {"out_of_memory", dynamic_cast<const std::bad_alloc*>(&error) != nullptr
+                                   ? "the run needs more memory than its limit allows"
+                                   : what};
+    case lua::Cause::kDevice:
+      return {"infrastructure", "the GPU failed: " + what};
+    case lua::Cause::kRequest:
+      break;
+  }
+  return {"script_error", what};
 }
 
 }  // namespace bitloop::trainer

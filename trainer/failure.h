@@ -1,13 +1,14 @@
-// What LibTorch threw, as a status.
+// What LibTorch or C++ threw, as a status.
 #pragma once
 
-#include <c10/util/Exception.h>
+#include <exception>
 
 #include "harness/base/result.h"
 
 namespace bitloop::trainer {
 
-// "out_of_memory", or "script_error" with LibTorch's own words.
-Error failure_of(const c10::Error& error);
+// "out_of_memory", "infrastructure" where the GPU failed, or "script_error" with the error's own
+// words.
+Error failure_of(const std::exception& error);
 
 }  // namespace bitloop::trainer

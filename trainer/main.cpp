@@ -74,10 +74,7 @@ int run_with_model(Status (*work)(const nlohmann::json&, const Records&), const 
         fmt::print(stderr, "bitloop-trainer: {}\n", done.error().message);
         return kMachine;
       }
-    } catch (const std::bad_alloc&) {
-      records.send("result", {{"status", "out_of_memory"},
-                              {"message", "the work needs more memory than its limit allows"}});
-    } catch (const c10::Error& error) {
+    } catch (const std::exception& error) {
       const Error failure = failure_of(error);
       records.send("result", {{"status", failure.code}, {"message", failure.message}});
     }
@@ -122,19 +119,10 @@ int run(int job_fd, int event_fd) {
       fmt::print(stderr, "bitloop-trainer: {}\n", done.error().message);
       return kMachine;
     }
-  } catch (const std::bad_alloc&) {
-    send_failure(records, "out_of_memory", "the run needs more memory than its limit allows");
-    if (!speaks) return without_words("no memory is left within its limit");
-  } catch (const c10::AcceleratorError& error) {
-    fmt::print(stderr, "bitloop-trainer: the GPU failed: {}\n", error.what_without_backtrace());
-    return kMachine;
-  } catch (const c10::Error& error) {
+  } catch (const std::exception& error) {
     const Error failure = failure_of(error);
     send_failure(records, failure.code, failure.message);
     if (!speaks) return without_words(failure.message);
-  } catch (const std::exception& error) {
-    send_failure(records, "script_error", std::string(error.what()).substr(0, 1000));
-    if (!speaks) return without_words(error.what());
   }
   return kDone;
 }

@@ -1,4 +1,5 @@
 #include "lua/runtime/guest.h"
+#include "lua/runtime/torch_failure.h"
 
 #include <fmt/format.h>
 #include <time.h>
@@ -123,17 +124,27 @@ void Guest::trip(lua_State* L, Trip what, const std::string& message) {
   raise(L, message);
 }
 
+void raise_failure(lua_State* L, const std::exception& error, const std::string& message) {
+  switch (cause_of(error)) {
+    case Cause::kMemory:
+      Guest::of(L).trip(L, Trip::kMemory, message);
+    case Cause::kDevice:
+      Guest::of(L).trip(L, Trip::kDevice, "the GPU failed: " + message);
+    case Cause::kRequest:
+      break;
+  }
+  raise(L, message);
+}
+
 int Guest::enter(lua_State* L) {
   const auto& body = *static_cast<const std::function<void(lua_State*)>*>(lua_touserdata(L, 1));
   lua_settop(L, 0);
-  std::string message;
   try {
     body(L);
     return 0;
   } catch (const std::exception& error) {
-    message = explain(error);
+    raise_failure(L, error, explain(error));
   }
-  raise(L, message);
 }
 
 // The message handler of run(): runs where the error happened, so it still sees the candidate's
@@ -167,6 +178,8 @@ Error Guest::take_error(int status) {
     if (status == LUA_ERRMEM) message = timeout_message();
   } else if (trip_ == Trip::kInterrupted) {
     code = "interrupted";
+  } else if (trip_ == Trip::kDevice) {
+    code = "infrastructure";
   } else if (trip_ == Trip::kMemory || status == LUA_ERRMEM) {
     code = "out_of_memory";
     if (status == LUA_ERRMEM) {

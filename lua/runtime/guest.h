@@ -23,7 +23,7 @@ namespace bitloop::lua {
 class TensorHeap;
 struct Registry;
 
-enum class Trip { kNone, kTimeout, kMemory, kInterrupted };
+enum class Trip { kNone, kTimeout, kMemory, kInterrupted, kDevice };
 
 class Guest {
  public:
@@ -37,8 +37,8 @@ class Guest {
   static Guest& of(lua_State* L) { return **static_cast<Guest**>(lua_getextraspace(L)); }
 
   // Runs `body` under the limits, with an empty stack of its own. Lua errors and C++ exceptions
-  // become an Error with code "script_error", "timeout", "out_of_memory" or "interrupted", whose
-  // message begins with the file's name.
+  // become an Error with code "script_error", "timeout", "out_of_memory", "interrupted" or
+  // "infrastructure" (the GPU failed), whose message begins with the file's name.
   Status run(double seconds, const std::function<void(lua_State*)>& body);
 
   // Raises when a limit has fired or the time is over; C functions of ours call it before they

@@ -14,6 +14,10 @@ namespace bitloop::lua {
 std::string where(lua_State* L);
 // Raises a Lua error "<where><message>".
 [[noreturn]] void raise(lua_State* L, const std::string& message);
+// The same for what LibTorch or C++ threw, of which `message` tells: where the machine is to blame,
+// as a limit that has fired, which no pcall of the candidate's catches (Guest::trip).
+[[noreturn]] void raise_failure(lua_State* L, const std::exception& error,
+                                const std::string& message);
 // What an error says to users: the first line of what_without_backtrace() for LibTorch's, what()
 // for others.
 std::string explain(const std::exception& error);
@@ -25,13 +29,11 @@ std::string nearest(std::string_view name, const std::vector<std::string_view>& 
 // Wraps a C function so that C++ exceptions become Lua errors; Lua's own errors pass.
 template <int (*kFunction)(lua_State*)>
 int guarded(lua_State* L) {
-  std::string message;
   try {
     return kFunction(L);
   } catch (const std::exception& error) {
-    message = explain(error);
+    raise_failure(L, error, explain(error));
   }
-  raise(L, message);
 }
 
 }  // namespace bitloop::lua

@@ -387,18 +387,13 @@ std::string for_people(const std::string& message) {
 int invoke(lua_State* L) {
   const auto& bound = *static_cast<const BoundOperation*>(lua_touserdata(L, lua_upvalueindex(1)));
   Guest::of(L).check(L);
-  std::string message;
-  bool device_is_full = false;
   try {
     Call call(L, bound);
     if (Tracer* tracer = TensorHeap::of(L).tracer) return traced_call(L, bound, call, *tracer);
     return bound.operation->function(call);
   } catch (const std::exception& error) {
-    message = fmt::format("{}: {}", bound.name, for_people(explain(error)));
-    device_is_full = dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr;
+    raise_failure(L, error, fmt::format("{}: {}", bound.name, for_people(explain(error))));
   }
-  if (device_is_full) Guest::of(L).trip(L, Trip::kMemory, message);
-  raise(L, message);
 }
 
 }  // namespace bitloop::lua

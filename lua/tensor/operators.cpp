@@ -114,16 +114,12 @@ int arithmetic(lua_State* L) {
   const at::Tensor& first = a.tensor ? *a.tensor : *b.tensor;
   reserve_result(L, first, b.tensor ? *b.tensor : first);
   at::Tensor result;
-  std::string message;
-  bool device_is_full = false;
   try {
     result = apply(kOp, a, b);
   } catch (const std::exception& error) {
-    device_is_full = dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr;
-    message = fmt::format("x {} y: {}", kOpNames[static_cast<int>(kOp)], explain(error));
+    raise_failure(L, error,
+                  fmt::format("x {} y: {}", kOpNames[static_cast<int>(kOp)], explain(error)));
   }
-  if (device_is_full) Guest::of(L).trip(L, Trip::kMemory, message);
-  if (!message.empty()) raise(L, message);
   return push_result(L, kFunctionNames[static_cast<int>(kOp)], a, &b, std::move(result));
 }
 

@@ -95,11 +95,11 @@ Result<Checkpoint> read_checkpoint(const MappedTensors& file, const std::string&
   const int64_t version = number_of(file, kVersionKey);
   if (version == 0) return fail("bad_checkpoint", "is no checkpoint of bitloop");
   if (version > kVersion)
-    return fail("bad_checkpoint",
+    return fail("foreign_checkpoint",
                 fmt::format("is of version {}, which this bitloop does not know", version));
   if (text_of(file, "run") != run)
-    return fail("bad_checkpoint",
-                "is of another run: candidate, preset, rules or seed are not this one's");
+    return fail("foreign_checkpoint",
+                "is of another run: candidate, preset, rules, seed or device are not this one's");
   Checkpoint checkpoint;
   checkpoint.step = checkpoint_step(file);
   const std::string progress = text_of(file, "progress");

@@ -35,8 +35,8 @@ CheckpointFiles::~CheckpointFiles() {
   if (writer_.joinable()) writer_.join();
 }
 
-std::optional<Checkpoint> CheckpointFiles::newest(const std::string& run,
-                                                  std::vector<std::string>& complaints) {
+Result<std::optional<Checkpoint>> CheckpointFiles::newest(const std::string& run,
+                                                          std::vector<std::string>& complaints) {
   struct Candidate {
     Slot* slot;
     MappedTensors tensors;
@@ -54,6 +54,7 @@ std::optional<Checkpoint> CheckpointFiles::newest(const std::string& run,
   std::ranges::sort(found, std::ranges::greater(),
                     [](const Candidate& file) { return checkpoint_step(file.tensors); });
   std::optional<Checkpoint> newest;
+  std::string foreign;
   for (const Candidate& file : found) {
     if (newest) {  // older ones are written over last to first, and not read
       file.slot->step = checkpoint_step(file.tensors);
@@ -62,19 +63,26 @@ std::optional<Checkpoint> CheckpointFiles::newest(const std::string& run,
     auto checkpoint = read_checkpoint(file.tensors, run);
     if (!checkpoint) {
       complaints.push_back(fmt::format("{} {}", file.slot->name, checkpoint.error().message));
+      if (foreign.empty() && checkpoint.error().code == "foreign_checkpoint")
+        foreign = complaints.back();
       continue;
     }
     file.slot->step = checkpoint->step;
     newest = std::move(*checkpoint);
   }
+  if (!newest && !foreign.empty())
+    return fail("infrastructure",
+                fmt::format("no checkpoint here can be gone on from, and none is written over: {}; "
+                            "go on where it was made, or train again",
+                            foreign));
   return newest;
 }
 
 void CheckpointFiles::save(Checkpoint checkpoint, std::string run) {
+  wait();  // first, so that there is one copy in memory at a time
   for (auto& [name, tensor] : checkpoint.tensors)
     tensor = tensor.detach().to(at::kCPU, tensor.scalar_type(), /*non_blocking=*/false,
                                 /*copy=*/true);
-  wait();
   const auto oldest = std::ranges::min_element(slots_, {}, &Slot::step);
   {
     const std::lock_guard lock(mutex_);

@@ -91,9 +91,7 @@ bool is_first(const Run& run) { return !run.ranks || run.ranks->first(); }
 Result<double> caught(const std::function<Result<double>()>& body) {
   try {
     return body();
-  } catch (const std::bad_alloc&) {
-    return fail("out_of_memory", "the run needs more memory than its limit allows");
-  } catch (const c10::Error& error) {
+  } catch (const std::exception& error) {
     return std::unexpected(failure_of(error));
   }
 }

@@ -4,7 +4,6 @@
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
-#include <new>
 #include <utility>
 
 #include "trainer/failure.h"
@@ -63,9 +62,7 @@ Status SumThread::sum_one(const Work& work) const {
     BITLOOP_TRY(sum_(work.tensors));
     stream_->synchronize();
     return {};
-  } catch (const std::bad_alloc&) {
-    return fail("out_of_memory", "the run needs more memory than its limit allows");
-  } catch (const c10::Error& error) {
+  } catch (const std::exception& error) {
     return std::unexpected(failure_of(error));
   }
 }

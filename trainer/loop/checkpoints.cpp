@@ -27,7 +27,7 @@ Status Checkpoints::resume() {
   if (!run_.checkpoints || !run_.job.resume) return {};
   const at::NoGradGuard no_grad;
   std::vector<std::string> notes;
-  const auto found = run_.checkpoints->newest(run_digest(run_.job), notes);
+  BITLOOP_ASSIGN(found, run_.checkpoints->newest(run_digest(run_.job), notes));
   if (found) {
     const auto progress = Progress::from_json(found->progress.value(kProgress, json()));
     std::map<std::string, at::Tensor> stored(found->tensors.begin(), found->tensors.end());

@@ -272,7 +272,9 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
   if (run->job.kind == "train") BITLOOP_TRY(check_attention(*run));
   if (run->job.kind != "check" && first) BITLOOP_TRY(open_benchmarks(*run));
   if ((run->job.kind == "train" || run->job.kind == "profile") && first) {
-    run->peak_flops = measure_peak_flops(run->job, run->device);
+    // Of all ranks together, as are the tokens a second that are compared with it.
+    run->peak_flops =
+        measure_peak_flops(run->job, run->device) * static_cast<double>(run->job.ranks.count);
     records.send("machine", {{"device", device_name(run->device)},
                              {"peak_flops", run->peak_flops},
                              {"precision", run->job.train.precision}});

@@ -28,6 +28,15 @@ namespace {
 
 using nlohmann::json;
 
+// The status of a test that ended with this error: what else goes wrong (a full disk) is the
+// machine's.
+std::string status_of(const Error& error) {
+  for (const char* status :
+       {"script_error", "rejected", "diverged", "timeout", "out_of_memory", "stopped_early"})
+    if (error.code == status) return status;
+  return "infrastructure";
+}
+
 // What the result record is made of, filled as the run goes on.
 struct Outcome {
   json metrics = json::object();
@@ -46,10 +55,11 @@ struct Outcome {
   // Adds the failed stage, with what it measured before, and sends the result.
   Status fail_stage(const Records& records, const char* stage, const Error& error,
                     const json& measured = nullptr) {
+    const std::string status = status_of(error);
     stages.push_back({{"name", stage},
                       {"metrics", measured},
-                      {"failure", {{"status", error.code}, {"detail", error.message}}}});
-    send(records, error.code, error.message);
+                      {"failure", {{"status", status}, {"detail", error.message}}}});
+    send(records, status, error.message);
     return {};
   }
 };
@@ -278,7 +288,7 @@ Status follow(Run& run, const Records& records, Outcome& outcome) {
   if (ended)
     outcome.send(records, "ok", "trained with rank 0, which has the score");
   else
-    outcome.send(records, ended.error().code, ended.error().message);
+    outcome.send(records, status_of(ended.error()), ended.error().message);
   return companion_failure(run, ended);
 }
 

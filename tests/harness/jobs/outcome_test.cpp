@@ -40,6 +40,21 @@ TEST(OutcomeTest, WordsFromBeforeTheCandidateAreBelievedAndLaterOnesAreNot) {
   EXPECT_THAT(judge(verdict, reported, {}).message, HasSubstr("output.txt has its last words"));
 }
 
+// A GPU that is full of another process's numbers, LibTorch that can't start.
+TEST(OutcomeTest, AResultFromBeforeTheCandidateBlamesTheMachine) {
+  Verdict verdict;
+  verdict.exit_code = 0;
+  Json early = result({}, 1);
+  early["message"] = "CUDA out of memory";
+  for (const char* status : {"out_of_memory", "script_error"}) {
+    early["status"] = status;
+    const Outcome before = judge(verdict, {early, false, ""}, {});
+    EXPECT_EQ(before.status, "infrastructure");
+    EXPECT_EQ(before.message, "CUDA out of memory");
+    EXPECT_EQ(judge(verdict, {early, true, ""}, {}).status, status);
+  }
+}
+
 TEST(OutcomeTest, EveryEndHasItsStatus) {
   const auto status = [](std::optional<int> exit_code, std::optional<int> signal,
                          std::optional<KilledBy> by, Reported reported) {

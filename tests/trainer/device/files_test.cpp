@@ -63,8 +63,8 @@ TEST_F(DeviceFiles, ACheckpointHoldsTheNumbersOfTheDevice) {
   ASSERT_TRUE(files);
   std::vector<std::string> complaints;
   const auto found = (*files)->newest("run", complaints);
-  ASSERT_TRUE(found);
-  EXPECT_TRUE(at::equal(found->tensors.front().second, numbers));
+  ASSERT_TRUE(found && *found);
+  EXPECT_TRUE(at::equal((*found)->tensors.front().second, numbers));
   std::filesystem::remove_all(folder);
 }
 

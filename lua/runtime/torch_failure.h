@@ -1,0 +1,20 @@
+// What an exception of LibTorch's tells of: a mistake in what it was asked, or a machine that could
+// not do it. A GPU's own errors surface late, at whichever operation waits for it next, so the
+// operation that throws one need not be the one that it is about.
+#pragma once
+
+#include <exception>
+
+namespace bitloop::lua {
+
+enum class Cause {
+  kRequest,  // what it was asked can't be done
+  kMemory,   // none is left, of the processor's or the GPU's
+  kDevice,   // the GPU failed, or its driver or libraries did
+};
+
+// A GPU's own assertion counts as a request: it fires on what an operation was given (an index),
+// not on what the machine is like.
+Cause cause_of(const std::exception& error);
+
+}  // namespace bitloop::lua

@@ -126,6 +126,11 @@ Status validate(const Job& job) {
   BITLOOP_TRY(
       require(t.precision == "bfloat16" || t.precision == "float32",
               fmt::format("train.precision must be bfloat16 or float32, got '{}'", t.precision)));
+  BITLOOP_TRY(require(
+      t.input_gradients == "bfloat16" || (t.input_gradients == "int8" && t.precision == "bfloat16"),
+      fmt::format("train.input_gradients must be bfloat16 or, with train.precision bfloat16, int8; "
+                  "got '{}'",
+                  t.input_gradients)));
   BITLOOP_TRY(
       require(t.execution == "fused" || t.execution == "eager",
               fmt::format("train.execution must be fused or eager, got '{}'", t.execution)));
@@ -219,6 +224,7 @@ Result<Job> parse_job(const std::string& text) {
     read(train, "beta2", job.train.beta2);
     read(train, "grad_clip", job.train.grad_clip);
     read(train, "precision", job.train.precision);
+    read(train, "input_gradients", job.train.input_gradients);
     read(train, "execution", job.train.execution);
     read(train, "device", job.train.device);
     read_needed(document, "seed", job.train.seed);

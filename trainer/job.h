@@ -66,6 +66,9 @@ struct TrainConfig {
   double grad_clip = 1.0;  // global norm; 0 turns it off
   std::string precision =
       "bfloat16";  // of training's matrix products: bfloat16 or float32. Scores are float32 always
+  std::string input_gradients =
+      "bfloat16";  // of the products that make a layer's input's gradient, where its forward product
+                   // is of integers: bfloat16, or int8, which rounds rows of dL/dy to 255 levels
   std::string execution =
       "fused";  // of training steps: fused, where machine and shape allow it, or eager (the oracle)
   std::string device = "cpu";  // cpu, cuda, or auto: cuda where there is one

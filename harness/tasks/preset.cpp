@@ -83,6 +83,10 @@ constexpr PresetKey kKeys[] = {
     NUMBER("train.grad_clip", true, 0, 1e9, "", "largest norm of the gradient; 0: no clipping"),
     TEXT("train.precision", true, "float32|bfloat16",
          "of the training products: `float32` or `bfloat16`"),
+    TEXT("train.input_gradients", false, "bfloat16|int8",
+         "`int8`: fused steps of layers with integer products round rows of dL/dy to 255 levels "
+         "and make dL/dx of int8, which is faster and not quite the same training; `bfloat16` is "
+         "the default"),
     TEXT("train.execution", false, "fused|eager",
          "of bfloat16 training steps on the CPU: `fused` (the default) or `eager`, the slower path "
          "that fused steps are checked against"),

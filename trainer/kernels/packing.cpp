@@ -1,5 +1,6 @@
 #include "trainer/kernels/packing.h"
 
+#include <bit>
 #include <cstring>
 
 #include "trainer/kernels/bfloat16.h"
@@ -118,11 +119,62 @@ void interleave_bfloat16(const uint16_t* from, int64_t rows, int64_t n, int64_t 
     for (int64_t i = 0; i < n; ++i) out[rows / 2 * n + i] = from[(rows - 1) * stride + i];
 }
 
+BITLOOP_SIMD void interleave_bytes(const int8_t* from, int64_t rows, int64_t n, uint32_t* out) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(from);
+  for (int64_t p = 0; p < rows / 4; ++p) {
+    const uint8_t *a = bytes + 4 * p * n, *b = a + n, *c = b + n, *d = c + n;
+    uint32_t* to = out + p * n;
+    for (int64_t i = 0; i < n; ++i)
+      to[i] = static_cast<uint32_t>(a[i]) | static_cast<uint32_t>(b[i]) << 8 |
+              static_cast<uint32_t>(c[i]) << 16 | static_cast<uint32_t>(d[i]) << 24;
+  }
+}
+
+BITLOOP_SIMD void quantize_gradient_rows(const uint16_t* rows_of_dy, int64_t rows, int64_t n,
+                                         uint8_t* codes, float* scale) {
+  constexpr float kMost = 127.0f;
+  constexpr uint32_t kInfinity = 0x7f800000u;
+  for (int64_t r = 0; r < rows; ++r) {
+    const uint16_t* from = rows_of_dy + r * n;
+    // The bits of numbers without their sign are in the numbers' order, those that are none last.
+    uint32_t largest = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const uint32_t bits = from[i] & 0x7fffu;
+      largest = bits > largest ? bits : largest;
+    }
+    const float most = std::bit_cast<float>(largest << 16);
+    const bool finite = largest << 16 < kInfinity;
+    const float inverse = finite && most > 0.0f ? kMost / most : 0.0f;
+    // Of tiny rows the inverse is infinite: they count as zeros, which they nearly are.
+    const float factor = std::bit_cast<uint32_t>(inverse) < kInfinity ? inverse : 0.0f;
+    for (int64_t i = 0; i < n; ++i) {
+      const float dy = std::bit_cast<float>(static_cast<uint32_t>(from[i]) << 16);
+      const float code = __builtin_rintf(finite ? dy * factor : 0.0f);
+      codes[r * n + i] = static_cast<uint8_t>(static_cast<int32_t>(code) + 128);
+    }
+    scale[r] = finite ? most / kMost : std::bit_cast<float>(0x7fc00000u);
+  }
+}
+
+BITLOOP_SIMD void finish_gradient_rows(const int32_t* acc, const int32_t* shift, const float* scale,
+                                       int64_t rows, int64_t n, float* to) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < n; ++c)
+      to[r * n + c] = static_cast<float>(acc[r * n + c] - shift[c]) * scale[r];
+}
+
+BITLOOP_SIMD void shifted_column_sums(const int8_t* codes, int64_t rows, int64_t n, int32_t* sums) {
+  for (int64_t c = 0; c < n; ++c) sums[c] = 0;
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < n; ++c) sums[c] += 128 * codes[r * n + c];
+}
+
 BITLOOP_SIMD void round_to_bfloat16(const float* from, int64_t n, uint16_t* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = to_bfloat16(from[i]);
 }
 
-// Strips of 16 columns and all rows: what a strip becomes stays in registers until it is transposed.
+// Strips of 16 columns and all rows: what a strip becomes stays in registers until it is
+// transposed.
 BITLOOP_SIMD void pack_gradient_rows(const GradientRows& from, int64_t rows, int64_t n,
                                      const GradientScales& scales, uint16_t* columns,
                                      uint32_t* transposed, int64_t stride, float* sums) {

@@ -59,7 +59,8 @@ Status warm_device_pass(Run& run) {
   run.kernels = std::move(*kernels);
   if (run.job.kind == "profile")
     run.kernels = std::make_unique<kernels::TimedKernels>(std::move(run.kernels));
-  auto pass = std::make_unique<DeviceTraining>(*run.model, B, *run.kernels, /*integer=*/true);
+  auto pass = std::make_unique<DeviceTraining>(*run.model, B, *run.kernels, /*integer=*/true,
+                                               run.job.train.input_gradients == "int8");
   const ForwardContext context{.training = true, .products = Products::kBfloat16};
   BITLOOP_TRY(run.model->quantize_weights(context));
   BITLOOP_TRY(pass->warm(context));
@@ -75,7 +76,8 @@ Status warm_training(Run& run) {
   ForwardContext context{.training = true, .products = run.training_products()};
   if (run.device.is_cpu() && wants_fused(run) &&
       FusedTraining::supports(m, run.job.micro_batch(), T)) {
-    auto pass = std::make_unique<FusedTraining>(*run.model, run.job.micro_batch(), T);
+    auto pass = std::make_unique<FusedTraining>(*run.model, run.job.micro_batch(), T,
+                                                run.job.train.input_gradients == "int8");
     pass->warm();
     run.fused = std::move(pass);
   }

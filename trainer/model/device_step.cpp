@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "trainer/kernels/absmax_rows.h"
 #include "trainer/model/device_parts.h"
 
 namespace bitloop::trainer {
@@ -51,11 +52,12 @@ at::Tensor DeviceTraining::empty(at::IntArrayRef shape, at::ScalarType type) con
 }
 
 DeviceTraining::DeviceTraining(Transformer& model, int64_t B, kernels::DeviceKernels& device,
-                               bool integer)
+                               bool integer, bool int8_gradients)
     : model_(&model),
       device_(&device),
       place_(model.wte_.device()),
       integer_(integer),
+      int8_gradients_(integer && int8_gradients),
       B_(B),
       T_(model.config().context),
       R_(B_ * T_),
@@ -76,6 +78,14 @@ DeviceTraining::DeviceTraining(Transformer& model, int64_t B, kernels::DeviceKer
   if (integer_) {
     codes_ = empty({R_ * 4 * D_}, at::kChar);
     scale_ = empty({R_}, at::kFloat);
+  }
+  if (int8_gradients_) {
+    not_refused_ = empty({1}, at::kInt);
+    for (const int64_t N : {D_, 3 * D_, 4 * D_}) {
+      std::string why;
+      gradient_rows_[N] = device.compile(kernels::absmax_rows(N), why);
+      if (gradient_rows_[N] == nullptr) int8_gradients_ = false;
+    }
   }
   layers_.reserve(model.blocks_.size());
   for (Block& block : model.blocks_) layers_.emplace_back(*this, block);
@@ -112,7 +122,12 @@ Status DeviceTraining::begin_step(const ForwardContext& context) {
   done_.clear();
   refused_.zero_();
   dwpe_.zero_();
-  for (Linear* linear : linears()) BITLOOP_TRY(linear->take_weights(context, *device_, integer_));
+  for (Linear* linear : linears()) {
+    BITLOOP_TRY(linear->take_weights(context, *device_, integer_));
+    const bool in_int8 = int8_gradients_ && linear->integer && gradient_rows_.contains(linear->N) &&
+                         device_->multiplies_integers(R_, linear->K, linear->N);
+    linear->codes_back = in_int8 ? linear->weight_codes.t().contiguous() : at::Tensor();
+  }
   // The head's product sets the gradient of the embedding that it is tied to.
   if (!head_->gradient.is_same(dwte_)) dwte_.zero_();
   for (Layer& layer : layers_)
@@ -172,6 +187,10 @@ void DeviceTraining::backward(Linear& linear, const at::Tensor& dy, const at::Te
                                            .adds = !first_});
   if (sums_bias && linear.dbias.defined())
     device_->add_columns(bits(dy), R_, linear.N, linear.dbias.data_ptr<float>());
+  if (linear.codes_back.defined() && slope_at == nullptr) {
+    multiply_back_in_int8(linear, dy, dx);
+    return;
+  }
   device_->multiply(
       kernels::DeviceProduct{.M = R_,
                              .N = linear.K,
@@ -181,6 +200,23 @@ void DeviceTraining::backward(Linear& linear, const at::Tensor& dy, const at::Te
                              .alpha = linear.alpha_data(),
                              .slope_at = slope_at != nullptr ? bits(*slope_at) : nullptr,
                              .out = bits(dx)});
+}
+
+void DeviceTraining::multiply_back_in_int8(Linear& linear, const at::Tensor& dy,
+                                           const at::Tensor& dx) {
+  device_->quantize_rows({.kind = RowsIn::kPlain, .x = bits(dy)}, R_, linear.N,
+                         gradient_rows_.at(linear.N).get(), {},
+                         {.codes = codes_.data_ptr<int8_t>(),
+                          .scale = scale_.data_ptr<float>(),
+                          .refused = not_refused_.data_ptr<int32_t>()});
+  device_->multiply(kernels::DeviceIntegerProduct{.M = R_,
+                                                  .N = linear.K,
+                                                  .K = linear.N,
+                                                  .a = codes_.const_data_ptr<int8_t>(),
+                                                  .b = linear.codes_back.const_data_ptr<int8_t>(),
+                                                  .a_scale = scale_.const_data_ptr<float>(),
+                                                  .b_scale = linear.alpha.const_data_ptr<float>(),
+                                                  .out = bits(dx)});
 }
 
 void DeviceTraining::forward_layer(Layer& layer, const at::Tensor& x_next) {

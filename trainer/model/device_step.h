@@ -15,6 +15,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,7 +37,11 @@ class DeviceTraining : public TrainingPass {
 
   // For micro-batches of B sequences of config.context tokens. All memory is allocated here, on the
   // device where the model's parameters are. `model` and `device` must outlive it.
-  DeviceTraining(Transformer& model, int64_t B, kernels::DeviceKernels& device, bool integer);
+  // With `int8_gradients` the gradients of the inputs of queries, keys and values, of the
+  // attention's projection and of the MLP's first layer are products of int8 where the forward
+  // products are.
+  DeviceTraining(Transformer& model, int64_t B, kernels::DeviceKernels& device, bool integer,
+                 bool int8_gradients = false);
   ~DeviceTraining() override;
 
   // Captures activation_quant of every layer on rows of this processor; `on_cpu` is the candidate
@@ -75,6 +80,8 @@ class DeviceTraining : public TrainingPass {
   void take(Linear& linear, const kernels::RowsIn& in);
   // out (R, N) = the layer's product (+ addend).
   void multiply(Linear& linear, const at::Tensor* addend, const at::Tensor& out);
+  // dx (R, K) = dL/dx̂ of dy (R, N) in int8, which no slope follows.
+  void multiply_back_in_int8(Linear& linear, const at::Tensor& dy, const at::Tensor& dx);
   // From dy (R, N): dL/dŵ is added to and with `sums_bias` the bias's gradient, dx (R, K) = dL/dx̂,
   // times the slope of GELU at `slope_at` where that is given.
   void backward(Linear& linear, const at::Tensor& dy, const at::Tensor& dx,
@@ -89,7 +96,7 @@ class DeviceTraining : public TrainingPass {
   Transformer* model_;
   kernels::DeviceKernels* device_;
   at::Device place_;
-  bool integer_;
+  bool integer_, int8_gradients_;
   int64_t B_, T_, R_, D_, V_;
   int64_t head_rows_;  // of a piece of the logits
   std::vector<Layer> layers_;
@@ -105,6 +112,9 @@ class DeviceTraining : public TrainingPass {
   at::Tensor losses_;   // (R) float32
   at::Tensor refused_;  // (kRefusals) int32, not 0 where a program refused rows of a micro-batch
   at::Tensor dresidual_, dnarrow_, dwide_, dqkv_;  // (R, D), (R, D), (R, 4D), (R, 3D)
+  std::map<int64_t, std::unique_ptr<kernels::CompiledRows>>
+      gradient_rows_;         // by their length, with int8_gradients: to codes and scales
+  at::Tensor not_refused_;    // (1) int32: rows that those refuse have no scale, and are noticed so
   at::Tensor codes_, scale_;  // (R, 4D) int8 and (R), with `integer`: of the layer at hand
   at::Tensor dwte_, dwpe_;    // float32
 };

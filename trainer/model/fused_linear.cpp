@@ -27,6 +27,9 @@ LinearScratch::LinearScratch(int64_t widest_N, int64_t widest_K)
     : dy(kProduceRows * widest_N),
       dx(kChunk * widest_K),
       dy_columns(kChunk * widest_N),
+      dy_codes(kChunk * widest_N),
+      dy_scale(kChunk),
+      dx_acc(kChunk * widest_K),
       dy_transposed(widest_N * kChunk / 2),
       x_pairs(kChunk / 2 * widest_K),
       shifted(kForwardRows * widest_K),
@@ -46,17 +49,20 @@ float* Gradient::attach(const at::Tensor& parameter, bool* fresh) {
   return memory_.data_ptr<float>();
 }
 
-FusedLinear::FusedLinear(BitLinear& layer, int64_t rows, int64_t grain, int64_t threads)
+FusedLinear::FusedLinear(BitLinear& layer, int64_t rows, int64_t grain, int64_t threads,
+                         bool int8_gradient)
     : layer_(&layer),
       rows_(rows),
       grain_(grain),
       threads_(threads),
       N_(layer.layer.out_features),
       K_(layer.layer.in_features),
+      int8_gradient_(int8_gradient && layer.layer.out_features % 4 == 0),
       w_forward_(K_ / 2 * N_),
       w_backward_(N_ / 2 * K_),
       w_rounded_(N_ * K_),
       shift_(N_),
+      shift_back_(K_),
       w_scale_(N_),
       bias_(N_),
       bias_parts_(threads * N_) {
@@ -134,6 +140,7 @@ void FusedLinear::take_zeros(bool integer) {
   std::fill_n(w_forward_.get(), K_ / 2 * N_, 0u);
   std::fill_n(w_backward_.get(), N_ / 2 * K_, 0u);
   std::fill_n(shift_.get(), N_, 0);
+  std::fill_n(shift_back_.get(), K_, 0);
   std::fill_n(w_scale_.get(), N_, 0.0f);
   std::fill_n(bias_.get(), N_, 0.0f);
 }
@@ -149,7 +156,12 @@ void FusedLinear::pack_codes(uint32_t* backward) {
   const int8_t* codes = operand.codes_int8.const_data_ptr<int8_t>();
   kernels::transpose_words(codes, N_, K_ / 4, K_ / 4, w_forward_.get(), N_);
   kernels::shifted_sums(codes, N_, K_, shift_.get());
-  if (backward != nullptr) kernels::interleave_codes(codes, N_, K_, backward);
+  if (int8_backward()) {
+    kernels::interleave_bytes(codes, N_, K_, backward);
+    kernels::shifted_column_sums(codes, N_, K_, shift_back_.get());
+  } else if (backward != nullptr) {
+    kernels::interleave_codes(codes, N_, K_, backward);
+  }
   const float* scale = operand.int8_scale.const_data_ptr<float>();
   const int64_t stride = operand.int8_scale.numel() > 1 ? 1 : 0;
   for (int64_t n = 0; n < N_; ++n) w_scale_.get()[n] = scale[n * stride];
@@ -265,7 +277,15 @@ void FusedLinear::multiply_chunk(int64_t begin, int64_t end, int64_t t, LinearSc
     kernels::interleave_bfloat16(bits(blends_ ? float_x_ : packed_.bfloat16) + begin * K_, rows, K_,
                                  K_, s.x_pairs.get());
   }
-  multiply_bfloat16(rows, K_, N_, s.dy_columns.get(), N_, w_backward_.get(), K_, dx, K_, false);
+  if (int8_backward()) {
+    kernels::quantize_gradient_rows(s.dy_columns.get(), rows, N_, s.dy_codes.get(),
+                                    s.dy_scale.get());
+    multiply_int8(rows, K_, N_, s.dy_codes.get(), N_, w_backward_.get(), s.dx_acc.get(), K_);
+    kernels::finish_gradient_rows(s.dx_acc.get(), shift_back_.get(), s.dy_scale.get(), rows, K_,
+                                  dx);
+  } else {
+    multiply_bfloat16(rows, K_, N_, s.dy_columns.get(), N_, w_backward_.get(), K_, dx, K_, false);
+  }
   const bool first = begin == part_of_rows(t).begin;
   float* dw = t == 0 ? dw_ : dw_parts_[static_cast<size_t>(t - 1)].get();
   const bool add = !first || (t == 0 && !dw_fresh_);

@@ -28,6 +28,9 @@ struct alignas(64) LinearScratch {
   Buffer<float> dy;                // (kProduceRows, N)
   Buffer<float> dx;                // (kChunk, K): between two layers that share a backward pass
   Buffer<uint16_t> dy_columns;     // (kChunk, N): left factor of dL/dx
+  Buffer<uint8_t> dy_codes;        // (kChunk, N): the same in integers
+  Buffer<float> dy_scale;          // (kChunk): of these
+  Buffer<int32_t> dx_acc;          // (kChunk, K): their product
   Buffer<uint32_t> dy_transposed;  // (N, kChunk / 2) words: left factor of dL/dw
   Buffer<uint32_t> x_pairs;        // (kChunk / 2, K) words: right factor of dL/dw
   Buffer<uint8_t> shifted;         // (kForwardRows, K)
@@ -59,8 +62,10 @@ class Gradient {
 
 class FusedLinear {
  public:
-  // Each of `threads` owns a multiple of `grain` rows.
-  FusedLinear(BitLinear& layer, int64_t rows, int64_t grain, int64_t threads);
+  // Each of `threads` owns a multiple of `grain` rows. With `int8_gradient` the product that makes
+  // dL/dx is one of int8 where the forward product is.
+  FusedLinear(BitLinear& layer, int64_t rows, int64_t grain, int64_t threads,
+              bool int8_gradient = false);
 
   int64_t N() const { return N_; }
   const char* kind() const { return layer_->layer.kind.c_str(); }  // for spans
@@ -148,6 +153,7 @@ class FusedLinear {
   void blend(int64_t begin, int64_t rows, void* acc, LinearScratch& scratch) const;
   // Whether backward reads codes, with scales beside them.
   bool integer_backward() const { return packed_.integer && !blends_; }
+  bool int8_backward() const { return int8_gradient_ && integer_backward(); }
   kernels::Product quantised_product(const void* acc, int64_t first) const;
   void pack_rows(const kernels::GradientRows& dy, int64_t begin, int64_t end, int64_t chunk,
                  int64_t t, LinearScratch& s);
@@ -155,6 +161,7 @@ class FusedLinear {
 
   BitLinear* layer_;
   int64_t rows_, grain_, threads_, N_, K_;
+  bool int8_gradient_;
   int64_t hadamard_block_ = 0;  // of the transform of this layer's inputs; 0: none
   PackedActivation packed_;
   ActivationGradient activation_gradient_;
@@ -162,9 +169,10 @@ class FusedLinear {
   Form packed_as_ = Form::kNone;
   at::Tensor packed_of_;         // the kept value or codes that were packed, if they were that
   Buffer<uint32_t> w_forward_;   // Wᵀ interleaved: (K/4, N) words of int8 or (K/2, N) of bfloat16
-  Buffer<uint32_t> w_backward_;  // W interleaved: (N/2, K) words of bfloat16
+  Buffer<uint32_t> w_backward_;  // W interleaved: (N/2, K) words of bfloat16, or (N/4, K) of int8
   Buffer<uint16_t> w_rounded_;   // (N, K), between value and packing
   Buffer<int32_t> shift_;        // (N)
+  Buffer<int32_t> shift_back_;   // (K)
   Buffer<float> w_scale_, bias_;  // (N)
 
   // blend = "output": the layer's float side, whose gradient backward takes.

@@ -77,13 +77,14 @@ struct FusedTraining::Layer {
   Buffer<float> largest, inverse;  // (B, H, T) of the rows of attention
   Buffer<uint16_t> slope;          // (R, 4D) gelu' at the output of fc, in bfloat16
 
-  Layer(Block& block, int64_t R, int64_t D, int64_t heads_count, int64_t grain, int64_t threads)
+  Layer(Block& block, int64_t R, int64_t D, int64_t heads_count, int64_t grain, int64_t threads,
+        bool int8_gradients)
       : ln_1(block.ln_1, R, threads),
         ln_2(block.ln_2, R, threads),
-        qkv(block.qkv.front(), R, grain, threads),
-        proj(block.attn_proj, R, grain, threads),
-        fc(block.fc.front(), R, grain, threads),
-        mlp(block.mlp_proj, R, grain, threads),
+        qkv(block.qkv.front(), R, grain, threads, int8_gradients),
+        proj(block.attn_proj, R, grain, threads, int8_gradients),
+        fc(block.fc.front(), R, grain, threads, int8_gradients),
+        mlp(block.mlp_proj, R, grain, threads, int8_gradients),
         x(R * D),
         x_mid(R * D),
         heads(R * 3 * D),

@@ -24,7 +24,7 @@ bool FusedTraining::supports(const ModelConfig& config, int64_t B, int64_t token
          block_products_supported();
 }
 
-FusedTraining::FusedTraining(Transformer& model, int64_t B, int64_t tokens)
+FusedTraining::FusedTraining(Transformer& model, int64_t B, int64_t tokens, bool int8_gradients)
     : model_(&model),
       B_(B),
       T_(tokens > 0 ? tokens : model.config().context),
@@ -49,7 +49,8 @@ FusedTraining::FusedTraining(Transformer& model, int64_t B, int64_t tokens)
     attention_.emplace_back(kernels::AttentionShape{B_, T_, heads, D_ / heads});
   }
   layers_.reserve(model.blocks_.size());
-  for (Block& block : model.blocks_) layers_.emplace_back(block, R_, D_, heads, grain_, threads_);
+  for (Block& block : model.blocks_)
+    layers_.emplace_back(block, R_, D_, heads, grain_, threads_, int8_gradients);
   norm_f_ = std::make_unique<Norm>(model.ln_f_, R_, threads_);
   head_ = std::make_unique<FusedLinear>(model.head_, R_, grain_, threads_);
 }

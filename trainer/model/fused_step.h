@@ -29,8 +29,9 @@ class FusedTraining : public TrainingPass {
   static bool supports(const ModelConfig& config, int64_t B, int64_t tokens = 0);
 
   // For micro-batches of B sequences of so many tokens. All memory is allocated here. `model` must
-  // outlive it.
-  FusedTraining(Transformer& model, int64_t B, int64_t tokens = 0);
+  // outlive it. With `int8_gradients` the products that make the gradients of the blocks' inputs
+  // are of int8 where the forward products are: rows of dL/dy rounded to 255 levels.
+  FusedTraining(Transformer& model, int64_t B, int64_t tokens = 0, bool int8_gradients = false);
   ~FusedTraining() override;
 
   Status begin_step(const ForwardContext& context) override;

@@ -8,6 +8,7 @@
 #include "tests/trainer/fixture.h"
 #include "trainer/cuda/row_source.h"
 #include "trainer/cuda/weight_source.h"
+#include "trainer/kernels/absmax_rows.h"
 #include "trainer/model/capture.h"
 #include "trainer/model/quantize.h"
 
@@ -109,6 +110,20 @@ void compare(const RowsMade& got, const RowsMade& want, bool quantised, bool nor
   EXPECT_LE(gap.max().item<int32_t>(), 1);
   EXPECT_LE(gap.sum().item<int64_t>(), 2 + gap.numel() / 500);  // at a boundary between two
   EXPECT_LT(distance(got.scale, want.scale), 2e-3);
+}
+
+// Gradients' rows, as products of int8 read them.
+TEST(EmulatedRows, OfGradientsAreThePlainOnes) {
+  at::manual_seed(5);
+  for (const int64_t K : {64, 768, 4096}) {
+    SCOPED_TRACE(K);
+    at::Tensor x = (at::randn({6, K}) * 1e-4).to(at::kBFloat16);
+    x[2].zero_();
+    const at::Tensor none = at::zeros({K});
+    const kernels::RowQuantizer quantizer = kernels::absmax_rows(K);
+    compare(emulate(RowsIn::kPlain, &quantizer, x, none, none),
+            plainly(RowsIn::kPlain, &quantizer, x, none, none), true, false);
+  }
 }
 
 TEST(EmulatedRows, AreThePlainOnes) {

@@ -3,6 +3,7 @@
 #include <c10/util/BFloat16.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -80,7 +81,8 @@ TEST(PackGradientRows, BothLayoutsAndTheSums) {
           std::vector<float> dy = numbers(rows * n);
           const std::vector<float> row = numbers(rows), column = numbers(n);
           std::vector<uint16_t> slope(dy.size()), columns(dy.size());
-          for (size_t i = 0; i < slope.size(); ++i) slope[i] = to_bfloat16(static_cast<float>(i % 5) - 1);
+          for (size_t i = 0; i < slope.size(); ++i)
+            slope[i] = to_bfloat16(static_cast<float>(i % 5) - 1);
           std::vector<uint32_t> transposed(static_cast<size_t>(n * kStride), 0xabcdu);
           std::vector<float> sums(static_cast<size_t>(n), 0.5f);
           GradientScales scales;
@@ -124,6 +126,56 @@ TEST(ShiftCodes, UnsignedCodesAndWhatTheShiftAdds) {
     for (size_t c = 0; c < 101; ++c) sum += codes[r * 101 + c];
     EXPECT_EQ(sums[r], 128 * sum);
   }
+}
+
+TEST(InterleaveBytes, FoursOfRows) {
+  constexpr int64_t kRows = 8, kN = 21;
+  const std::vector<int8_t> codes = all_codes(kRows * kN);
+  std::vector<uint32_t> words(kRows / 4 * kN);
+  interleave_bytes(codes.data(), kRows, kN, words.data());
+  std::vector<int32_t> sums(kN);
+  shifted_column_sums(codes.data(), kRows, kN, sums.data());
+  for (int64_t c = 0; c < kN; ++c) {
+    int32_t sum = 0;
+    for (int64_t r = 0; r < kRows; ++r) {
+      const int8_t code = codes[static_cast<size_t>(r * kN + c)];
+      sum += code;
+      const uint32_t word = words[static_cast<size_t>(r / 4 * kN + c)];
+      EXPECT_EQ(static_cast<int8_t>(word >> (8 * (r % 4))), code);
+    }
+    EXPECT_EQ(sums[static_cast<size_t>(c)], 128 * sum);
+  }
+}
+
+// Within half a level of each number, and back by way of a product with the identity.
+TEST(GradientRows, AreWholeNumbersAndAScale) {
+  constexpr int64_t kRows = 5, kN = 48;
+  std::vector<uint16_t> rows(kRows * kN);
+  const std::vector<float> values = numbers(kRows * kN);
+  for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<uint16_t>(half(values[i]));
+  for (int64_t i = 0; i < kN; ++i) {
+    rows[static_cast<size_t>(2 * kN + i)] = 0;                    // a row of zeros
+    rows[static_cast<size_t>(3 * kN + i)] = i == 7 ? 0x0001 : 0;  // and one of the least number
+  }
+  rows[4 * kN + 9] = 0x7f80;  // infinite
+  std::vector<uint8_t> codes(rows.size());
+  std::vector<float> scale(kRows), back(rows.size());
+  quantize_gradient_rows(rows.data(), kRows, kN, codes.data(), scale.data());
+  std::vector<int32_t> acc(codes.begin(), codes.end());
+  const std::vector<int32_t> shift(kN, 128);
+  finish_gradient_rows(acc.data(), shift.data(), scale.data(), kRows, kN, back.data());
+  for (int64_t r = 0; r < 4; ++r) {
+    float most = 0.0f;
+    for (int64_t c = 0; c < kN; ++c)
+      most = std::max(most, std::abs(from_bfloat16(rows[static_cast<size_t>(r * kN + c)])));
+    EXPECT_FLOAT_EQ(scale[static_cast<size_t>(r)], most / 127);
+    for (int64_t c = 0; c < kN; ++c) {
+      const auto i = static_cast<size_t>(r * kN + c);
+      EXPECT_GE(codes[i], 1);
+      EXPECT_NEAR(back[i], from_bfloat16(rows[i]), r == 3 ? most : 0.501f * most / 127) << r << c;
+    }
+  }
+  for (int64_t c = 0; c < kN; ++c) EXPECT_TRUE(std::isnan(back[static_cast<size_t>(4 * kN + c)]));
 }
 
 TEST(AddRows, AddsToWhatIsThere) {

@@ -161,6 +161,33 @@ TEST_P(DeviceStep, GradientsThatAreAnnouncedAreWhole) {
     }
 }
 
+TEST(DeviceStepInt8Gradients, AreNearTheOthers) {
+  DeviceCase c = cases()[3];
+  ASSERT_EQ(c.name, "ternary_integer");
+  const auto kernels = kernels::reference_kernels();
+  at::manual_seed(17);
+  const Batch batch = random_batch(c);
+  Trainer trainer(c);
+  const auto on_cpu = load(c.quantizer);
+  const auto gradients = [&](bool int8) {
+    DeviceTraining pass(trainer.model(), c.batch / c.micro_batches, *kernels, true, int8);
+    EXPECT_TRUE(pass.capture(*on_cpu, {}));
+    DeviceWeights weights(*kernels);
+    EXPECT_TRUE(weights.capture(trainer.model().bitlinears(), *on_cpu, {}));
+    trainer.use(weights);
+    return trainer.step_with(pass, batch);
+  };
+  const Outcome want = gradients(false), got = gradients(true);
+  EXPECT_EQ(got.loss, want.loss);
+  double difference = 0.0, norm = 0.0;
+  for (const auto& [name, gradient] : want.gradients) {
+    difference += (got.gradients.at(name) - gradient).square().sum().item<double>();
+    norm += gradient.square().sum().item<double>();
+  }
+  EXPECT_LT(std::sqrt(difference / norm), 0.03);
+  EXPECT_GT(std::sqrt(difference / norm), 1e-4);
+}
+
 INSTANTIATE_TEST_SUITE_P(Quantizers, DeviceStep, testing::ValuesIn(cases()),
                          [](const auto& one) { return one.param.name; });
 

@@ -360,6 +360,37 @@ TEST(FusedTraining, TwoMicroBatchesAreOneBatch) {
     EXPECT_LT(relative(two.gradients.at(name), gradient), 4e-3) << name;
 }
 
+// Rows of dL/dy that are rounded to 255 levels move the gradients by about a hundredth, no more;
+// the forward pass and the gradients that no such product lies before are the same bits.
+TEST(FusedTraining, InputGradientsOfInt8AreNearTheOthers) {
+  for (const char* quantizer : {"ternary", "rms_row", "float"}) {
+    SCOPED_TRACE(quantizer);
+    Case c{.name = quantizer, .quantizer = quantizer};
+    at::manual_seed(17);
+    const Batch batch = random_batch(c);
+    Trainer trainer(c);
+    FusedTraining exact(trainer.model(), c.batch), rounded(trainer.model(), c.batch, 0, true);
+    const Outcome want = trainer.step_with(exact, batch), got = trainer.step_with(rounded, batch);
+    EXPECT_EQ(got.loss, want.loss);
+    double difference = 0.0, norm = 0.0;
+    for (const auto& [name, gradient] : want.gradients) {
+      difference += (got.gradients.at(name) - gradient).square().sum().item<double>();
+      norm += gradient.square().sum().item<double>();
+    }
+    const double relative = std::sqrt(difference / norm);
+    EXPECT_LT(relative, 0.03);
+    // Without integers there is nothing to round.
+    if (std::string(quantizer) == "float") {
+      EXPECT_EQ(relative, 0.0);
+    } else {
+      EXPECT_GT(relative, 1e-4);
+    }
+    const auto again = trainer.step_with(rounded, batch);
+    for (const auto& [name, gradient] : got.gradients)
+      EXPECT_TRUE(at::equal(again.gradients.at(name), gradient)) << name;
+  }
+}
+
 TEST(FusedTraining, WarmingLeavesNothingBehind) {
   if (!block_products_supported()) GTEST_SKIP() << "no block products on this processor";
   const Case c{.name = "", .quantizer = "ternary"};

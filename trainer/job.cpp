@@ -60,6 +60,7 @@ void read_ranks(const json& object, RankConfig& ranks) {
   read(object, "port", ranks.port);
   read(object, "store_is_there", ranks.store_is_there);
   read(object, "own_address", ranks.own_address);
+  read(object, "local_rank", ranks.local_rank);
   read(object, "meeting", ranks.meeting);
 }
 

@@ -67,8 +67,8 @@ struct TrainConfig {
   std::string precision =
       "bfloat16";  // of training's matrix products: bfloat16 or float32. Scores are float32 always
   std::string input_gradients =
-      "bfloat16";  // of the products that make a layer's input's gradient, where its forward product
-                   // is of integers: bfloat16, or int8, which rounds rows of dL/dy to 255 levels
+      "bfloat16";  // of the products that make a layer's input's gradient, where its forward
+                   // product is of integers: bfloat16, or int8 with rows of dL/dy of 255 levels
   std::string execution =
       "fused";  // of training steps: fused, where machine and shape allow it, or eager (the oracle)
   std::string device = "cpu";  // cpu, cuda, or auto: cuda where there is one
@@ -106,6 +106,7 @@ struct RankConfig {
   int64_t port = 0;
   bool store_is_there = false;  // somebody else listens there (torchrun)
   std::string own_address;      // where other ranks reach this one
+  int64_t local_rank = -1;      // among the ranks of its machine; -1: as rank
   std::string meeting;          // tells one job's meetings there from another's
 };
 

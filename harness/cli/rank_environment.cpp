@@ -81,7 +81,8 @@ nlohmann::json RankEnvironment::job_member() const {
           {"address", address},
           {"port", port},
           {"store_is_there", store_is_there},
-          {"own_address", own_address}};
+          {"own_address", own_address},
+          {"local_rank", local_rank}};
 }
 
 Result<std::optional<RankEnvironment>> rank_environment(const Getenv& get) {
@@ -93,7 +94,11 @@ Result<std::optional<RankEnvironment>> rank_environment(const Getenv& get) {
   if (count == 1) return std::nullopt;
   BITLOOP_ASSIGN(rank, number(get, slurm ? "SLURM_PROCID" : "RANK", 0, count - 1));
   made.count = count;
-  made.rank = rank;
+  made.rank = made.local_rank = rank;
+  if (const char* name = slurm ? "SLURM_LOCALID" : "LOCAL_RANK"; get(name) != nullptr) {
+    BITLOOP_ASSIGN(local, number(get, name, 0, kMostRanks));
+    made.local_rank = local;
+  }
   const char* host = get("MASTER_ADDR");
   const char* nodes = get("SLURM_STEP_NODELIST");
   const std::string first = host != nullptr ? host : slurm && nodes ? first_node(nodes) : "";

@@ -19,15 +19,17 @@ struct RankEnvironment {
   int64_t port = 0;             // and the one after it, where nobody listens yet
   bool store_is_there = false;  // torchrun listens at the port itself
   std::string own_address;      // of this machine, on the way to that one
+  int64_t local_rank = 0;       // among this machine's ranks: which of its GPUs this one has
 
   // The member `ranks` of a job document.
   nlohmann::json job_member() const;
 };
 
-// From RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT (torchrun, or set by hand), else from srun's
-// SLURM_PROCID, SLURM_STEP_NUM_TASKS, SLURM_STEP_NODELIST and SLURM_JOB_ID; nothing where there is
-// one process only. `get`: as std::getenv. Error "wrong_usage" naming the variable that is missing
-// or wrong, or the name that no address is found for.
+// From RANK, WORLD_SIZE, LOCAL_RANK (RANK where it is missing), MASTER_ADDR and MASTER_PORT
+// (torchrun, or set by hand), else from srun's SLURM_PROCID, SLURM_LOCALID, SLURM_STEP_NUM_TASKS,
+// SLURM_STEP_NODELIST and SLURM_JOB_ID; nothing where there is one process only. `get`: as
+// std::getenv. Error "wrong_usage" naming the variable that is missing or wrong, or the name that
+// no address is found for.
 using Getenv = std::function<const char*(const char*)>;
 Result<std::optional<RankEnvironment>> rank_environment(const Getenv& get);
 

@@ -162,9 +162,10 @@ Outcome judge(sandbox::Verdict jail, Reported reported, const LimitsText& limits
     if (!known)
       set(outcome, "infrastructure",
           fmt::format("the trainer's result has no known status ('{}')", single_line(status)));
-    else if (!reported.candidate_loaded && status != "ok")  // whatever it is, not the candidate's
+    else if (!reported.candidate_loaded && status != "ok") {  // whatever it is, not the candidate's
       set(outcome, "infrastructure", text_member(*reported.result, "message"));
-    else if (const std::string number = impossible_number(*reported.result); !number.empty())
+      (*reported.result)["status"] = "infrastructure";
+    } else if (const std::string number = impossible_number(*reported.result); !number.empty())
       set(outcome, "violation",
           fmt::format("the trainer's result cannot be its own: it says {}", number));
     else if (status == "ok" && outcome.jail.exit_code != 0)

@@ -78,7 +78,8 @@ Status set_verdict_aside(const fs::path& run_dir) {
       rename_if_there(run_dir / "output.txt", run_dir / fmt::format("output-{}.txt", number)));
   BITLOOP_TRY(
       rename_if_there(run_dir / "verdict.json", run_dir / fmt::format("verdict-{}.json", number)));
-  return sync_folder(run_dir);
+  (void)sync_folder(run_dir);  // what a power failure takes back here has ended as it had
+  return {};
 }
 
 }  // namespace bitloop::jobs

@@ -91,8 +91,14 @@ Result<TestView> Service::resume_local(std::string_view type, int64_t number, in
     return refuse("has ended; its verdict is being written down");
   if (!ended && !jobs::run_can_resume(folder))
     return refuse("leaves no checkpoints (checkpoint.every): train again");
+  const auto job_before = read_file(folder / "job.json");
   if (ranks > 0) BITLOOP_TRY(jobs::change_ranks(folder, ranks));
-  if (ended) BITLOOP_TRY(impl_->reopen(*session, *test));
+  if (ended) {
+    if (const Status reopened = impl_->reopen(*session, *test); !reopened) {
+      if (ranks > 0 && job_before) (void)write_file_atomic(folder / "job.json", *job_before);
+      return std::unexpected(reopened.error());
+    }
+  }
   impl_->resume_run(session.shared(), number);
   return impl_->describe(*session, session->state->tests.at(static_cast<size_t>(number - 1)));
 }

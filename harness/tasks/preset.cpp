@@ -85,8 +85,8 @@ constexpr PresetKey kKeys[] = {
          "of the training products: `float32` or `bfloat16`"),
     TEXT("train.input_gradients", false, "bfloat16|int8",
          "`int8`: fused steps of layers with integer products round rows of dL/dy to 255 levels "
-         "and make dL/dx of int8, which is faster and not quite the same training; `bfloat16` is "
-         "the default"),
+         "and make dL/dx of int8 (on a GPU but for the MLP's second layer), which is not quite the "
+         "same training (bench/README.md has both); `bfloat16` is the default"),
     TEXT("train.execution", false, "fused|eager",
          "of bfloat16 training steps on the CPU: `fused` (the default) or `eager`, the slower path "
          "that fused steps are checked against"),

@@ -1,11 +1,12 @@
 #include "lua/runtime/guest.h"
-#include "lua/runtime/torch_failure.h"
 
 #include <fmt/format.h>
 #include <time.h>
 
 #include <cstdlib>
 #include <new>
+
+#include "lua/runtime/torch_failure.h"
 
 namespace bitloop::lua {
 

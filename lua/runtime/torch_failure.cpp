@@ -11,10 +11,20 @@
 namespace bitloop::lua {
 namespace {
 
-// How messages begin that have no type of their own.
-constexpr std::array<std::string_view, 6> kOfTheDevice = {"CUDA error",   "CUDA driver error",
-                                                          "cuDNN error",  "cuDNN Frontend error",
-                                                          "cuBLAS error", "NCCL error"};
+// CUDA's own numbers (driver_types.h) of what no request can bring about: no driver, no device or
+// none that is ready (3, 4, 35, 46, 100, 201, 709, 802, 803), memory or links that fail (214, 220),
+// a hardware's stack (714), a launch that failed for no reason that is known (719), and the unknown
+// (999: a GPU that has fallen off the bus).
+constexpr std::array kOfTheMachine = {3,   4,   35,  46,  100, 201, 214,
+                                      220, 709, 714, 719, 802, 803, 999};
+
+// Of cuBLAS, cuDNN, NCCL and the driver, whose failures have no type of their own.
+constexpr std::array<std::string_view, 6> kLibraries = {"CUDA error",   "CUDA driver error",
+                                                        "cuDNN error",  "cuDNN Frontend error",
+                                                        "cuBLAS error", "NCCL error"};
+constexpr std::array<std::string_view, 4> kBroken = {"_STATUS_EXECUTION_FAILED",
+                                                     "_STATUS_INTERNAL_ERROR",
+                                                     "_STATUS_NOT_INITIALIZED", "driver error"};
 
 }  // namespace
 
@@ -27,11 +37,14 @@ Cause cause_of(const std::exception& error) {
   const auto says = [&](std::string_view words) { return what.find(words) != std::string::npos; };
   if (says("CUBLAS_STATUS_ALLOC_FAILED") || (torch_error && says("allocate memory")))
     return Cause::kMemory;
-  const bool of_device =
-      dynamic_cast<const c10::AcceleratorError*>(&error) != nullptr ||
-      std::ranges::any_of(kOfTheDevice, [&](auto start) { return what.starts_with(start); });
-  if (of_device && says("out of memory")) return Cause::kMemory;
-  return of_device && !says("device-side assert") ? Cause::kDevice : Cause::kRequest;
+  const auto* of_device = dynamic_cast<const c10::AcceleratorError*>(&error);
+  const bool of_library =
+      std::ranges::any_of(kLibraries, [&](auto start) { return what.starts_with(start); });
+  if ((of_device || of_library) && says("out of memory")) return Cause::kMemory;
+  const bool broken = of_device ? std::ranges::find(kOfTheMachine, of_device->get_error_code()) !=
+                                      kOfTheMachine.end()
+                                : of_library && std::ranges::any_of(kBroken, says);
+  return broken ? Cause::kDevice : Cause::kRequest;
 }
 
 }  // namespace bitloop::lua

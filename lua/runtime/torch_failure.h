@@ -13,8 +13,9 @@ enum class Cause {
   kDevice,   // the GPU failed, or its driver or libraries did
 };
 
-// A GPU's own assertion counts as a request: it fires on what an operation was given (an index),
-// not on what the machine is like.
+// What a request could bring about counts as one, also where it is the GPU that says so: an
+// assertion on an index, a launch that is too large, an address that is none. Else a candidate could
+// end its test as the machine's failure, which is charged to nobody, whenever it liked.
 Cause cause_of(const std::exception& error);
 
 }  // namespace bitloop::lua

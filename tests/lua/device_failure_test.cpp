@@ -15,7 +15,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-enum class Thrown { kFailure, kAssertion, kFull };
+enum class Thrown { kFailure, kAssertion, kTooLarge, kFull };
 Thrown thrown = Thrown::kFailure;
 
 at::Tensor fail_at_abs(const at::Tensor&) {
@@ -25,6 +25,8 @@ at::Tensor fail_at_abs(const at::Tensor&) {
       throw c10::OutOfMemoryError(here, "CUDA out of memory. Tried to allocate 2.00 GiB.");
     case Thrown::kAssertion:
       throw c10::AcceleratorError(here, 710, "CUDA error: device-side assert triggered");
+    case Thrown::kTooLarge:
+      throw c10::AcceleratorError(here, 9, "CUDA error: invalid configuration argument");
     default:
       throw c10::AcceleratorError(here, 999, "CUDA error: the GPU has fallen off the bus");
   }
@@ -59,9 +61,11 @@ TEST(DeviceFailureTest, NoMemoryLeftIsOutOfMemory) {
 }
 
 // A candidate that could end its run as the machine's failure would train for nothing.
-TEST(DeviceFailureTest, AnAssertionOnWhatItWasGivenIsTheCandidates) {
-  const FailingAbs failing(Thrown::kAssertion);
-  EXPECT_EQ(body_error("return w:sign(), w:abs():mean()").code, "script_error");
+TEST(DeviceFailureTest, WhatItWasAskedIsTheCandidatesDoing) {
+  for (const Thrown what : {Thrown::kAssertion, Thrown::kTooLarge}) {
+    const FailingAbs failing(what);
+    EXPECT_EQ(body_error("return w:sign(), w:abs():mean()").code, "script_error");
+  }
 }
 
 TEST(DeviceFailureTest, CausesAreToldApart) {
@@ -71,12 +75,17 @@ TEST(DeviceFailureTest, CausesAreToldApart) {
   EXPECT_EQ(cause("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), Cause::kDevice);
   EXPECT_EQ(cause("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling"), Cause::kDevice);
   EXPECT_EQ(cause("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), Cause::kMemory);
+  EXPECT_EQ(cause("CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling"), Cause::kRequest);
   EXPECT_EQ(cause("CUDA driver error: unknown error"), Cause::kDevice);
+  for (const int code : {1, 9, 700, 710, 716})
+    EXPECT_EQ(cause_of(c10::AcceleratorError(here, code, "CUDA error: …")), Cause::kRequest);
+  EXPECT_EQ(cause_of(c10::AcceleratorError(here, 214, "CUDA error: …")), Cause::kDevice);
   EXPECT_EQ(cause("CUDA error: out of memory"), Cause::kMemory);
   EXPECT_EQ(cause("DefaultCPUAllocator: can't allocate memory: you tried"), Cause::kMemory);
   EXPECT_EQ(cause_of(std::bad_alloc()), Cause::kMemory);
   EXPECT_EQ(cause_of(std::runtime_error("a file")), Cause::kRequest);
-  EXPECT_EQ(cause_of(std::runtime_error("cuDNN Frontend error: no plan")), Cause::kDevice);
+  EXPECT_EQ(cause_of(std::runtime_error("cuDNN Frontend error: CUDNN_STATUS_INTERNAL_ERROR")),
+            Cause::kDevice);
 }
 
 }  // namespace

@@ -29,8 +29,8 @@ class CheckpointFiles {
 
   // The newest one that is whole and of this run; nothing when there is none. `complaints` gets a
   // sentence for each file that can't be used, but for empty ones. Once, before the first save():
-  // the files were mapped when they were opened. Error "infrastructure" where all that is whole is of
-  // another run or of a newer bitloop: it must not be written over.
+  // the files were mapped when they were opened. Error "infrastructure" where all that is whole is
+  // of another run or of a newer bitloop: it must not be written over.
   Result<std::optional<Checkpoint>> newest(const std::string& run,
                                            std::vector<std::string>& complaints);
 

@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <thread>
 
 #include "trainer/device/own_library.h"
 
@@ -57,6 +58,10 @@ intrusive_ptr<c10d::Backend> open_nccl(const intrusive_ptr<c10d::Store>& store,
                                        std::chrono::milliseconds timeout) {
   using Make = c10d::Backend* (*)(const intrusive_ptr<c10d::Store>&, int, int, int64_t);
   void* const library = ::dlopen(own_library("libbitloop_nccl.so").c_str(), RTLD_NOW | RTLD_LOCAL);
+  // Its own watchdog would end this process by a signal, as if the candidate had crashed it, and
+  // watch for that in files: what went wrong finish() finds.
+  ::setenv("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0", 1);
+  ::setenv("TORCH_NCCL_ENABLE_MONITORING", "0", 1);
   const auto make =
       library ? reinterpret_cast<Make>(::dlsym(library, "bitloop_nccl")) : Make(nullptr);
   if (make == nullptr) {
@@ -85,8 +90,18 @@ struct C10dRanks::Piece {
     numbers = parts.size() == 1 ? parts[0] : at::cat(parts);
     if (!on_device && !numbers.is_cpu()) numbers = numbers.cpu();
   }
-  // Waits for what was queued, and puts the numbers back.
-  void finish() {
+  // Waits for what was queued, and puts the numbers back. A GPU's work is looked at and not waited
+  // for, since a peer that has ended would leave its stream waiting for ever; `limit` is how long a
+  // peer may take.
+  void finish(std::chrono::milliseconds limit) {
+    if (!numbers.is_cpu()) {
+      constexpr std::chrono::microseconds kLook{50};
+      const auto end = std::chrono::steady_clock::now() + limit;
+      while (!work->isCompleted()) {
+        TORCH_CHECK(std::chrono::steady_clock::now() < end, "NCCL waited in vain");
+        std::this_thread::sleep_for(kLook);
+      }
+    }
     wait_for(work);
     if (numbers.is_same(parts[0])) return;
     int64_t at = 0;
@@ -101,6 +116,7 @@ struct C10dRanks::Connections {
   intrusive_ptr<c10d::Store> store;
   intrusive_ptr<c10d::Backend> words;    // Gloo
   intrusive_ptr<c10d::Backend> numbers;  // NCCL, or null: then numbers go by Gloo
+  std::chrono::milliseconds limit;       // how long a rank that does not come is waited for
 };
 
 C10dRanks::C10dRanks(const RankConfig& config, std::unique_ptr<Connections> connections)
@@ -113,6 +129,7 @@ Result<std::unique_ptr<Ranks>> C10dRanks::open(const RankConfig& config) {
   ::signal(SIGPIPE, SIG_IGN);
   auto made = std::make_unique<Connections>();
   const auto timeout = std::chrono::milliseconds(std::chrono::seconds(config.wait_s));
+  made->limit = timeout;
   const std::string obstacle = thrown([&] {
     c10d::TCPStoreOptions options;
     options.port = static_cast<uint16_t>(config.port);
@@ -179,7 +196,7 @@ Status C10dRanks::sum(std::span<const at::Tensor> tensors) {
   return guarded([&] {
     for (Piece& piece : pieces_of(tensors)) {
       queue_sum(piece);
-      piece.finish();
+      piece.finish(connections_->limit);
     }
   });
 }
@@ -196,7 +213,7 @@ Status C10dRanks::begin_sum(std::span<const at::Tensor> tensors) {
 Status C10dRanks::finish_sums() {
   std::vector<Piece> begun = std::exchange(early_, {});
   return guarded([&] {
-    for (Piece& piece : begun) piece.finish();
+    for (Piece& piece : begun) piece.finish(connections_->limit);
   });
 }
 
@@ -207,7 +224,7 @@ Status C10dRanks::broadcast(std::span<const at::Tensor> tensors) {
       std::vector<at::Tensor> one{piece.numbers};
       piece.work =
           (piece.numbers.is_cpu() ? connections_->words : connections_->numbers)->broadcast(one);
-      piece.finish();
+      piece.finish(connections_->limit);
     }
   });
 }

@@ -97,7 +97,10 @@ Result<double> caught(const std::function<Result<double>()>& body) {
 }
 
 Result<double> add_up(Run& run, const Result<double>& loss, EarlySums* early) {
-  if (early != nullptr) BITLOOP_TRY(early->finish());
+  // Whatever it was, this rank can't go on with the others, and says so as it ends.
+  if (early != nullptr)
+    if (const Status summed = early->finish(); !summed)
+      return fail("infrastructure", summed.error().message);
   const std::vector<at::Tensor> all = leaves(run);
   std::string any = which_have(all);
   json mine = report(loss);

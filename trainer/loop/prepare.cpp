@@ -229,7 +229,8 @@ Result<std::unique_ptr<Run>> prepare(Job job, const Records& records) {
   run->job = std::move(job);
   run->records = &records;
   run->chose_device = run->job.train.device == "auto";
-  if (run->job.ranks.count > 1) choose_gpu(run->job.ranks.rank);
+  if (const RankConfig& ranks = run->job.ranks; ranks.count > 1)
+    choose_gpu(ranks.local_rank >= 0 ? ranks.local_rank : ranks.rank);
   BITLOOP_ASSIGN(device, open_device(run->job.train.device));
   run->device = device;
   run->job.train.device = device.is_cpu() ? "cpu" : "cuda";

@@ -75,7 +75,7 @@ Result<double> pass_all(Run& run, int64_t step, const ForwardContext& context, i
     BITLOOP_ASSIGN(loss, pass(run, batch, context, share, announce));
     losses.push_back(std::move(loss));
   }
-  const at::Tensor all_losses = at::stack(losses).cpu();  // the one place that waits for a GPU
+  const at::Tensor all_losses = at::stack(losses).cpu();  // the first place that waits for a GPU
   if (run.fused) BITLOOP_TRY(run.fused->end_step(context));
   double sum = 0.0;
   for (int64_t i = 0; i < all_losses.numel(); ++i) sum += all_losses[i].item<double>();

@@ -64,7 +64,7 @@ struct DeviceTraining::Linear {
   bool integer = false;     // this step's forward product
   at::Tensor weight;        // (N, K) bfloat16: codes, to be multiplied by alpha, or values
   at::Tensor weight_codes;  // (N, K) int8, with `integer`
-  at::Tensor codes_back;    // (K, N) int8: the same transposed, where dL/dx is of int8, or undefined
+  at::Tensor codes_back;    // (K, N) int8: the same transposed, for dL/dx of int8, or undefined
   at::Tensor alpha;         // one number, or undefined for 1
   at::Tensor bias;          // (N) bfloat16, or undefined
   at::Tensor value;         // (R, K) bfloat16

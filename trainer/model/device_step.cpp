@@ -124,7 +124,9 @@ Status DeviceTraining::begin_step(const ForwardContext& context) {
   dwpe_.zero_();
   for (Linear* linear : linears()) {
     BITLOOP_TRY(linear->take_weights(context, *device_, integer_));
-    const bool in_int8 = int8_gradients_ && linear->integer && gradient_rows_.contains(linear->N) &&
+    // Not of the MLP's second layer (K = 4 D), whose product GELU's slope follows.
+    const bool in_int8 = int8_gradients_ && linear->integer && linear->K == D_ &&
+                         gradient_rows_.contains(linear->N) &&
                          device_->multiplies_integers(R_, linear->K, linear->N);
     linear->codes_back = in_int8 ? linear->weight_codes.t().contiguous() : at::Tensor();
   }
@@ -339,22 +341,27 @@ Result<at::Tensor> DeviceTraining::accumulate(const at::Tensor& ids_BT,
 Status DeviceTraining::end_step(const ForwardContext& context) {
   const at::Tensor refused = refused_.cpu();  // waits for all
   BITLOOP_TRY(check("a training step"));
-  for (size_t i = 0; i < done_.size(); ++i)
-    if (refused.data_ptr<int32_t>()[refusal_of(static_cast<int64_t>(i))] != 0)
-      BITLOOP_TRY(judge(done_[i], context));
+  for (size_t i = 0; i < done_.size(); ++i) {
+    if (refused.data_ptr<int32_t>()[refusal_of(static_cast<int64_t>(i))] == 0) continue;
+    // Where several share a place, one that diverged explains it.
+    bool finite = true;
+    for (size_t k = i % kRefusals; k < done_.size(); k += kRefusals)
+      finite = finite && std::isfinite(done_[k].loss.item<double>());
+    BITLOOP_TRY(judge(done_[i].ids, context, finite));
+  }
   done_.clear();
   return {};
 }
 
 // What the functions themselves say of codes that a program refused: with activations that are no
 // numbers the codes are none either, and that is not the candidate's doing.
-Status DeviceTraining::judge(const MicroBatch& refused, const ForwardContext& context) {
+Status DeviceTraining::judge(const at::Tensor& ids, const ForwardContext& context, bool finite) {
   at::NoGradGuard no_grad;
-  const at::Tensor ids_BT = refused.ids.to(place_);
+  const at::Tensor ids_BT = ids.to(place_);
   for (int64_t b = 0; b < B_; ++b)
     if (auto features = model_->features(ids_BT.narrow(0, b, 1), context); !features)
       return std::unexpected(features.error());
-  if (!std::isfinite(refused.loss.item<double>())) return {};
+  if (!finite) return {};
   return fail("rejected",
               "activation_quant: a code is not a whole number in its range, or a scale is not "
               "finite as it is stored");

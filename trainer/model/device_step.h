@@ -1,7 +1,7 @@
 // The training step of Transformer on an accelerator, without autograd: the model's forward and
 // backward pass written out over DeviceKernels. It computes what Transformer::forward,
 // cross-entropy and backward compute with Products::kBfloat16, within the rounding of bfloat16;
-// that path stays the oracle.
+// that path stays the oracle; but for int8_gradients.
 //
 // Everything between two products is bfloat16, the residual stream too; sums of products, norms'
 // statistics, losses and the gradients of parameters are float32. A quantised activation is made by
@@ -70,7 +70,7 @@ class DeviceTraining : public TrainingPass {
     at::Tensor ids, loss;
   };
 
-  Status judge(const MicroBatch& refused, const ForwardContext& context);
+  Status judge(const at::Tensor& ids_BT, const ForwardContext& context, bool finite);
   void forward();
   void forward_layer(Layer& layer, const at::Tensor& x_next);
   void head_pass();

@@ -57,8 +57,7 @@ FusedAttention::FusedAttention(const kernels::AttentionShape& shape)
       padded_inverse_(P_),
       padded_delta_(P_) {}
 
-FusedAttention::Inputs FusedAttention::inputs_of(const uint16_t* qkv,
-                                                 const kernels::HeadPlace& at) {
+FusedAttention::Inputs FusedAttention::inputs_of(const uint16_t* qkv, const kernels::HeadPlace& at) {
   const auto [B, T, H, S] = shape_;
   const int64_t D = H * S;
   const uint16_t* q = qkv + at.qkv;
@@ -68,7 +67,8 @@ FusedAttention::Inputs FusedAttention::inputs_of(const uint16_t* qkv,
   return {to, to + S, to + 2 * S, 3 * S};
 }
 
-FusedAttention::OutputGradient FusedAttention::gradient_of(const uint16_t* dout, const float* delta,
+FusedAttention::OutputGradient FusedAttention::gradient_of(const uint16_t* dout,
+                                                           const float* delta,
                                                            const kernels::HeadPlace& at) {
   const auto [B, T, H, S] = shape_;
   if (P_ == T) return {dout + at.out, H * S, delta + at.rows};
@@ -128,8 +128,8 @@ void FusedAttention::backward_head(const Inputs& head, const OutputGradient& dou
     const int64_t keys = i + kQueries;
     multiply_bfloat16(kQueries, keys, S, head.q + i * stride, stride, k_columns_.get(), P_,
                       scores_.get(), P_, false);
-    multiply_bfloat16(kQueries, keys, S, dout.rows + i * dout.stride, dout.stride, v_columns_.get(),
-                      P_, products_.get(), P_, false);
+    multiply_bfloat16(kQueries, keys, S, dout.rows + i * dout.stride, dout.stride,
+                      v_columns_.get(), P_, products_.get(), P_, false);
     kernels::causal_softmax_backward({kQueries, i, keys, P_, factor}, scale, scores_.get(),
                                      products_.get(), largest + i, inverse + i, dout.delta + i,
                                      weights_.get(), p_pairs_.get(), ds_pairs_.get());

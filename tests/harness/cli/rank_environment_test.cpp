@@ -28,6 +28,7 @@ TEST(RankEnvironment, NothingIsSaidWhereOneProcessIsAlone) {
 TEST(RankEnvironment, TorchrunsNames) {
   const auto made = from({{"RANK", "3"},
                           {"WORLD_SIZE", "4"},
+                          {"LOCAL_RANK", "1"},
                           {"MASTER_ADDR", "127.0.0.1"},
                           {"MASTER_PORT", "1234"},
                           {"TORCHELASTIC_USE_AGENT_STORE", "True"},
@@ -41,16 +42,19 @@ TEST(RankEnvironment, TorchrunsNames) {
   EXPECT_EQ(made->port, 1234);
   EXPECT_TRUE(made->store_is_there);
   EXPECT_EQ(made->job_member()["rank"], 3);
+  EXPECT_EQ(made->job_member()["local_rank"], 1);
 }
 
 TEST(RankEnvironment, SlurmsNames) {
   const std::map<std::string, std::string> step = {{"SLURM_PROCID", "1"},
+                                                   {"SLURM_LOCALID", "0"},
                                                    {"SLURM_STEP_NUM_TASKS", "2"},
                                                    {"SLURM_STEP_NODELIST", "127.0.0.1,other"},
                                                    {"SLURM_JOB_ID", "123456"}};
   const auto made = from(step).value();
   ASSERT_TRUE(made);
   EXPECT_EQ(made->rank, 1);
+  EXPECT_EQ(made->local_rank, 0);  // the only one of its machine
   EXPECT_EQ(made->address, "127.0.0.1");
   EXPECT_FALSE(made->store_is_there);
   EXPECT_GE(made->port, 10'000);

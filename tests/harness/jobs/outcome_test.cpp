@@ -51,6 +51,7 @@ TEST(OutcomeTest, AResultFromBeforeTheCandidateBlamesTheMachine) {
     const Outcome before = judge(verdict, {early, false, ""}, {});
     EXPECT_EQ(before.status, "infrastructure");
     EXPECT_EQ(before.message, "CUDA out of memory");
+    EXPECT_EQ(before.result->value("status", ""), "infrastructure");
     EXPECT_EQ(judge(verdict, {early, true, ""}, {}).status, status);
   }
 }

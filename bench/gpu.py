@@ -203,6 +203,8 @@ def fill(table, programs, folder):
                    ("weights quantised, ms a step", "quantise_weights_ms"), ("AdamW and the gradients' norm, ms a step", "optimiser_ms")],
                   lambda: step(programs, "ternary", "--table"))
     table.measure([("ternary, int8 forward, tokens/s", "tokens_per_s", "at least", 290_000)], lambda: step(programs, "ternary_int8", "--integer"))
+    table.measure([("ternary, int8 forward and for inputs' gradients, tokens/s", "tokens_per_s")],
+                  lambda: step(programs, "ternary_int8_gradients", "--integer", "--int8-gradients"))
     table.measure([("peer: compiled PyTorch, ternary, tokens/s", "tokens_per_s")], lambda: peer(programs, "peer_ternary", limit=150))
     table.ratio("ternary over the compiled peer's", "ternary, bf16, tokens/s", "peer: compiled PyTorch, ternary, tokens/s", "at least", 1.5)
     table.measure([("float, bf16, tokens/s", "tokens_per_s")], lambda: step(programs, "float", "--quantizer", "float"))

@@ -30,8 +30,8 @@ using Clock = std::chrono::steady_clock;
 struct Options {
   std::string quantizer = "ternary", quantizers = BITLOOP_SOURCE_DIR "/quantizers";
   int64_t micro_batch = 64, micro_batches = 2, steps = 3, layers = 24, width = 1024, heads = 16;
-  bool integer = false, no_tuning = false, table = false, products = false, no_bias = false,
-       varying = false;
+  bool integer = false, int8_gradients = false, no_tuning = false, table = false, products = false,
+       no_bias = false, varying = false;
 };
 
 template <typename T>
@@ -168,7 +168,7 @@ json train(kernels::DeviceKernels& device, const Options& options) {
                          .training = true,
                          .products = Products::kBfloat16};
   kernels::TimedKernels timed(device);
-  DeviceTraining pass(model, options.micro_batch, timed, options.integer);
+  DeviceTraining pass(model, options.micro_batch, timed, options.integer, options.int8_gradients);
   value_of(pass.capture(*on_cpu, context));
   std::vector<AdamW::Slot> slots;
   for (const auto& [name, tensor] : model.named_parameters())
@@ -188,6 +188,7 @@ json train(kernels::DeviceKernels& device, const Options& options) {
   }
   json report = {{"quantizer", options.quantizer},
                  {"integer", options.integer},
+                 {"int8_gradients", options.int8_gradients},
                  {"micro_batch", options.micro_batch},
                  {"losses", json::array()},
                  {"step_s", json::array()}};
@@ -250,6 +251,8 @@ int main(int argc, char** argv) {
   app.add_option("--width", options.width);
   app.add_option("--heads", options.heads);
   app.add_flag("--integer", options.integer, "forward products on int8");
+  app.add_flag("--int8-gradients", options.int8_gradients,
+               "with --integer: those that make inputs' gradients, too");
   app.add_flag("--no-tuning", options.no_tuning, "cuBLASLt's first choice of each product");
   app.add_flag("--no-bias", options.no_bias);
   app.add_flag("--table", options.table, "one more step, each kernel waited for");

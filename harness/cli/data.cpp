@@ -147,8 +147,8 @@ void add_prepare(CLI::App& parent, int& exit_code) {
       "Each document begins with <|endoftext|>, or what texts begin with there. What is held out "
       "for validation is chosen by a "
       "hash "
-      "of the text. Stopped, the same command goes on where it was; manifest.json says what was "
-      "made of what, with hashes.");
+      "of the text. Stopped, the same command goes on where it was; when all is done it compares "
+      "the shards with the hashes in manifest.json, which says what was made of what.");
   app->add_option("SOURCE", command->sources,
                   ".txt or .jsonl files, also .gz and .zst, and folders of them")
       ->required();

@@ -180,7 +180,11 @@ class Preparation {
   Result<Prepared> perform() {
     BITLOOP_TRY(take_folder());
     BITLOOP_TRY(take_up());
-    if (done_) return result(true);
+    if (done_) {
+      for (const ShardWriter::State& state : states_)
+        for (const Shard& shard : state.shards) BITLOOP_TRY(check_shard(options_.to, shard));
+      return result(true);
+    }
     BITLOOP_ASSIGN(tokenizer, load_tokenizer(options_));
     BITLOOP_ASSIGN(train, writer("train", states_[0]));
     BITLOOP_ASSIGN(validation, writer("val", states_[1]));

@@ -36,6 +36,17 @@ Result<std::string> sha256_of(const std::filesystem::path& path) {
 
 }  // namespace
 
+Status check_shard(const std::filesystem::path& folder, const Shard& shard) {
+  const auto hash = sha256_of(folder / shard.file);
+  if (!hash && hash.error().code != "file_not_found") return std::unexpected(hash.error());
+  if (hash && *hash == shard.sha256) return {};
+  return fail("bad_document",
+              fmt::format("{}: {}; remove the folder's files and prepare them again",
+                          (folder / shard.file).string(),
+                          hash ? "is not what was written (its hash is not manifest.json's)"
+                               : "is not there any more"));
+}
+
 std::string ShardWriter::file_name() const {
   return fmt::format("{}_{:06}.bin", stem_, state_.shards.size() + 1);
 }

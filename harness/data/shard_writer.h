@@ -18,6 +18,9 @@ struct Shard {
   std::string sha256;
 };
 
+// Error "bad_document" where the file is not there any more or is not as it was written; "io_error".
+Status check_shard(const std::filesystem::path& folder, const Shard& shard);
+
 class ShardWriter {
  public:
   // Where an earlier writer stood: its shards that are whole, and the tokens of the one that it had

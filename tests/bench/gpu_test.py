@@ -170,7 +170,8 @@ def test_what_fails_is_named_and_the_rest_goes_on(bundle):
                               "bitloop_cuda_tests": {"out": "there is no GPU here\n[  PASSED  ] 3 tests.\n[  SKIPPED ] 12 tests."},
                               "bitloop_device_tests": {"code": 1, "out": "x.cu:7: Failure\n[  FAILED  ] A.B"}})
     assert done.returncode == 1
-    assert fails(bundle, "ternary, int8 forward, tokens/s", "peer: compiled PyTorch, float, tokens/s", "ternary, 32 x 1024, peak memory, GB",
+    assert fails(bundle, "ternary, int8 forward, tokens/s", "ternary, int8 forward and for inputs' gradients, tokens/s",
+                 "peer: compiled PyTorch, float, tokens/s", "ternary, 32 x 1024, peak memory, GB",
                  "product of 8,192 cubed, bf16, TFLOP/s", "1.1 billion packed ternary weights, new tokens/s", "tests of the kernels", "tests of devices")
     said = {name: cells[0] for name, cells in bundle.rows.items()}
     assert said["ternary, int8 forward, tokens/s"] == "failed: gpu_step: no int8 here"

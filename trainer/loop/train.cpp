@@ -144,9 +144,11 @@ Status run_steps(Run& run, const Records& records, Progress& progress) {
       record.update(share_fields(code_shares(run)));
       record.update(codebook_use(run));
       records.send("step", record);
-      BITLOOP_TRY(check_watched_files());
       checkpoints.report();
     }
+    // A rank of another machine has files of its own.
+    if ((leads || !job.ranks.address.empty()) && (done % job.eval.log_every == 0 || last))
+      BITLOOP_TRY(check_watched_files());
     first_was_away = job.eval.every > 0 && (done % job.eval.every == 0 || last);
     if (leads && first_was_away) {
       BITLOOP_ASSIGN(score, evaluate(*run.model, run.data.validation, quick_look(job),

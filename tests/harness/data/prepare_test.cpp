@@ -114,6 +114,25 @@ TEST_F(PrepareTest, ThreadsAndStopsChangeNothing) {
   EXPECT_EQ(again->train_tokens, prepared->train_tokens);
 }
 
+// The same length, one bit of one token.
+TEST_F(PrepareTest, AShardThatIsNotAsItWasWrittenIsNamed) {
+  ASSERT_TRUE(into("out"));
+  const auto shard = folder_ / "out" / "data_train_000002.bin";
+  {
+    std::fstream file(shard, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(5000);
+    const char byte = static_cast<char>(file.get() ^ 1);
+    file.seekp(5000);
+    file.put(byte);
+  }
+  const auto again = into("out");
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, "bad_document");
+  EXPECT_THAT(again.error().message, HasSubstr("data_train_000002.bin: is not what was written"));
+  std::filesystem::remove(shard);
+  EXPECT_THAT(into("out").error().message, HasSubstr("is not there any more"));
+}
+
 TEST_F(PrepareTest, OtherInputsAreNotMixed) {
   ASSERT_TRUE(into("out"));
   options_.held_out = 0.2;

@@ -14,14 +14,12 @@
 
 namespace bitloop::trainer {
 
-// The model composed of LibTorch operations alone, in double precision; weights by name. `input` is
-// what becomes of the rows that a block's linear layer takes.
-template <typename Input>
-at::Tensor reference_logits(const std::map<std::string, at::Tensor>& w, const at::Tensor& ids,
-                            const ModelConfig& c, const Input& input) {
+// The model composed of LibTorch operations alone, in double precision; weights by name.
+inline at::Tensor reference_logits(const std::map<std::string, at::Tensor>& w,
+                                   const at::Tensor& ids, const ModelConfig& c) {
   const int64_t B = ids.size(0), T = ids.size(1), D = c.width, S = D / c.heads;
   const auto linear = [&](const at::Tensor& x, const std::string& name) {
-    return input(x).matmul(w.at(name + ".weight").t()) + w.at(name + ".bias");
+    return x.matmul(w.at(name + ".weight").t()) + w.at(name + ".bias");
   };
   const auto norm = [&](const at::Tensor& x, const std::string& name) {
     const at::Tensor centred = x - x.mean(-1, true);
@@ -42,19 +40,6 @@ at::Tensor reference_logits(const std::map<std::string, at::Tensor>& w, const at
     x = x + linear(at::gelu(linear(norm(x, h + "ln_2"), h + "mlp.c_fc"), "tanh"), h + "mlp.c_proj");
   }
   return norm(x, "ln_f").matmul(w.at("wte.weight").t()).view({B * T, -1});
-}
-
-inline at::Tensor reference_logits(const std::map<std::string, at::Tensor>& w,
-                                   const at::Tensor& ids, const ModelConfig& c) {
-  return reference_logits(w, ids, c, [](const at::Tensor& x) { return x; });
-}
-
-// Rows of 8 bits (absmax, BitNet b1.58: Ma et al. 2024), as float16 keeps their scales; the
-// gradient goes straight through.
-inline at::Tensor rows_of_eight_bits(const at::Tensor& x) {
-  const at::Tensor scale = x.detach().abs().amax(-1, true).clamp_min(1e-5) / 127,
-                   stored = scale.to(at::kHalf).to(at::kDouble);
-  return x + ((x.detach() / scale).round().clamp(-128, 127) * stored - x.detach());
 }
 
 // Expects the model's loss and all its gradients on B sequences of T random tokens to be those of

@@ -1,7 +1,5 @@
 #include "trainer/failure.h"
 
-#include <c10/util/Exception.h>
-
 #include <new>
 #include <string>
 
@@ -11,10 +9,7 @@ namespace bitloop::trainer {
 
 Error failure_of(const std::exception& error) {
   constexpr size_t kLongest = 1000;
-  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
-  const std::string what =
-      (torch_error ? torch_error->what_without_backtrace() : std::string(error.what()))
-          .substr(0, kLongest);
+  const std::string what = lua::words_of(error).substr(0, kLongest);
   switch (lua::cause_of(error)) {
     case lua::Cause::kMemory:
       return {"out_of_memory", dynamic_cast<const std::bad_alloc*>(&error) != nullptr

@@ -45,9 +45,10 @@ nlohmann::ordered_json to_json(const std::vector<Shard>& shards);
 
 // The folder's manifest.json says what was made of what. It is written every few seconds, once the
 // parts are on disk: a call that was ended, however it was, is taken up by the next with the same
-// sources and settings, and of one that was done the hashes are compared. Errors: those of list_sources and DocumentReader; "wrong_usage" (the folder
-// holds the shards of something else, or another process works there); "interrupted";
-// "data_unavailable" (no vocabulary); "io_error", "disk_full".
+// sources and settings, and of one that was done the hashes are compared. Errors: those of
+// list_sources, DocumentReader and check_shard; "wrong_usage" (the folder holds the shards of
+// something else, or another process works there); "interrupted"; "data_unavailable" (no
+// vocabulary); "io_error", "disk_full".
 Result<Prepared> prepare(const PrepareOptions& options);
 
 }  // namespace bitloop::data

@@ -18,7 +18,8 @@ struct Shard {
   std::string sha256;
 };
 
-// Error "bad_document" where the file is not there any more or is not as it was written; "io_error".
+// Error "bad_document" where the file is not there any more or is not as it was written;
+// "io_error".
 Status check_shard(const std::filesystem::path& folder, const Shard& shard);
 
 class ShardWriter {

@@ -1,7 +1,6 @@
 #include "harness/jobs/run_device.h"
 
-#include <fstream>
-#include <string>
+#include "harness/jobs/find_record.h"
 
 namespace bitloop::jobs {
 
@@ -9,17 +8,13 @@ using Json = nlohmann::ordered_json;
 
 void pin_device(const std::filesystem::path& run_dir, Job& job) {
   if (job.device != "auto") return;
-  std::ifstream events(run_dir / "events.jsonl");
-  for (std::string line; std::getline(events, line);) {
-    if (line.find("\"machine\"") == std::string::npos) continue;  // a look before the parser
-    const Json record = Json::parse(line, nullptr, false);
-    if (!record.is_object() || record.value("type", Json()) != "machine") continue;
+  find_record(run_dir / "events.jsonl", "machine", [&](const Json& record) {
     const Json device = record.value("device", Json());
-    if (!device.is_string()) continue;
+    if (!device.is_string()) return false;
     job.device = device == "cpu" ? "cpu" : "cuda";  // a GPU has a name of its own
     job.document["preset"]["train"]["device"] = job.device;
-    return;
-  }
+    return true;
+  });
 }
 
 }  // namespace bitloop::jobs

@@ -2,33 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-#include <string_view>
-
 #include "harness/base/fd.h"
 #include "harness/jobs/cancelled.h"
+#include "harness/jobs/find_record.h"
 #include "harness/jobs/job.h"
 
 namespace bitloop::jobs {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr size_t kMaxEventsBytes = size_t{256} << 20;
-
-bool tells_of_a_checkpoint(std::string_view events) {
-  size_t begin = 0;
-  for (size_t end = events.find('\n'); end != events.npos; end = events.find('\n', begin)) {
-    const std::string_view line = events.substr(begin, end - begin);
-    begin = end + 1;
-    if (line.find("\"checkpoint\"") == line.npos) continue;  // a look before the parser
-    const auto record = nlohmann::json::parse(line, nullptr, false);
-    if (record.is_object() && record.value("type", nlohmann::json()) == "checkpoint" &&
-        record.value("ok", nlohmann::json()) == true)
-      return true;
-  }
-  return false;
-}
 
 bool has_checkpoint_file(const fs::path& output) {
   std::error_code error;
@@ -63,8 +45,9 @@ Status rename_if_there(const fs::path& from, const fs::path& to) {
 bool run_left_checkpoint(const fs::path& run_dir) {
   const auto job = read_job(run_dir / "job.json");
   if (!job || !job->checkpoints() || !has_checkpoint_file(run_dir / "output")) return false;
-  const auto events = read_file(run_dir / "events.jsonl", kMaxEventsBytes);
-  return events && tells_of_a_checkpoint(*events);
+  return find_record(run_dir / "events.jsonl", "checkpoint", [](const auto& record) {
+    return record.value("ok", nlohmann::ordered_json()) == true;
+  });
 }
 
 Status set_verdict_aside(const fs::path& run_dir) {

@@ -1,12 +1,12 @@
 #include "lua/runtime/lua_api.h"
 
-#include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <new>
 
 #include "harness/base/text.h"
+#include "lua/runtime/torch_failure.h"
 
 namespace bitloop::lua {
 
@@ -28,8 +28,7 @@ void raise(lua_State* L, const std::string& message) {
 
 std::string explain(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error)) return "out of memory";
-  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
-  std::string text = torch_error ? torch_error->what_without_backtrace() : error.what();
+  const std::string text = words_of(error);
   return text.substr(0, text.find('\n'));
 }
 

@@ -28,14 +28,19 @@ constexpr std::array<std::string_view, 4> kBroken = {"_STATUS_EXECUTION_FAILED",
 
 }  // namespace
 
+std::string words_of(const std::exception& error) {
+  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+  return torch_error ? torch_error->what_without_backtrace() : error.what();
+}
+
 Cause cause_of(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr ||
       dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr)
     return Cause::kMemory;
-  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
-  const std::string what = torch_error ? torch_error->what_without_backtrace() : error.what();
+  const std::string what = words_of(error);
+  const bool of_torch = dynamic_cast<const c10::Error*>(&error) != nullptr;
   const auto says = [&](std::string_view words) { return what.find(words) != std::string::npos; };
-  if (says("CUBLAS_STATUS_ALLOC_FAILED") || (torch_error && says("allocate memory")))
+  if (says("CUBLAS_STATUS_ALLOC_FAILED") || (of_torch && says("allocate memory")))
     return Cause::kMemory;
   const auto* of_device = dynamic_cast<const c10::AcceleratorError*>(&error);
   const bool of_library =

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <exception>
+#include <string>
 
 namespace bitloop::lua {
 
@@ -13,9 +14,12 @@ enum class Cause {
   kDevice,   // the GPU failed, or its driver or libraries did
 };
 
+// What it says, without LibTorch's backtrace.
+std::string words_of(const std::exception& error);
+
 // What a request could bring about counts as one, also where it is the GPU that says so: an
-// assertion on an index, a launch that is too large, an address that is none. Else a candidate could
-// end its test as the machine's failure, which is charged to nobody, whenever it liked.
+// assertion on an index, a launch that is too large, an address that is none. Else a candidate
+// could end its test as the machine's failure, which is charged to nobody, whenever it liked.
 Cause cause_of(const std::exception& error);
 
 }  // namespace bitloop::lua

@@ -21,8 +21,8 @@ class EarlySums {
 
   // Group `i` is whole, and so are all before it.
   void begin(size_t i);
-  // Begins what has not begun, and waits until all are sums. Errors: "infrastructure", or what ended
-  // them here.
+  // Begins what has not begun, and waits until all are sums. Errors: "infrastructure", or what
+  // ended them here.
   Status finish();
   // Whether this gradient is one of them.
   bool has(const at::Tensor& gradient) const {

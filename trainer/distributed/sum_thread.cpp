@@ -2,10 +2,10 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/StreamGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <utility>
 
+#include "trainer/device/streams.h"
 #include "trainer/failure.h"
 
 namespace bitloop::trainer {
@@ -18,10 +18,9 @@ constexpr size_t kEvents = 256;
 
 SumThread::SumThread(at::Device device, Sum sum) : device_(device), sum_(std::move(sum)) {
   if (!device.is_cpu()) {
-    const c10::impl::VirtualGuardImpl gpu(device.type());
-    stream_ = gpu.getNewStream(device);
+    stream_ = c10::impl::VirtualGuardImpl(device.type()).getNewStream(device);
     for (size_t i = 0; i < kEvents; ++i)
-      events_.emplace_back(device.type()).record(gpu.getStream(device));  // which makes it
+      events_.emplace_back(device.type()).record(current_stream(device));  // which makes it
   }
   thread_ = std::thread([this] { run(); });
 }
@@ -41,7 +40,7 @@ void SumThread::begin(std::vector<at::Tensor> tensors) {
   changed_.wait(lock, [&] { return events_.empty() || waiting_.size() + 1 < events_.size(); });
   if (!events_.empty()) {
     work.event = next_event_++ % events_.size();
-    events_[work.event].record(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));
+    events_[work.event].record(current_stream(device_));
   }
   waiting_.push_back(std::move(work));
   changed_.notify_all();

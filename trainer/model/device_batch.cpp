@@ -1,19 +1,12 @@
 #include "trainer/model/device_batch.h"
 
 #include <ATen/ATen.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 
+#include "trainer/device/streams.h"
+
 namespace bitloop::trainer {
-namespace {
-
-c10::Stream current_stream(at::Device device) {
-  return c10::impl::VirtualGuardImpl(device.type()).getStream(device);
-}
-
-}  // namespace
-
 DeviceBatch::Numbers::Numbers(int64_t R, const at::TensorOptions& options)
     : ids(at::empty({R}, options.dtype(at::kLong))),
       targets(at::empty({R}, options.dtype(at::kLong))),

@@ -148,21 +148,26 @@ void DeviceTraining::take(Linear& linear, const RowsIn& in) {
   device_->quantize_rows(in, R_, linear.K, linear.rows.get(), linear.inputs.arguments(), out);
 }
 
+void DeviceTraining::multiply_codes(const Linear& linear, const at::Tensor& b,
+                                    const kernels::Bf16* bias, const kernels::Bf16* addend,
+                                    const at::Tensor& out) {
+  device_->multiply(kernels::DeviceIntegerProduct{.M = R_,
+                                                  .N = b.size(0),
+                                                  .K = b.size(1),
+                                                  .a = codes_.const_data_ptr<int8_t>(),
+                                                  .b = b.const_data_ptr<int8_t>(),
+                                                  .a_scale = scale_.const_data_ptr<float>(),
+                                                  .b_scale = linear.alpha.const_data_ptr<float>(),
+                                                  .bias = bias,
+                                                  .addend = addend,
+                                                  .out = bits(out)});
+}
+
 void DeviceTraining::multiply(Linear& linear, const at::Tensor* addend, const at::Tensor& out) {
   const auto* added = addend != nullptr ? bits(*addend) : nullptr;
   const auto* bias = linear.bias.defined() ? bits(linear.bias) : nullptr;
   if (linear.integer) {
-    device_->multiply(
-        kernels::DeviceIntegerProduct{.M = R_,
-                                      .N = linear.N,
-                                      .K = linear.K,
-                                      .a = codes_.const_data_ptr<int8_t>(),
-                                      .b = linear.weight_codes.const_data_ptr<int8_t>(),
-                                      .a_scale = scale_.const_data_ptr<float>(),
-                                      .b_scale = linear.alpha.const_data_ptr<float>(),
-                                      .bias = bias,
-                                      .addend = added,
-                                      .out = bits(out)});
+    multiply_codes(linear, linear.weight_codes, bias, added, out);
     return;
   }
   device_->multiply(kernels::DeviceProduct{.M = R_,
@@ -211,14 +216,7 @@ void DeviceTraining::multiply_back_in_int8(Linear& linear, const at::Tensor& dy,
                          {.codes = codes_.data_ptr<int8_t>(),
                           .scale = scale_.data_ptr<float>(),
                           .refused = not_refused_.data_ptr<int32_t>()});
-  device_->multiply(kernels::DeviceIntegerProduct{.M = R_,
-                                                  .N = linear.K,
-                                                  .K = linear.N,
-                                                  .a = codes_.const_data_ptr<int8_t>(),
-                                                  .b = linear.codes_back.const_data_ptr<int8_t>(),
-                                                  .a_scale = scale_.const_data_ptr<float>(),
-                                                  .b_scale = linear.alpha.const_data_ptr<float>(),
-                                                  .out = bits(dx)});
+  multiply_codes(linear, linear.codes_back, nullptr, nullptr, dx);
 }
 
 void DeviceTraining::forward_layer(Layer& layer, const at::Tensor& x_next) {

@@ -80,6 +80,9 @@ class DeviceTraining : public TrainingPass {
   void take(Linear& linear, const kernels::RowsIn& in);
   // out (R, N) = the layer's product (+ addend).
   void multiply(Linear& linear, const at::Tensor* addend, const at::Tensor& out);
+  // out = codes_ · bᵀ, with the scales of both; `b` are the layer's codes, either way round.
+  void multiply_codes(const Linear& linear, const at::Tensor& b, const kernels::Bf16* bias,
+                      const kernels::Bf16* addend, const at::Tensor& out);
   // dx (R, K) = dL/dx̂ of dy (R, N) in int8, which no slope follows.
   void multiply_back_in_int8(Linear& linear, const at::Tensor& dy, const at::Tensor& dx);
   // From dy (R, N): dL/dŵ is added to and with `sums_bias` the bias's gradient, dx (R, K) = dL/dx̂,

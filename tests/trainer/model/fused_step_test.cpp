@@ -372,12 +372,7 @@ TEST(FusedTraining, InputGradientsOfInt8AreNearTheOthers) {
     FusedTraining exact(trainer.model(), c.batch), rounded(trainer.model(), c.batch, 0, true);
     const Outcome want = trainer.step_with(exact, batch), got = trainer.step_with(rounded, batch);
     EXPECT_EQ(got.loss, want.loss);
-    double difference = 0.0, norm = 0.0;
-    for (const auto& [name, gradient] : want.gradients) {
-      difference += (got.gradients.at(name) - gradient).square().sum().item<double>();
-      norm += gradient.square().sum().item<double>();
-    }
-    const double relative = std::sqrt(difference / norm);
+    const double relative = distance_of_gradients(got, want);
     EXPECT_LT(relative, 0.03);
     // Without integers there is nothing to round.
     if (std::string(quantizer) == "float") {

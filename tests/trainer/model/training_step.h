@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <cmath>
 #include <map>
 
 #include "tests/trainer/fixture.h"
@@ -22,6 +23,16 @@ struct Outcome {
   double loss = 0.0;
   Gradients gradients;
 };
+
+// How far all gradients together are from those wanted, as a share of their norm.
+inline double distance_of_gradients(const Outcome& got, const Outcome& want) {
+  double difference = 0.0, norm = 0.0;
+  for (const auto& [name, gradient] : want.gradients) {
+    difference += (got.gradients.at(name) - gradient).square().sum().item<double>();
+    norm += gradient.square().sum().item<double>();
+  }
+  return std::sqrt(difference / norm);
+}
 
 struct Case {
   std::string name;
